@@ -1,0 +1,88 @@
+# One entry for people and CI. `make help` lists every target.
+#
+# VARIANT=release (build/), fault (build/fault/: fault points, for chaos tests), asan (build/asan/: fault points, ASan, UBSan).
+VARIANT ?= release
+DIR ?= var
+LISTEN ?= 127.0.0.1:8080
+CC := gcc
+CLANG := clang-14
+CLANG_FORMAT := clang-format-14
+PYTHON := /usr/bin/python3
+
+OUT_release := build
+OUT_fault := build/fault
+OUT_asan := build/asan
+OUT := $(OUT_$(VARIANT))
+$(if $(OUT),,$(error VARIANT must be release, fault or asan))
+
+VERSION := 0.1.0
+
+LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl
+WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
+	-ftrivial-auto-var-init=zero -fno-strict-overflow -fno-delete-null-pointer-checks
+CPPFLAGS := -D_GNU_SOURCE -DSB_VERSION='"$(VERSION)"' -I. -Iactors
+CFLAGS_release := -O2 $(HARDENING)
+CFLAGS_fault := -O2 $(HARDENING) -DSB_FAULTS
+CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSB_FAULTS
+CFLAGS := -std=gnu11 -g -fPIE $(WARNINGS) $(CFLAGS_$(VARIANT))
+LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
+LDFLAGS_fault := $(LDFLAGS_release)
+LDFLAGS_asan := -pie -fsanitize=address,undefined
+LDFLAGS := $(LDFLAGS_$(VARIANT))
+
+# Folders link only downwards: actor -> runtime -> proto, base; supervisor -> base.
+BASE := $(wildcard actors/runtime/base/*.c)
+PROTO := $(wildcard proto/*.c)
+RUNTIME := $(wildcard actors/runtime/*.c)
+ACTORS := api sequencer streamer job-runner exporter
+PROGRAMS := $(addprefix $(OUT)/bin/,signalbox signalbox-supervisor $(addprefix signalbox-,$(ACTORS)))
+object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+.PHONY: all
+all: $(PROGRAMS) ## build every program into build/bin
+
+LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium 2>/dev/null)
+LIBS_CLI := $(shell pkg-config --libs libpq jansson libsodium libconfuse libcurl 2>/dev/null)
+CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+
+$(OUT)/lib/libbase.a: $(call object,$(BASE))
+$(OUT)/lib/libproto.a: $(call object,$(PROTO))
+$(OUT)/lib/libruntime.a: $(call object,$(RUNTIME))
+$(OUT)/lib/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+define ACTOR_RULE
+$(OUT)/bin/signalbox-$(1): $$(call object,$$(wildcard actors/$(1)/*.c actors/$(1)/*/*.c)) $(OUT)/lib/libruntime.a \
+		$(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_ACTOR)
+endef
+$(foreach actor,$(ACTORS),$(eval $(call ACTOR_RULE,$(actor))))
+
+$(OUT)/bin/signalbox-supervisor: $(call object,$(wildcard supervisor/*.c)) $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+$(OUT)/bin/signalbox: $(call object,$(wildcard ops/cli/*.c)) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLI)
+
+$(OUT)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+
+# Target groups live in mk/, one file a concern, so that they can grow apart.
+include $(wildcard mk/*.mk)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build

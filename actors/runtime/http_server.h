@@ -1,0 +1,99 @@
+/*
+ * HTTP/1.1 connections on libevent's bufferevent: deadlines, limits, keep-alive, bodies, handing a
+ * connection over. The grammar is in http_parse.h (no I/O, fuzzed); what a request means is the
+ * caller's. One request at a time per connection: a pipelined one waits for the answer of the one
+ * before it.
+ *
+ * Framing errors are answered here (400, 408, 413, 414, 417, 431, 501, 505: problem documents, then
+ * close) and never reach the caller.
+ */
+#ifndef SIGNALBOX_RUNTIME_HTTP_SERVER_H
+#define SIGNALBOX_RUNTIME_HTTP_SERVER_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/error.h"
+#include "runtime/base/settings.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+struct http_request;
+
+/* A piece of text that is not NUL-terminated; borrowed. data NULL: absent. */
+struct http_text {
+    const char *data;
+    size_t length;
+};
+
+struct http_field {
+    const char *name;
+    const char *value;
+};
+
+struct http_server_options {
+    struct event_base *base;
+    const struct settings *settings; /* http.* limits; keeps a reference */
+    int listener;                    /* bound and listening, non-blocking */
+    /* The head is complete. Return the limit of this request's body in bytes (above it: 413), or -1
+     * after having answered already (the body is then not read and the connection closes behind the
+     * answer if one is pending). */
+    int64_t (*head)(void *arg, struct http_request *request);
+    /* Head and body are complete. The answer comes from here or any time later through http_reply.
+     */
+    void (*handle)(void *arg, struct http_request *request);
+    /* The client has gone before the answer; `user` as set by http_request_set_user. http_reply
+     * must not be called any more. May be NULL. */
+    void (*abandoned)(void *arg, struct http_request *request, void *user);
+    /* Fills `type`, `title` of a framing problem: see problem.h of the api; detail is a sentence.
+     * Appends the body. */
+    void (*problem)(void *arg, int status, const char *slug, const char *detail,
+                    struct buffer *body);
+    void *arg;
+};
+
+struct http_server *http_server_create(const struct http_server_options *options,
+                                       struct error *err);
+void http_server_destroy(struct http_server **server);
+/* Takes no new connections; idle ones are closed, others after their answer (`Connection: close`).
+ * `done` is called once when none is left. */
+void http_server_drain(struct http_server *server, void (*done)(void *arg), void *arg);
+size_t http_server_connections(const struct http_server *server);
+
+/* What was asked. All borrowed, valid until the answer. */
+struct http_text http_request_method(const struct http_request *request);
+/* Percent-decoded path without query; never holds NUL; "%2F" stays encoded. */
+struct http_text http_request_path(const struct http_request *request);
+/* Raw query without '?'. */
+struct http_text http_request_query(const struct http_request *request);
+/* First field of that name (case-insensitive), without surrounding blanks. `count_out` (may be
+ * NULL): how many there are. */
+struct http_text http_request_field(const struct http_request *request, const char *name,
+                                    size_t *count_out);
+struct http_text http_request_body(const struct http_request *request);
+bool http_request_is_loopback(
+    const struct http_request *request); /* of the local address it came in on */
+/* Monotonic time at which the head was complete. */
+int64_t http_request_started_us(const struct http_request *request);
+
+void http_request_set_user(struct http_request *request, void *user);
+void *http_request_user(const struct http_request *request);
+
+/* Answers. `content_type` NULL: no body (204). Fields are NULL-terminated by name. Adds Date,
+ * Content-Length, Connection. HEAD is answered without its body. The request is gone after the
+ * call. */
+void http_reply(struct http_request *request, int status, const char *content_type,
+                const struct http_field *fields, const void *body, size_t length);
+/* Takes the connection away: returns its descriptor (the caller closes it) and puts bytes already
+ * read behind the request into `rest`. The request is gone after the call. Nothing has been written
+ * to the socket. */
+int http_request_detach(struct http_request *request, struct buffer *rest);
+
+/* Query parameters: walks name=value pairs of a raw query, percent-decoded into `scratch`. Returns
+ * false at the end. *bad_out is set when an escape is malformed. */
+bool http_query_next(struct http_text *query, struct buffer *scratch, struct http_text *name_out,
+                     struct http_text *value_out, bool *bad_out);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * JSON at the edge: one pass that checks the text (UTF-8 without BOM, depth, keys, no NUL, no
+ * duplicate keys, numbers in range) and finds what a request needs, with the payload's own bytes as
+ * spans. jansson is the judge of the grammar.
+ */
+#ifndef SIGNALBOX_RUNTIME_JSON_H
+#define SIGNALBOX_RUNTIME_JSON_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/error.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum json_verdict {
+    JSON_OK,
+    JSON_MALFORMED,   /* 400 malformed-json */
+    JSON_TOO_DEEP,    /* 400 malformed-json: deeper or with more keys than allowed */
+    JSON_OUT_OF_RANGE /* 422 number-out-of-range: an integer beyond ±2^63 or a real beyond double */
+};
+
+struct json_limits {
+    size_t depth;
+    size_t keys;
+};
+
+/* A value's own bytes inside the text that was checked. data NULL: absent. */
+struct json_span {
+    const char *data;
+    size_t length;
+};
+
+/* Checks `text` whole. On JSON_OK *value_out (may be NULL) is a new reference. err says where and
+ * what otherwise. */
+enum json_verdict json_check(const char *text, size_t length, const struct json_limits *limits,
+                             json_t **value_out, struct error *err);
+/* Span of member `name` of the object that begins at `object`; checked text only. */
+struct json_span json_member(struct json_span object, const char *name);
+/* Walks the elements of an array: *cursor starts as {0}; absent span at the end. */
+struct json_span json_element(struct json_span array, struct json_span *cursor);
+/* Replaces raw CR and LF by spaces (in valid JSON they can only stand between tokens). In place. */
+void json_flatten(char *text, size_t length);
+
+#endif

@@ -1,0 +1,175 @@
+-- One writer per shard. Safety is the epoch row, locked FOR SHARE inside the append statement; the lease is politeness
+-- between hosts. SQLSTATEs of our own: SB001 fenced, SB002 the batch does not fit the heads, SB003 lease held.
+create table shards (
+    shard integer primary key,
+    epoch bigint not null,
+    owner text not null,
+    host text not null,
+    backend_pid integer,
+    backend_start timestamptz,
+    lease_until timestamptz not null
+);
+
+-- position grows per shard in commit order; this row is its counter.
+create table shard_positions (
+    shard integer primary key references shards,
+    position bigint not null
+) with (fillfactor = 50);
+
+-- High mark of the command numbers of one sending process: every number up to it is settled.
+create table origins (
+    origin bigint primary key,
+    command_no bigint not null,
+    updated_at timestamptz not null
+) with (fillfactor = 50);
+create index origins_age on origins (updated_at);
+
+-- How far each sink that must be pushed to has been served.
+create table outbox_cursors (
+    sink text not null,
+    shard integer not null,
+    position bigint not null,
+    updated_at timestamptz not null,
+    primary key (sink, shard)
+) with (fillfactor = 50);
+
+insert into shards values (0, 0, '', '', null, null, '-infinity');
+insert into shard_positions values (0, 0);
+insert into outbox_cursors values ('bus', 0, 0, now());
+
+-- Takes the shard: the epoch after this one belongs to the caller. Waits for an append in flight (it holds the row FOR
+-- SHARE). Also forgets origins that have been silent for a day.
+create function acquire_epoch(p_shard integer, p_owner text, p_host text, p_lease_ms integer)
+returns table (epoch bigint, position_out bigint, published bigint)
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    taken bigint;
+begin
+    update shards s
+       set epoch = s.epoch + 1, owner = p_owner, host = p_host,
+           backend_pid = pg_backend_pid(),
+           backend_start = (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()),
+           lease_until = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
+     where s.shard = p_shard and (s.host = p_host or s.lease_until < clock_timestamp())
+    returning s.epoch into taken;
+    if taken is null then
+        raise exception 'the lease of shard % is held by another host', p_shard using errcode = 'SB003';
+    end if;
+    delete from origins where updated_at < now() - interval '1 day';
+    return query
+        select taken, p.position, coalesce(c.position, 0)
+          from shard_positions p left join outbox_cursors c on c.shard = p.shard and c.sink = 'bus'
+         where p.shard = p_shard;
+end
+$$;
+
+create function renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    update shards set lease_until = clock_timestamp() + make_interval(secs => p_lease_ms / 1000.0)
+     where shard = p_shard and epoch = p_epoch;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+end
+$$;
+
+create function advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    update outbox_cursors set position = p_position, updated_at = now()
+     where sink = p_sink and shard = p_shard and position <= p_position
+       and p_position <= (select p.position from shard_positions p where p.shard = p_shard);
+    if not found then
+        raise exception 'outbox cursor % cannot move to %', p_sink, p_position using errcode = 'SB002';
+    end if;
+end
+$$;
+
+-- One group commit. c_*: runs to create. h_*: one entry a touched run (old and new head). e_*: one entry an event,
+-- in position order; e_head is the 1-based index into h_*. s_*: status changes. o_*: origins' high marks.
+-- The heads must be as the caller believes and the seqs dense, whoever calls; else SB002 and nothing happens.
+create function append_batch(
+    p_shard integer, p_epoch bigint, p_position bigint,
+    c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[],
+    c_ts timestamptz[], c_key text[], c_hash bytea[],
+    h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[],
+    e_head integer[], e_seq bigint[], e_type run_event_type[], e_payload json[], e_ts timestamptz[], e_actor text[],
+    e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[],
+    s_run uuid[], s_status run_status[], s_ts timestamptz[],
+    o_origin bigint[], o_no bigint[]
+) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    touched bigint;
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+
+    if cardinality(c_run) > 0 then
+        insert into runs (run_id, tenant_id, thread_id, parent_run_id, status, metadata, created_by, created_at,
+                          started_at, create_key, create_hash)
+        select c.run, c.tenant, c.thread, c.parent, 'running', c.metadata, c.by, c.ts, c.ts, c.key, c.hash
+          from unnest(c_run, c_tenant, c_thread, c_parent, c_metadata, c_by, c_ts, c_key, c_hash)
+            as c (run, tenant, thread, parent, metadata, by, ts, key, hash);
+        insert into run_heads (run_id, tenant_id, last_seq)
+        select c.run, c.tenant, 0 from unnest(c_run, c_tenant) as c (run, tenant);
+    end if;
+
+    -- Rows that do not lie in (old, new] of their run, or whose kind does not fit `closed`, fall out here and are
+    -- missed by the count below; the primary key refuses doubles: what passes is dense.
+    insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
+                            command_hash, command_events, origin, command_no)
+    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, e.type, e.payload, e.actor, e.ts, e.key,
+           e.hash, e.events, e.origin, e.no
+      from unnest(e_head, e_seq, e_type, e_payload, e_ts, e_actor, e_key, e_hash, e_events, e_origin, e_no)
+           with ordinality
+        as e (head, seq, type, payload, ts, actor, key, hash, events, origin, no, ordinal)
+     where e.seq > h_old[e.head] and e.seq <= h_new[e.head]
+       and (h_closed[e.head] and e.seq = h_new[e.head])
+           = (e.type in ('RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED'));
+    get diagnostics touched = row_count;
+    if touched <> cardinality(e_seq)
+       or touched <> (select coalesce(sum(h.new - h.old), 0) from unnest(h_old, h_new) as h (old, new)) then
+        raise exception 'the batch is not dense' using errcode = 'SB002';
+    end if;
+
+    update run_heads r set last_seq = h.new, closed = h.closed
+      from unnest(h_run, h_tenant, h_old, h_new, h_closed) as h (run, tenant, old, new, closed)
+     where r.run_id = h.run and r.tenant_id = h.tenant and r.last_seq = h.old and not r.closed;
+    get diagnostics touched = row_count;
+    if touched <> cardinality(h_run) then
+        raise exception 'a head is not where the batch starts' using errcode = 'SB002';
+    end if;
+
+    if cardinality(s_run) > 0 then
+        update runs r
+           set status = s.status,
+               completed_at = case when s.status in ('finished', 'failed', 'cancelled') then s.ts else r.completed_at end
+          from unnest(s_run, s_status, s_ts) as s (run, status, ts)
+         where r.run_id = s.run;
+    end if;
+
+    insert into origins (origin, command_no, updated_at)
+    select o.origin, o.no, now() from unnest(o_origin, o_no) as o (origin, no)
+    on conflict (origin) do update
+       set command_no = greatest(origins.command_no, excluded.command_no), updated_at = excluded.updated_at;
+
+    update shard_positions set position = p_position + cardinality(e_seq)
+     where shard = p_shard and position = p_position;
+    if not found then
+        raise exception 'the position is not where the batch starts' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+revoke execute on function acquire_epoch, renew_lease, advance_outbox, append_batch from public;
+grant execute on function acquire_epoch, renew_lease, advance_outbox, append_batch to signalbox_sequencer;
+grant select on shards, shard_positions, origins, outbox_cursors to signalbox_sequencer, signalbox_api, signalbox_streamer;
+grant select on tenants to signalbox_sequencer;

@@ -1,0 +1,18 @@
+/* Definite outcomes of a command to the sequencer, as carried in RESULT. Values are on the wire:
+ * never reused. */
+#ifndef SIGNALBOX_PROTO_OUTCOME_H
+#define SIGNALBOX_PROTO_OUTCOME_H
+
+enum command_outcome {
+    OUTCOME_OK = 0,
+    OUTCOME_EXISTS = 1,       /* CREATE_RUN: the tenant's own run has this id already */
+    OUTCOME_ID_TAKEN = 2,     /* CREATE_RUN: somebody else's run has this id */
+    OUTCOME_NOT_FOUND = 3,    /* no such run of this tenant */
+    OUTCOME_RUN_CLOSED = 4,   /* after a terminal event */
+    OUTCOME_RUN_PENDING = 5,  /* not started yet */
+    OUTCOME_SEQ_CONFLICT = 6, /* expected_seq is not the head */
+    OUTCOME_KEY_MISMATCH = 7, /* Idempotency-Key used before with another body */
+    OUTCOME_REFUSED = 8       /* the database refused the data */
+};
+
+#endif
