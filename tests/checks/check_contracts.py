@@ -23,7 +23,7 @@ def sql_enum():
 
 def generated_enum():
     text = (ROOT / "contracts/generated/event_types.h").read_text()
-    return re.findall(r"EVENT_TYPE_([A-Z_]+) = \d+,", text)
+    return re.findall(r"^ *EVENT_TYPE_([A-Z_]+) = \d+,", text, re.M)
 
 
 def check_samples(schema, offences):
