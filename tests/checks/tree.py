@@ -51,6 +51,12 @@ def strings_of(text):
     return found
 
 
+def is_excepted(text, number, what):
+    """Whether line `number` or the one above it carries the comment `allows WHAT: why`."""
+    lines = text.splitlines()[max(0, number - 2):number]
+    return any(re.search(rf"allows {re.escape(what)}: \S", line) for line in lines)
+
+
 def report(offences):
     """Prints what is wrong; the exit code."""
     for offence in offences:
