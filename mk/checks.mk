@@ -13,8 +13,9 @@ check-source: ## the rules of the house, checked on the sources; compiles nothin
 # A second compiler sees other things; -Wsign-conversion, which clang counts to -Wconversion and gcc does not, stays out.
 .PHONY: lint
 lint: check-source ## check-source, and every C file through clang with warnings as errors
+	@$(MAKE) --no-print-directory -s $(EMBEDDED_SQL)
 	@for file in $(filter %.c,$(C_FILES)); do \
-	  $(CLANG) $(CPPFLAGS) -DSB_FAULTS -std=gnu11 $(WARNINGS) -Wno-sign-conversion -fsyntax-only $$file || exit 1; done
+	  $(CLANG) $(CPPFLAGS) -I$(OUT)/gen -DSB_FAULTS -std=gnu11 $(WARNINGS) -Wno-sign-conversion -fsyntax-only $$file || exit 1; done
 
 # ---- unit tests: tests/unit/**/NAME_test.c, one program each -------------------------------------------------------
 # A test links runtime, proto and base, and besides them the module whose headers it includes: `#include "supervisor/…"`
@@ -89,6 +90,16 @@ check: ## build, then every test: sources, unit tests, programs, black-box tests
 test: ## install what is missing, build, run every test; last line 'N passed, N failed[, N skipped]'
 	@ops/deps.sh
 	@$(PYTHON) tests/run.py source unit programs system
+
+# Leaks count as errors; a sanitizer's finding ends the process, so that the harness sees a death nobody asked for.
+.PHONY: asan-system
+asan-system:
+	@$(MAKE) --no-print-directory VARIANT=asan all
+	SIGNALBOX_TEST_BIN=build/asan/bin UBSAN_OPTIONS=print_stacktrace=1 $(PYTEST) -q -n $(WORKERS) tests/e2e $(TESTS)
+
+.PHONY: asan-check
+asan-check: ## unit and black-box tests on the build with ASan and UBSan
+	$(PYTHON) tests/run.py asan
 
 .PHONY: requirements
 requirements: ## which requirement numbers of LIST=FILE have a test, and which have none

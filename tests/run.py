@@ -161,7 +161,7 @@ def run_chaos(runner):
 def run_asan(runner):
     """Unit and black-box tests on the build with AddressSanitizer and UBSan."""
     tally = run_unit(runner, "asan")
-    tally.add(pytest_tally(*runner.make("asan-check")))
+    tally.add(pytest_tally(*runner.make("asan-system")))
     return tally
 
 

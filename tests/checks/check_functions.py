@@ -15,8 +15,7 @@ BANNED = {
     "strtok": "a cursor", "gets": "read", "alloca": "a bounded array or the heap",
     "atoi": "number_parse", "atol": "number_parse", "atoll": "number_parse", "strtol": "number_parse",
     "strtoul": "number_parse", "strtoll": "number_parse", "strtoull": "number_parse", "sscanf": "number_parse",
-    "rand": "getrandom", "srand": "getrandom", "random": "getrandom", "system": "posix_spawn or fork and exec",
-    "popen": "fork and exec", "tmpnam": "mkstemp", "mktemp": "mkstemp",
+    "system": "posix_spawn or fork and exec", "popen": "fork and exec", "tmpnam": "mkstemp", "mktemp": "mkstemp",
     "sleep": "a timer or poll on what is waited for", "usleep": "a timer or poll on what is waited for",
 }
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")

@@ -12,7 +12,7 @@ from tree import c_files, is_excepted, read, report, strings_of
 DDL = re.compile(r"\b(?:create|alter|drop)\s+(?:or\s+replace\s+)?(?:unique\s+)?"
                  r"(?:table|index|type|function|procedure|view|schema|trigger|sequence|role|user|database|extension|policy)\b"
                  r"|^\s*(?:grant|revoke)\s+\w+.*\b(?:on|to)\b", re.I)
-STATEMENT = re.compile(r"^\s*(?:select\s|insert\s+into\s|update\s+\w+.*\sset\s|delete\s+from\s|with\s+\w+.*\sas\s*\(|"
+STATEMENT = re.compile(r"^\s*(?:select\s(?!%d$)|insert\s+into\s|update\s+\w+.*\sset\s|delete\s+from\s|with\s+\w+.*\sas\s*\(|"
                        r"merge\s+into\s|truncate\s|call\s+\w+\s*\(|copy\s+\w+.*\s(?:from|to)\s|"
                        r"(?:begin|commit|rollback)\s*;?\s*$|set\s+(?:local\s+|session\s+)?\w+\s*(?:=|to\s))", re.I)
 STORES = re.compile(r"actors/[a-z-]+/store(?:_\w+)?\.c|actors/sequencer/projections/\w+\.c|ops/cli/\w+\.[ch]|"

@@ -33,7 +33,7 @@ def listed(path):
     wanted = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
-            if match := re.match(r"\W*([RI]\d{1,3})\b\W*(.*)", line):
+            if match := re.match(r"\W*([RI]\d{1,3})\b[*: ]*(.*)", line):
                 wanted.setdefault(match[1], match[2].strip())
     return wanted
 
