@@ -17,7 +17,7 @@ $(if $(OUT),,$(error VARIANT must be release, fault or asan))
 
 VERSION := 0.1.0
 
-LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl
+LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl msgpack
 WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
 	-ftrivial-auto-var-init=zero -fno-strict-overflow -fno-delete-null-pointer-checks
