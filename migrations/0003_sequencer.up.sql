@@ -38,13 +38,18 @@ insert into shard_positions values (0, 0);
 insert into outbox_cursors values ('bus', 0, 0, now());
 
 -- Takes the shard: the epoch after this one belongs to the caller. Waits for an append in flight (it holds the row FOR
--- SHARE). Also forgets origins that have been silent for a day.
-create function acquire_epoch(p_shard integer, p_owner text, p_host text, p_lease_ms integer)
+-- SHARE). p_previous: the epoch the caller held before it lost its connection (SB001 when another has taken over since),
+-- or null for a new process. Also forgets origins that have been silent for a day.
+create function acquire_epoch(p_shard integer, p_owner text, p_host text, p_lease_ms integer, p_previous bigint)
 returns table (epoch bigint, position_out bigint, published bigint)
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     taken bigint;
 begin
+    perform 1 from shards s where s.shard = p_shard and (p_previous is null or s.epoch = p_previous) for update;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_previous using errcode = 'SB001';
+    end if;
     update shards s
        set epoch = s.epoch + 1, owner = p_owner, host = p_host,
            backend_pid = pg_backend_pid(),

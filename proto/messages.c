@@ -20,6 +20,8 @@ const char *message_name(enum message_type type)
         return "CREATE_RUN";
     case MESSAGE_APPEND:
         return "APPEND";
+    case MESSAGE_HELLO:
+        return "HELLO";
     case MESSAGE_RESULT:
         return "RESULT";
     case MESSAGE_NACK:
@@ -252,6 +254,36 @@ int message_append_decode(const uint8_t *frame, size_t length, struct message_he
     envelope_reader_init(&reader, frame, length);
     open_body(&reader, MESSAGE_APPEND, &header, 8);
     get_append(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_hello_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_hello *message)
+{
+    put_header(out, MESSAGE_HELLO, header, 2);
+    envelope_put_u64(out, message->origin);
+    envelope_put_u64(out, message->oldest);
+}
+
+static void get_hello(struct envelope_reader *reader, struct message_hello *message)
+{
+    message->origin = envelope_get_u64(reader);
+    message->oldest = envelope_get_u64(reader);
+}
+
+int message_hello_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                         struct message_hello *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_hello message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_HELLO, &header, 2);
+    get_hello(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
     *header_out = header;
@@ -576,6 +608,18 @@ static int dump_append(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_hello(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_hello message;
+    if (message_hello_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_add(dump, " oldest=%" PRIu64, message.oldest);
+    return 0;
+}
+
 static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -681,6 +725,8 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_create_run(frame, length, dump);
     case MESSAGE_APPEND:
         return dump_append(frame, length, dump);
+    case MESSAGE_HELLO:
+        return dump_hello(frame, length, dump);
     case MESSAGE_RESULT:
         return dump_result(frame, length, dump);
     case MESSAGE_NACK:

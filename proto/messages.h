@@ -20,6 +20,7 @@ enum { MESSAGE_VERSION = 1 };
 enum message_type {
     MESSAGE_CREATE_RUN = 1, /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_APPEND = 2,     /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_HELLO = 3,      /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_RESULT = 16,    /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_NACK = 17,      /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_BUSY = 18,      /* sequencer -> api, streamer, job-runner, exporter */
@@ -81,6 +82,12 @@ struct message_append {
     struct message_span key;    /* client's Idempotency-Key, empty: none; scoped to the run */
     struct message_span hash;   /* SHA-256 of the request body (32 bytes); empty without key */
     struct message_list events; /* 1..1000, in order */
+};
+
+/* HELLO: sent on connecting: commands below `oldest` need no answer. */
+struct message_hello {
+    uint64_t origin;
+    uint64_t oldest; /* lowest command number not yet answered, or the next one */
 };
 
 /* RESULT: definite outcome of a command. */
@@ -169,6 +176,12 @@ void message_append_event_encode(struct msgpack_sbuffer *list,
                                  const struct message_append_event *item);
 /* Takes the first item off `cursor`; false when none is left. */
 bool message_append_event_next(struct message_list *cursor, struct message_append_event *item_out);
+
+void message_hello_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_hello *message);
+MESSAGE_MUST_CHECK int message_hello_decode(const uint8_t *frame, size_t length,
+                                            struct message_header *header_out,
+                                            struct message_hello *message_out);
 
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message);

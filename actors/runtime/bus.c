@@ -433,6 +433,12 @@ void bus_subscribe(struct bus_socket *socket, enum bus_topic topic)
     assert(failed == 0);
 }
 
+void bus_linger(struct bus_socket *socket, int ms)
+{
+    int failed = set_int(socket->main.zmq, ZMQ_LINGER, ms);
+    assert(failed == 0);
+}
+
 static enum bus_send_result send_part(struct bus_socket *socket, zmq_msg_t *part, int flags)
 {
     for (int tries = 0; tries < 8; tries++) {

@@ -66,6 +66,19 @@ static void pump(struct commands *commands)
     }
 }
 
+/* Commands below `first` are settled for us: the sequencer must not wait for them. */
+static void say_hello(struct commands *commands)
+{
+    struct message_header header = {.generation = commands->actor->generation};
+    struct message_hello hello = {.origin = commands->actor->origin, .oldest = commands->first};
+    struct msgpack_sbuffer frame;
+    msgpack_sbuffer_init(&frame);
+    message_hello_encode(&frame, &header, &hello);
+    /* Lost or refused: the next NACK asks for it again. */
+    (void)bus_send(commands->socket, NULL, BUS_TOPIC_NONE, frame.data, frame.size);
+    msgpack_sbuffer_destroy(&frame);
+}
+
 static void rewind_to(struct commands *commands, uint64_t number)
 {
     if (number < commands->first) {
@@ -126,6 +139,9 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
         commands->retry_ms = settings_int(commands->actor->settings, SETTING_COMMAND_RETRY_MS);
         take_result(commands, header.request, &result);
     } else if (header.type == MESSAGE_NACK && message_nack_decode(frame, length, &header, &nack) == 0) {
+        if (nack.expected < commands->first) {
+            say_hello(commands);
+        }
         rewind_to(commands, nack.expected);
     } else if (header.type == MESSAGE_BUSY && message_busy_decode(frame, length, &header, &busy) == 0) {
         commands->paused_until_ms = clock_monotonic_ms() + (int64_t)busy.retry_ms;
@@ -143,6 +159,7 @@ static void on_connected(void *arg, bool up)
     if (up) {
         commands->silent_since_ms = clock_monotonic_ms();
         commands->paused_until_ms = 0;
+        say_hello(commands);
         rewind_to(commands, commands->first);
     }
 }
