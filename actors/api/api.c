@@ -19,7 +19,6 @@
 #include "proto/child_contract.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "runtime/base/metrics.h"
 #include "runtime/commands.h"
 #include "runtime/http_server.h"
 #include "runtime/redis.h"
@@ -137,7 +136,6 @@ static void stop(struct actor *actor)
 static void report(struct actor *actor, struct actor_report *report_out)
 {
     const struct api *api = actor->state;
-    metric_set(METRIC_HTTP_CONNECTIONS, (int64_t)http_server_connections(api->server));
     report_out->healthy = store_is_connected(api->store) && commands_reachable(api->commands);
     report_out->queued = handover_waiting(api->handover);
     report_out->in_flight = api->open;

@@ -95,21 +95,15 @@ int exchange_detach(struct exchange *exchange)
     return fd;
 }
 
-static void account(const struct exchange *exchange, int status)
+static void log_answer(const struct exchange *exchange, int status)
 {
     int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
     const char *pattern = exchange->route == NULL ? "none" : exchange->route->pattern;
-    metric_add(METRIC_HTTP_REQUESTS, 1);
-    metric_observe_us(HISTOGRAM_HTTP_REQUEST, took_us);
     if (status >= 500) {
-        metric_add(METRIC_HTTP_ERRORS_SERVER, 1);
         LOG_WARN("request failed", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
                  LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
                  LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
         return;
-    }
-    if (status >= 400) {
-        metric_add(METRIC_HTTP_ERRORS_CLIENT, 1);
     }
     LOG_DEBUG("request answered", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
               LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
@@ -126,7 +120,7 @@ void exchange_reply(struct exchange *exchange, int status, const char *content_t
         assert(i < EXCHANGE_FIELDS_MAX);
         all[count++] = fields[i];
     }
-    account(exchange, status);
+    log_answer(exchange, status);
     http_reply(take_request(exchange), status, content_type, all, body == NULL ? NULL : body->data,
                body == NULL ? 0 : body->length);
     give_back(exchange);
