@@ -54,10 +54,10 @@ static void react(struct child *child, enum child_event event, const struct chil
 const char *child_state_name(enum child_state state)
 {
     static const char *const names[CHILD_STATE_COUNT] = {
-        [CHILD_STATE_STOPPED] = "stopped",   [CHILD_STATE_BACKOFF] = "backoff",
+        [CHILD_STATE_STOPPED] = "stopped",     [CHILD_STATE_BACKOFF] = "backoff",
         [CHILD_STATE_THROTTLED] = "throttled", [CHILD_STATE_STARTING] = "starting",
-        [CHILD_STATE_READY] = "ready",       [CHILD_STATE_DRAINING] = "draining",
-        [CHILD_STATE_ABORTING] = "draining", [CHILD_STATE_KILLED] = "draining",
+        [CHILD_STATE_READY] = "ready",         [CHILD_STATE_DRAINING] = "draining",
+        [CHILD_STATE_ABORTING] = "draining",   [CHILD_STATE_KILLED] = "draining",
     };
     return names[state];
 }

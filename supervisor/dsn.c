@@ -13,7 +13,7 @@ static bool is_uri(const char *url)
 struct uri {
     const char *authority; /* user:password@hosts */
     const char *hosts;
-    const char *path; /* "/name", or where it would be */
+    const char *path;  /* "/name", or where it would be */
     const char *query; /* behind '?', or the end */
 };
 

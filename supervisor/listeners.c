@@ -39,8 +39,8 @@ const char *listener_name(enum listener listener)
 }
 
 /* "127.0.0.1:8080" or "[::1]:8080" into host and port. */
-static int split_address(const char *text, char host[LISTENERS_ADDRESS_SIZE],
-                         char port[8], struct error *err)
+static int split_address(const char *text, char host[LISTENERS_ADDRESS_SIZE], char port[8],
+                         struct error *err)
 {
     const char *colon = strrchr(text, ':');
     int64_t number;
@@ -114,8 +114,8 @@ static int describe(int fd, char out[LISTENERS_ADDRESS_SIZE], struct error *err)
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         return error_set(err, "cannot read the address of the public listener");
     }
-    snprintf(out, LISTENERS_ADDRESS_SIZE, address.ss_family == AF_INET6 ? "[%.60s]:%.6s" : "%.60s:%.6s",
-             host, port);
+    snprintf(out, LISTENERS_ADDRESS_SIZE,
+             address.ss_family == AF_INET6 ? "[%.60s]:%.6s" : "%.60s:%.6s", host, port);
     return 0;
 }
 

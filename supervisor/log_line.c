@@ -307,8 +307,8 @@ static const char *guess_level(enum log_line_kind kind, const char *text, size_t
     return "error";
 }
 
-void log_line_wrap(struct buffer *out, enum log_line_kind kind, const char *actor,
-                   const char *text, size_t length)
+void log_line_wrap(struct buffer *out, enum log_line_kind kind, const char *actor, const char *text,
+                   size_t length)
 {
     char now[CLOCK_TEXT_SIZE];
     clock_format(clock_real_us(), now);

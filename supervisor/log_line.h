@@ -36,7 +36,7 @@ SB_MUST_CHECK int log_line_parse(const char *text, size_t length, struct log_lin
 void log_line_show(struct buffer *out, const char *text, size_t length, bool colour);
 
 /* Appends a JSON line (without break) around `text`. */
-void log_line_wrap(struct buffer *out, enum log_line_kind kind, const char *actor,
-                   const char *text, size_t length);
+void log_line_wrap(struct buffer *out, enum log_line_kind kind, const char *actor, const char *text,
+                   size_t length);
 
 #endif

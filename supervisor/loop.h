@@ -1,4 +1,5 @@
-/* The one loop: descriptors on epoll. Timers are deadlines which the supervisor checks every turn. */
+/* The one loop: descriptors on epoll. Timers are deadlines which the supervisor checks every turn.
+ */
 #ifndef SIGNALBOX_SUPERVISOR_LOOP_H
 #define SIGNALBOX_SUPERVISOR_LOOP_H
 

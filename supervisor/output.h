@@ -17,12 +17,12 @@ enum { OUTPUT_BACKLOG_BYTES = 1 << 20 };
 struct output {
     struct loop *loop; /* borrowed; NULL before output_attach() */
     struct loop_source source;
-    bool socket;   /* stdout is a socket: send(), not write() */
-    bool waits;    /* could block: a pipe or a terminal */
-    bool watched;  /* the loop tells when there is room */
-    bool text;     /* for people, not JSON */
+    bool socket;  /* stdout is a socket: send(), not write() */
+    bool waits;   /* could block: a pipe or a terminal */
+    bool watched; /* the loop tells when there is room */
+    bool text;    /* for people, not JSON */
     bool colour;
-    uint64_t dropped;       /* since the last report */
+    uint64_t dropped; /* since the last report */
     uint64_t dropped_total;
     struct buffer backlog;
 };

@@ -176,10 +176,10 @@ static int apply(struct reload *reload, struct settings *fresh, struct error *er
     struct supervisor *supervisor = reload->supervisor;
     struct changes changes = {0};
     int fresh_fd = -1;
-    int failed = compare(supervisor->settings, fresh, &changes, err) != 0 ||
-                 (fresh_fd = supervisor_make_table(fresh, err)) < 0 ||
-                 (changes.listen &&
-                  listeners_reopen_public(&supervisor->listeners, fresh, err) != 0);
+    int failed =
+        compare(supervisor->settings, fresh, &changes, err) != 0 ||
+        (fresh_fd = supervisor_make_table(fresh, err)) < 0 ||
+        (changes.listen && listeners_reopen_public(&supervisor->listeners, fresh, err) != 0);
     if (failed) {
         if (fresh_fd >= 0) {
             close(fresh_fd);
@@ -224,8 +224,8 @@ static void finish(struct reload *reload)
         fail(reload, &err);
         return;
     }
-    int fd = supervisor_make_memfd("table", reload->table_text.data, reload->table_text.length,
-                                   &err);
+    int fd =
+        supervisor_make_memfd("table", reload->table_text.data, reload->table_text.length, &err);
     struct settings *fresh = fd < 0 ? NULL : settings_read(fd, &err);
     if (fd >= 0) {
         close(fd);

@@ -62,10 +62,10 @@ static struct restart_decision after_death(struct restart_history *history,
 {
     struct restart_decision decision = {.verdict = RESTART_START};
     decision.late = exit->ready_for_ms >= RESTART_READY_LATE_MS;
-    bool too_many = decision.late ? deaths_note(&history->late, limits->late_deaths,
-                                                limits->window_ms, now_ms)
-                                  : deaths_note(&history->early, limits->early_deaths,
-                                                limits->window_ms, now_ms);
+    bool too_many =
+        decision.late
+            ? deaths_note(&history->late, limits->late_deaths, limits->window_ms, now_ms)
+            : deaths_note(&history->early, limits->early_deaths, limits->window_ms, now_ms);
     /* Throttling sticks until the child has settled: one try every 30 s must not be mistaken for
      * recovery because the window has moved on. */
     if (too_many || history->throttled) {

@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 enum {
-    RESTART_READY_LATE_MS = 1000,     /* a death after this long ready is late, before it early */
-    RESTART_SETTLED_MS = 60000,       /* ready this long: pauses and throttling start afresh */
-    RESTART_SPACING_MS = 100,         /* between two starts */
-    RESTART_PAUSE_FIRST_MS = 100,     /* first pause after an early death, then doubling */
-    RESTART_PAUSE_MAX_MS = 15000,     /* before jitter of +-20 % */
-    RESTART_FENCED_MS = 1000,         /* after exit 70 */
-    RESTART_SPAWN_FIRST_MS = 1000,    /* after a failed fork, then doubling */
+    RESTART_READY_LATE_MS = 1000,  /* a death after this long ready is late, before it early */
+    RESTART_SETTLED_MS = 60000,    /* ready this long: pauses and throttling start afresh */
+    RESTART_SPACING_MS = 100,      /* between two starts */
+    RESTART_PAUSE_FIRST_MS = 100,  /* first pause after an early death, then doubling */
+    RESTART_PAUSE_MAX_MS = 15000,  /* before jitter of +-20 % */
+    RESTART_FENCED_MS = 1000,      /* after exit 70 */
+    RESTART_SPAWN_FIRST_MS = 1000, /* after a failed fork, then doubling */
     RESTART_SPAWN_PAUSE_MAX_MS = 60000,
     RESTART_DEATHS_KEPT = 1024 /* a limit above this is never reached: policy switched off */
 };

@@ -19,8 +19,8 @@ struct roll_ticket {
 
 enum roll_phase {
     ROLL_WAITING,
-    ROLL_BESIDE, /* the successor starts beside the current process */
-    ROLL_HANDING, /* the successor is ready, the old one drains */
+    ROLL_BESIDE,   /* the successor starts beside the current process */
+    ROLL_HANDING,  /* the successor is ready, the old one drains */
     ROLL_STOPPING, /* no successor: first the stop */
     ROLL_STARTING  /* then the start */
 };

@@ -142,8 +142,8 @@ static void add_word(char *words[ROSTER_WORDS_MAX], const char *format, ...)
 /* A clean environment: whatever `up` was started with, secrets included, goes no further. */
 static void add_common_environment(struct roster_command *command)
 {
-    static const char *const kept[] = {"LANG", "LC_ALL", "TZ", "TMPDIR", "ASAN_OPTIONS",
-                                       "UBSAN_OPTIONS", "LSAN_OPTIONS"};
+    static const char *const kept[] = {"LANG",         "LC_ALL",        "TZ",          "TMPDIR",
+                                       "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"};
     add_word(command->envp, "PATH=/usr/local/bin:/usr/bin:/bin");
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const char *value = getenv(kept[i]);
@@ -183,8 +183,14 @@ static void postgres_command(struct roster_command *command, const struct settin
 
 static void redis_command(struct roster_command *command, const struct settings *settings)
 {
-    static const char *const options[] = {"--port", "0", "--unixsocketperm", "700", "--daemonize",
-                                          "no", "--stop-writes-on-bgsave-error", "no"};
+    static const char *const options[] = {"--port",
+                                          "0",
+                                          "--unixsocketperm",
+                                          "700",
+                                          "--daemonize",
+                                          "no",
+                                          "--stop-writes-on-bgsave-error",
+                                          "no"};
     add_word(command->argv, "%s", settings_text(settings, SETTING_REDIS_PROGRAM));
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         add_word(command->argv, "%s", options[i]);

@@ -97,8 +97,8 @@ enum service_state service_redis_probe(const struct settings *settings, int *fd)
     close(*fd);
     *fd = -1;
     /* An error other than LOADING comes from a server that serves. */
-    bool ready = got > 0 && (answer[0] == '+' || (answer[0] == '-' && strncmp(answer, "-LOADING",
-                                                                              8) != 0));
+    bool ready =
+        got > 0 && (answer[0] == '+' || (answer[0] == '-' && strncmp(answer, "-LOADING", 8) != 0));
     return ready ? SERVICE_READY : SERVICE_NOT_READY;
 }
 
@@ -137,7 +137,8 @@ size_t service_postgres_end_strays(const struct settings *settings, int signal)
                 continue;
             }
             int pidfd = pidfd_open((pid_t)pid, 0);
-            /* Every process of a server works in its data directory: that tells ours from others. */
+            /* Every process of a server works in its data directory: that tells ours from others.
+             */
             if (pidfd >= 0 && link_is((pid_t)pid, "cwd", data) &&
                 link_is((pid_t)pid, "exe", program)) {
                 found++;

@@ -159,8 +159,7 @@ void slot_child_overdue(struct slot *slot, struct child *child)
 
 void slot_child_spawn_failed(struct slot *slot, struct child *child, const struct error *err)
 {
-    LOG_ERROR("cannot make a process", LOG_TEXT("name", slot->name),
-              LOG_TEXT("reason", err->text));
+    LOG_ERROR("cannot make a process", LOG_TEXT("name", slot->name), LOG_TEXT("reason", err->text));
     snprintf(slot->last_end, sizeof slot->last_end, "%s", err->text);
     if (child == slot->successor) {
         child_destroy(&slot->successor);

@@ -23,7 +23,7 @@ struct slot {
     struct child *successor; /* owned or NULL */
     struct child *retiring;  /* owned or NULL */
     struct restart_history history;
-    uint64_t restarts;          /* deaths of the current process */
+    uint64_t restarts; /* deaths of the current process */
     uint64_t planned_restarts;
     int64_t throttled_since_ms; /* 0: not throttled */
     bool done;                  /* a one-shot that has succeeded */
