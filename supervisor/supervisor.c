@@ -396,6 +396,7 @@ static void run(struct supervisor *supervisor)
              LOG_TEXT("listen", supervisor->listeners.address));
     supervisor->last_turn_ms = clock_monotonic_ms();
     stage_start(supervisor);
+    tick(supervisor);
     while (!supervisor->finished) {
         loop_turn(&supervisor->loop, turn_ms(supervisor));
         tick(supervisor);
