@@ -297,7 +297,11 @@ static const char *guess_level(enum log_line_kind kind, const char *text, size_t
                : has(text, length, " ERROR: ") || has(text, length, " WARNING: ") ? "warn"
                                                                                   : "info";
     case LOG_LINE_REDIS:
-        return has(text, length, " # ") ? "warn" : "info";
+        /* '#' marks warnings, and its banner too. */
+        return has(text, length, " # WARNING") || has(text, length, "rror") ||
+                       has(text, length, "ailed") || has(text, length, "an't")
+                   ? "warn"
+                   : "info";
     case LOG_LINE_ONE_SHOT:
         return "info";
     case LOG_LINE_ACTOR:

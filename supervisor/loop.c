@@ -4,7 +4,9 @@
 #include "runtime/base/log.h"
 
 #include <errno.h>
-#include <unistd.h>
+#include <poll.h>
+
+enum { LOOP_PAUSE_MS = 100 };
 
 int loop_init(struct loop *loop, struct error *err)
 {
@@ -51,7 +53,7 @@ void loop_turn(struct loop *loop, int timeout_ms)
     if (count < 0 && errno != EINTR) {
         /* Cannot happen with a valid epoll descriptor; a pause keeps the loop from spinning. */
         LOG_ERROR("waiting for events failed", LOG_TEXT("reason", error_errno(errno)));
-        usleep(100000);
+        poll(NULL, 0, LOOP_PAUSE_MS);
     }
     loop->ready_count = count < 0 ? 0 : count;
     for (int i = 0; i < loop->ready_count; i++) {
