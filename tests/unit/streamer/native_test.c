@@ -22,10 +22,16 @@ static void assert_text(const uint8_t *bytes, size_t length, const char *want)
 /* Takes the chunk framing off; the chunk must be the whole of `bytes`. */
 static size_t open_chunk(const uint8_t *bytes, size_t length, const uint8_t **body_out)
 {
-    char *end;
-    size_t size = strtoull((const char *)bytes, &end, 16);
-    assert_memory_equal(end, "\r\n", 2);
-    *body_out = (const uint8_t *)end + 2;
+    static const char digits[] = "0123456789abcdef";
+    size_t size = 0;
+    const uint8_t *at = bytes;
+    for (; *at != '\r'; at++) {
+        const char *digit = strchr(digits, *at);
+        assert_non_null(digit);
+        size = size * 16 + (size_t)(digit - digits);
+    }
+    assert_memory_equal(at, "\r\n", 2);
+    *body_out = at + 2;
     assert_int_equal(*body_out + size + 2 - bytes, length);
     assert_memory_equal(*body_out + size, "\r\n", 2);
     return size;
