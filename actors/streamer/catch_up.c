@@ -44,6 +44,7 @@ struct page_question {
 static void drop_page(struct page *page)
 {
     struct catch_up *catch_up = &page->run->streamer->catch_up;
+    page->run->streamer->trim_due = true;
     catch_up->pages_bytes -= page->window.bytes;
     run_window_clear(&page->window);
     list_remove(&page->in_run);

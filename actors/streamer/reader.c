@@ -445,7 +445,7 @@ static void begin(struct reader *reader, const struct reader_opening *opening)
 
 static struct reader *create(struct streamer *streamer, const struct reader_opening *opening)
 {
-    struct reader *reader = memory_new(sizeof *reader);
+    struct reader *reader = pool_new(&streamer->reader_pool);
     list_init(&reader->in_run);
     list_init(&reader->in_slot);
     list_init(&reader->in_wait);
@@ -507,7 +507,7 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
     list_remove(&reader->in_run);
     keys_release(streamer, reader->key);
     drop_rest(reader);
-    free(reader);
+    pool_free(&streamer->reader_pool, reader);
     streamer->readers--;
     metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
     run_hold(run);

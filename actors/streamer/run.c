@@ -4,7 +4,6 @@
 #include "contracts/generated/event_types.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
-#include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/heads.h"
@@ -12,7 +11,6 @@
 #include "streamer/streamer.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- life
@@ -22,7 +20,7 @@
 static struct run *create(struct streamer *streamer, const struct uuid *id,
                           const struct uuid *tenant)
 {
-    struct run *run = memory_new(sizeof *run);
+    struct run *run = pool_new(&streamer->run_pool);
     struct list *lists[] = {&run->readers,  &run->waiting,  &run->pages,    &run->in_changed,
                             &run->in_dirty, &run->in_queue, &run->in_recent};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
@@ -63,6 +61,7 @@ static void drop_window(struct run *run)
     run->accounted = 0;
     run_window_clear(&run->window);
     list_remove(&run->in_recent);
+    run->streamer->trim_due = true;
 }
 
 static void destroy(struct run *run)
@@ -75,7 +74,7 @@ static void destroy(struct run *run)
     list_remove(&run->in_dirty);
     list_remove(&run->in_queue);
     map_remove(&run->streamer->runs, &run->id);
-    free(run);
+    pool_free(&run->streamer->run_pool, run);
 }
 
 void run_hold(struct run *run)

@@ -25,6 +25,7 @@
 #include "streamer/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -51,6 +52,18 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     catch_up_go(streamer);
 }
 
+/* The allocator keeps what is freed inside its heap; after a busy time that can be most of the
+ * process. */
+static void give_memory_back(struct streamer *streamer, int64_t now_ms)
+{
+    if (streamer->trim_due && now_ms >= streamer->next_trim_ms &&
+        streamer->catch_up.in_flight == 0) {
+        streamer->trim_due = false;
+        streamer->next_trim_ms = now_ms + STREAMER_TRIM_MS;
+        malloc_trim(0);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -64,6 +77,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     catch_up_tick(streamer, now_ms);
     keys_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
+    give_memory_back(streamer, now_ms);
 }
 
 static void on_database(void *arg, bool up)
@@ -145,6 +159,8 @@ static int start(struct actor *actor, struct error *err)
     streamer->actor = actor;
     streamer->sockets = -1;
     init_lists(streamer);
+    pool_init(&streamer->reader_pool, sizeof(struct reader));
+    pool_init(&streamer->run_pool, sizeof(struct run));
     read_limits(&streamer->limits, actor->settings);
     raise_descriptor_limit();
     pings_start(streamer);
@@ -207,6 +223,8 @@ static void stop(struct actor *actor)
         close(streamer->sockets);
     }
     pings_stop(streamer);
+    pool_deinit(&streamer->reader_pool);
+    pool_deinit(&streamer->run_pool);
     map_deinit(&streamer->runs);
     map_deinit(&streamer->keys);
     free(streamer);

@@ -7,6 +7,7 @@
 #include "runtime/base/map.h"
 #include "runtime/bus.h"
 #include "runtime/db.h"
+#include "streamer/pool.h"
 #include "streamer/publisher.h"
 
 #include <stdbool.h>
@@ -22,6 +23,7 @@ enum {
     STREAMER_SILENCE_MS = 1000,   /* no frame for this long: heads are read */
     STREAMER_KEY_CHECK_MS = 4000, /* a revoked key ends its streams within 10 s */
     STREAMER_IDLE_WINDOW_MS = 2000,
+    STREAMER_TRIM_MS = 5000,         /* what windows and pages have left goes back to the system */
     STREAMER_WINDOWS_MAX = 64,       /* all live windows together, in full windows of one run */
     STREAMER_PAGES_BYTES = 16 << 20, /* all pages from the table together */
     STREAMER_REFUSED_PAUSE_MS = 1000 /* after a query that the database refused */
@@ -75,7 +77,9 @@ struct streamer {
     struct event *wake_event; /* what the callbacks of one pass left to do, done once */
     struct stream_limits limits;
     struct publisher publisher;
-    bool silent;     /* and said so in the log */
+    bool silent; /* and said so in the log */
+    struct pool reader_pool;
+    struct pool run_pool;
     struct map runs; /* struct run by id */
     struct map keys; /* struct key_use by id */
     uint64_t last_serial;
@@ -87,6 +91,8 @@ struct streamer {
     size_t recent_bytes;
     struct heads heads;
     struct catch_up catch_up;
+    int64_t next_trim_ms;
+    bool trim_due; /* windows or pages have been dropped */
     int64_t next_key_check_ms;
     bool keys_asking;
     struct handover *handover; /* owned */
