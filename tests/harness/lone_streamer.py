@@ -7,6 +7,7 @@ The database is real; events are put into the table by the test, and published o
 import array
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -180,6 +181,15 @@ class Stage:
         self.listener.close()
         self.clients.close()
         self.connection.close()
+        self._show_logs()
+
+    def _show_logs(self):
+        """What the streamers said is seen when the test fails; a sanitizer's report fails it."""
+        texts = [path.read_text() for path in sorted(self.folder.glob("*.log"))]
+        shutil.rmtree(self.folder)
+        for text in texts:
+            print(text[-20_000:])
+            assert "Sanitizer" not in text and "runtime error" not in text
 
     def publish_from_now_on(self):
         """A new sequencer on the same path."""
