@@ -210,6 +210,9 @@ class Follower(threading.Thread):
         self.leave, self.pause_s = leave or (lambda: False), pause_s
         self.cursor = after
         self.events, self.violations = [], []
+        self.history = []  # one (cursor, [events]) a connection
+        self.absences = []  # seconds from a stream being broken off to the next one's head
+        self.broken_at = None
         self.connections = self.refused = self.broken = self.left = 0
         self.ended = False
         self.stopping = threading.Event()
@@ -229,6 +232,9 @@ class Follower(threading.Thread):
         header = {"Last-Event-ID": str(self.cursor)} if self.cursor else {}
         with self.server.stream(self.run_id, key=self.key, headers=header) as stream:
             self.connections += 1
+            if stream.status in (200, 204) and self.broken_at is not None:
+                self.absences.append(time.monotonic() - self.broken_at)
+                self.broken_at = None
             if stream.status == 204:
                 self._finish_by_204()
             elif stream.status != 200:
@@ -246,6 +252,7 @@ class Follower(threading.Thread):
         self.ended = True
 
     def _read(self, stream):
+        self.history.append((self.cursor, []))
         while not self.stopping.is_set():
             try:
                 frame = stream.next_frame(timeout=0.5)
@@ -271,12 +278,15 @@ class Follower(threading.Thread):
             self.violations.append(f"seq {seq} (id {frame.id}) after {self.cursor}")
         self.cursor = seq
         self.events.append((seq, kind, payload))
+        self.history[-1][1].append((seq, kind, payload))
 
     def _note_end(self, tidy):
         over = bool(self.events) and self.events[-1][1] in TERMINAL
         if tidy and not over:
             self.violations.append(f"ended tidily after seq {self.cursor}, before the run's end")
-        self.broken += not tidy
+        if not tidy:
+            self.broken += 1
+            self.broken_at = time.monotonic()
         self.ended = self.ended or (tidy and over)
 
     def wait_complete(self, timeout=20.0):
