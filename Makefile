@@ -17,7 +17,7 @@ $(if $(OUT),,$(error VARIANT must be release, fault or asan))
 
 VERSION := 0.1.0
 
-LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl
+LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl msgpack
 WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
 	-ftrivial-auto-var-init=zero -fno-strict-overflow -fno-delete-null-pointer-checks
@@ -33,7 +33,7 @@ LDFLAGS := $(LDFLAGS_$(VARIANT))
 
 # Folders link only downwards: actor -> runtime -> proto, base; supervisor -> base.
 BASE := $(wildcard actors/runtime/base/*.c)
-PROTO := $(wildcard proto/*.c)
+PROTO := $(wildcard proto/*.c contracts/generated/*.c)
 RUNTIME := $(wildcard actors/runtime/*.c)
 ACTORS := api sequencer streamer job-runner exporter
 PROGRAMS := $(addprefix $(OUT)/bin/,signalbox signalbox-supervisor $(addprefix signalbox-,$(ACTORS)))

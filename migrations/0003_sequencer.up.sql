@@ -38,13 +38,18 @@ insert into shard_positions values (0, 0);
 insert into outbox_cursors values ('bus', 0, 0, now());
 
 -- Takes the shard: the epoch after this one belongs to the caller. Waits for an append in flight (it holds the row FOR
--- SHARE). Also forgets origins that have been silent for a day.
-create function acquire_epoch(p_shard integer, p_owner text, p_host text, p_lease_ms integer)
+-- SHARE). p_previous: the epoch the caller held before it lost its connection (SB001 when another has taken over since),
+-- or null for a new process. Also forgets origins that have been silent for a day.
+create function acquire_epoch(p_shard integer, p_owner text, p_host text, p_lease_ms integer, p_previous bigint)
 returns table (epoch bigint, position_out bigint, published bigint)
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     taken bigint;
 begin
+    perform 1 from shards s where s.shard = p_shard and (p_previous is null or s.epoch = p_previous) for update;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_previous using errcode = 'SB001';
+    end if;
     update shards s
        set epoch = s.epoch + 1, owner = p_owner, host = p_host,
            backend_pid = pg_backend_pid(),
@@ -91,20 +96,22 @@ end
 $$;
 
 -- One group commit. c_*: runs to create. h_*: one entry a touched run (old and new head). e_*: one entry an event,
--- in position order; e_head is the 1-based index into h_*. s_*: status changes. o_*: origins' high marks.
+-- in position order; e_head is the 1-based index into h_*, e_type the 1-based number in run_event_type (arrays of
+-- numbers are subscripted and sent without a look-up a row). s_*: status changes. o_*: origins' high marks.
 -- The heads must be as the caller believes and the seqs dense, whoever calls; else SB002 and nothing happens.
 create function append_batch(
     p_shard integer, p_epoch bigint, p_position bigint,
     c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[],
     c_ts timestamptz[], c_key text[], c_hash bytea[],
     h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[],
-    e_head integer[], e_seq bigint[], e_type run_event_type[], e_payload json[], e_ts timestamptz[], e_actor text[],
+    e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamptz[], e_actor text[],
     e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[],
-    s_run uuid[], s_status run_status[], s_ts timestamptz[],
+    s_run uuid[], s_status text[], s_ts timestamptz[],
     o_origin bigint[], o_no bigint[]
 ) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
+    types constant run_event_type[] := enum_range(null::run_event_type);
     touched bigint;
 begin
     perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
@@ -126,14 +133,14 @@ begin
     -- missed by the count below; the primary key refuses doubles: what passes is dense.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
                             command_hash, command_events, origin, command_no)
-    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, e.type, e.payload, e.actor, e.ts, e.key,
+    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, types[e.type], e.payload, e.actor, e.ts, e.key,
            e.hash, e.events, e.origin, e.no
       from unnest(e_head, e_seq, e_type, e_payload, e_ts, e_actor, e_key, e_hash, e_events, e_origin, e_no)
            with ordinality
         as e (head, seq, type, payload, ts, actor, key, hash, events, origin, no, ordinal)
      where e.seq > h_old[e.head] and e.seq <= h_new[e.head]
        and (h_closed[e.head] and e.seq = h_new[e.head])
-           = (e.type in ('RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED'));
+           = (e.type between 2 and 4); -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
     get diagnostics touched = row_count;
     if touched <> cardinality(e_seq)
        or touched <> (select coalesce(sum(h.new - h.old), 0) from unnest(h_old, h_new) as h (old, new)) then
@@ -150,7 +157,7 @@ begin
 
     if cardinality(s_run) > 0 then
         update runs r
-           set status = s.status,
+           set status = s.status::run_status,
                completed_at = case when s.status in ('finished', 'failed', 'cancelled') then s.ts else r.completed_at end
           from unnest(s_run, s_status, s_ts) as s (run, status, ts)
          where r.run_id = s.run;

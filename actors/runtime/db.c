@@ -1,0 +1,617 @@
+/*
+ * See db.h. States of the connection: waiting (a timer runs), connecting (PQconnectPoll), connected
+ * (pipeline mode). A query is complete when the pipeline's sync behind it arrives: only then is its
+ * transaction known to have ended.
+ */
+#include "runtime/db.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/list.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    DB_RECONNECT_MS = 200,
+    DB_RECONNECT_MAX_MS = 5000,
+    DB_CONNECT_TIMEOUT_MS = 10000,
+    DB_PREPARED_MAX = 64
+};
+
+static const int64_t postgres_epoch_us = 946684800000000;
+
+struct db_result {
+    const PGresult *pg;
+};
+
+struct query {
+    struct list node;
+    const struct db_statement *statement;
+    db_done_fn *done;
+    void *arg;
+    PGresult *result; /* owned; the last result seen, an error wins */
+    bool prepares;    /* its statement is prepared just before it ... */
+    bool prepared;    /* ... and that went well */
+};
+
+struct db {
+    struct event_base *base;   /* borrowed */
+    struct db_options options; /* texts owned */
+    PGconn *pg;                /* NULL while waiting */
+    struct event *readable;
+    struct event *writable;
+    struct event *timer;  /* reconnect, or connect time-out */
+    struct event *refuse; /* answers queries given while there is no connection */
+    struct list sent;     /* struct query, in order */
+    struct list refused;  /* struct query, given while disconnected */
+    size_t outstanding;
+    const struct db_statement *prepared[DB_PREPARED_MAX];
+    size_t prepared_count;
+    int64_t pause_ms;
+    bool connected;
+    bool was_connected;
+    bool doubtful; /* a commit succeeded with a warning that a standby did not confirm it */
+    bool closing;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+static void on_socket(evutil_socket_t fd, short what, void *arg);
+static void lose(struct db *db, const char *why);
+
+/* ---- the connection string
+ * ------------------------------------------------------------------------------------- */
+
+/* Session settings every actor gets: the statement limits of reliability 3.2, and errors in one
+ * language. */
+static const char session_defaults[] =
+    "-c lc_messages=C -c statement_timeout=30s -c lock_timeout=5s "
+    "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c "
+    "client_min_messages=warning";
+
+static PGconn *connect_start(const struct db *db)
+{
+    const struct settings *settings = db->options.settings;
+    bool set_role = settings_bool(settings, SETTING_DATABASE_SET_ROLE);
+    const char *extra = db->options.session_settings;
+    char options[1024];
+    snprintf(options, sizeof options, "%s %s %s%s", session_defaults, extra == NULL ? "" : extra,
+             set_role ? "-c role=" : "", set_role ? db->options.role : "");
+    const char *keys[] = {"dbname",
+                          "options",
+                          "application_name",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "tcp_user_timeout",
+                          set_role ? NULL : "user",
+                          NULL};
+    const char *values[] = {settings_text(settings, SETTING_DATABASE_URL),
+                            options,
+                            db->options.application_name,
+                            "5",
+                            "2",
+                            "3",
+                            "5000",
+                            set_role ? NULL : db->options.role,
+                            NULL};
+    /* expand_dbname: the URL goes in as dbname; what follows it here wins over it. */
+    return PQconnectStartParams(keys, values, 1);
+}
+
+/* ---- ends of queries
+ * ------------------------------------------------------------------------------------------- */
+
+static void finish(struct db *db, struct query *query, enum db_status status)
+{
+    struct db_result result = {query->result};
+    list_remove(&query->node);
+    db->outstanding--;
+    query->done(query->arg, status, status == DB_LOST ? NULL : &result);
+    PQclear(query->result);
+    free(query);
+}
+
+static void finish_all_lost(struct db *db, struct list *queries)
+{
+    struct list *first;
+    while ((first = list_first(queries)) != NULL) {
+        finish(db, LIST_ENTRY(first, struct query, node), DB_LOST);
+    }
+}
+
+static void on_refuse(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct db *db = arg;
+    /* Only those that are here now: a callback may give the next one at once. */
+    struct list batch;
+    list_init(&batch);
+    LIST_FOR_EACH(node, &db->refused)
+    {
+        list_remove(node);
+        list_append(&batch, node);
+    }
+    finish_all_lost(db, &batch);
+}
+
+/* ---- life of the connection
+ * ------------------------------------------------------------------------------------ */
+
+static struct timeval milliseconds(int64_t ms)
+{
+    return (struct timeval){ms / 1000, ms % 1000 * 1000};
+}
+
+static void watch(struct db *db, bool write_too)
+{
+    event_add(db->readable, NULL);
+    if (write_too) {
+        event_add(db->writable, NULL);
+    } else {
+        event_del(db->writable);
+    }
+}
+
+static void wire(struct db *db)
+{
+    int fd = PQsocket(db->pg);
+    if (db->readable != NULL && event_get_fd(db->readable) == fd) {
+        return;
+    }
+    if (db->readable != NULL) {
+        event_free(db->readable);
+        event_free(db->writable);
+    }
+    db->readable = event_new(db->base, fd, EV_READ | EV_PERSIST, on_socket, db);
+    db->writable = event_new(db->base, fd, EV_WRITE | EV_PERSIST, on_socket, db);
+}
+
+static void unwire(struct db *db)
+{
+    if (db->readable != NULL) {
+        event_free(db->readable);
+        event_free(db->writable);
+        db->readable = db->writable = NULL;
+    }
+}
+
+static void flush(struct db *db)
+{
+    int left = PQflush(db->pg);
+    if (left < 0) {
+        lose(db, PQerrorMessage(db->pg));
+    } else {
+        watch(db, left > 0);
+    }
+}
+
+/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful
+ * commit: unknown, not success. */
+static void on_notice(void *arg, const PGresult *notice)
+{
+    struct db *db = arg;
+    const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (message != NULL && strstr(message, "synchronous replication") != NULL) {
+        db->doubtful = true;
+    } else if (message != NULL) {
+        LOG_WARN("database notice", LOG_TEXT("notice", message));
+    }
+}
+
+static void become_connected(struct db *db)
+{
+    if (PQsetnonblocking(db->pg, 1) != 0 || PQenterPipelineMode(db->pg) != 1) {
+        lose(db, "cannot enter pipeline mode");
+        return;
+    }
+    PQsetNoticeReceiver(db->pg, on_notice, db);
+    event_del(db->timer);
+    db->connected = true;
+    db->prepared_count = 0;
+    db->doubtful = false;
+    db->pause_ms = DB_RECONNECT_MS;
+    metric_set(METRIC_DATABASE_CONNECTED, 1);
+    if (db->was_connected) {
+        metric_add(METRIC_DATABASE_RECONNECTS, 1);
+        LOG_INFO("database connected again");
+    }
+    db->was_connected = true;
+    watch(db, false);
+    if (db->options.connected != NULL) {
+        db->options.connected(db->options.arg, true);
+    }
+}
+
+static void poll_connect(struct db *db)
+{
+    PostgresPollingStatusType status = PQconnectPoll(db->pg);
+    switch (status) {
+    case PGRES_POLLING_OK:
+        wire(db);
+        become_connected(db);
+        return;
+    case PGRES_POLLING_READING:
+    case PGRES_POLLING_WRITING:
+        wire(db);
+        if (status == PGRES_POLLING_WRITING) {
+            event_del(db->readable);
+            event_add(db->writable, NULL);
+        } else {
+            watch(db, false);
+        }
+        return;
+    case PGRES_POLLING_FAILED:
+    case PGRES_POLLING_ACTIVE:
+        break;
+    }
+    lose(db, PQerrorMessage(db->pg));
+}
+
+static void start_connecting(struct db *db)
+{
+    struct timeval limit = milliseconds(DB_CONNECT_TIMEOUT_MS);
+    db->pg = connect_start(db);
+    if (db->pg == NULL || PQstatus(db->pg) == CONNECTION_BAD) {
+        lose(db, db->pg == NULL ? "out of memory" : PQerrorMessage(db->pg));
+        return;
+    }
+    event_add(db->timer, &limit);
+    wire(db);
+    event_add(db->writable, NULL); /* libpq: as if the last poll had said WRITING */
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct db *db = arg;
+    if (db->pg != NULL) {
+        lose(db, "the connection attempt took too long");
+    } else {
+        start_connecting(db);
+    }
+}
+
+/* One line of libpq's text, which ends with a line break and may hold several. */
+static void log_loss(const struct db *db, const char *why)
+{
+    char line[256];
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(why, "\n"), why);
+    if (db->connected || db->pause_ms == DB_RECONNECT_MS) {
+        LOG_WARN("database not connected", LOG_TEXT("error", line));
+    } else {
+        LOG_DEBUG("database still not connected", LOG_TEXT("error", line));
+    }
+}
+
+static void lose(struct db *db, const char *why)
+{
+    bool was_up = db->connected;
+    unsigned noise = 0;
+    if (!db->closing) {
+        log_loss(db, why);
+    }
+    db->connected = false;
+    metric_set(METRIC_DATABASE_CONNECTED, 0);
+    unwire(db);
+    PQfinish(db->pg);
+    db->pg = NULL;
+    if (!db->closing) {
+        /* +-25 %, so that actors do not come back in step. */
+        ssize_t got = getrandom(&noise, sizeof noise, GRND_NONBLOCK);
+        int64_t pause_ms = db->pause_ms * (got < 0 ? 100 : 75 + noise % 51) / 100;
+        struct timeval pause = milliseconds(pause_ms);
+        event_add(db->timer, &pause);
+        db->pause_ms =
+            db->pause_ms * 2 > DB_RECONNECT_MAX_MS ? DB_RECONNECT_MAX_MS : db->pause_ms * 2;
+    }
+    finish_all_lost(db, &db->sent);
+    if (was_up && db->options.connected != NULL) {
+        db->options.connected(db->options.arg, false);
+    }
+}
+
+/* ---- results
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static bool is_error(const PGresult *result)
+{
+    return result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR;
+}
+
+static void forget_prepared(struct db *db, const struct db_statement *statement)
+{
+    for (size_t i = 0; i < db->prepared_count; i++) {
+        if (db->prepared[i] == statement) {
+            db->prepared[i] = db->prepared[--db->prepared_count];
+            return;
+        }
+    }
+}
+
+static void complete_first(struct db *db)
+{
+    struct list *first = list_first(&db->sent);
+    assert(first != NULL);
+    struct query *query = LIST_ENTRY(first, struct query, node);
+    if (is_error(query->result)) {
+        if (query->prepares && !query->prepared) {
+            forget_prepared(db, query->statement);
+        }
+        finish(db, query, DB_REFUSED);
+    } else {
+        finish(db, query, DB_OK);
+    }
+}
+
+/* Takes one result; false when the connection has gone (and `db` has lost it). */
+static bool take_result(struct db *db, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_PIPELINE_SYNC) {
+        PQclear(result);
+        if (db->doubtful) {
+            lose(db, "a commit was not confirmed by its standby");
+            return false;
+        }
+        complete_first(db);
+        return db->connected;
+    }
+    struct list *first = list_first(&db->sent);
+    if (first == NULL || status == PGRES_PIPELINE_ABORTED) {
+        PQclear(result);
+        return true;
+    }
+    struct query *query = LIST_ENTRY(first, struct query, node);
+    if (query->prepares && !query->prepared && status == PGRES_COMMAND_OK) {
+        query->prepared = true;
+        PQclear(result);
+    } else if (is_error(query->result)) {
+        PQclear(result);
+    } else {
+        PQclear(query->result);
+        query->result = result;
+    }
+    return true;
+}
+
+static void read_results(struct db *db)
+{
+    if (PQconsumeInput(db->pg) != 1) {
+        lose(db, PQerrorMessage(db->pg));
+        return;
+    }
+    int empty = 0;
+    while (db->connected && !list_is_empty(&db->sent) && PQisBusy(db->pg) == 0) {
+        PGresult *result = PQgetResult(db->pg);
+        if (result == NULL) {
+            /* The end of one command's results; two in a row: nothing is there yet. */
+            if (++empty > 1) {
+                break;
+            }
+            continue;
+        }
+        empty = 0;
+        if (!take_result(db, result)) {
+            return;
+        }
+    }
+    if (db->connected && PQstatus(db->pg) != CONNECTION_OK) {
+        lose(db, PQerrorMessage(db->pg));
+    }
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct db *db = arg;
+    if (!db->connected) {
+        poll_connect(db);
+        return;
+    }
+    if ((what & EV_READ) != 0) {
+        read_results(db);
+    }
+    if (db->connected) {
+        flush(db);
+    }
+}
+
+/* ---- queries
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static bool is_prepared(const struct db *db, const struct db_statement *statement)
+{
+    for (size_t i = 0; i < db->prepared_count; i++) {
+        if (db->prepared[i] == statement) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool send_query(struct db *db, struct query *query, const struct db_params *params)
+{
+    const struct db_statement *statement = query->statement;
+    const char *values[DB_PARAMS_MAX];
+    int formats[DB_PARAMS_MAX];
+    int count = params == NULL ? 0 : params->count;
+    for (int i = 0; i < count; i++) {
+        values[i] = params->length[i] < 0 ? NULL : (const char *)params->bytes + params->offset[i];
+        formats[i] = 1;
+    }
+    if (!is_prepared(db, statement)) {
+        assert(db->prepared_count < DB_PREPARED_MAX);
+        if (PQsendPrepare(db->pg, statement->name, statement->sql, count,
+                          params == NULL ? NULL : params->type) != 1) {
+            return false;
+        }
+        db->prepared[db->prepared_count++] = statement;
+        query->prepares = true;
+    }
+    return PQsendQueryPrepared(db->pg, statement->name, count, values,
+                               params == NULL ? NULL : params->length, formats, 1) == 1 &&
+           PQpipelineSync(db->pg) == 1;
+}
+
+void db_query(struct db *db, const struct db_statement *statement, const struct db_params *params,
+              db_done_fn *done, void *arg)
+{
+    struct query *query = memory_new(sizeof *query);
+    query->statement = statement;
+    query->done = done;
+    query->arg = arg;
+    list_init(&query->node);
+    db->outstanding++;
+    if (db->connected && send_query(db, query, params)) {
+        list_append(&db->sent, &query->node);
+        /* What can go now goes now; a failure shows on the socket, never inside this call. */
+        if (PQflush(db->pg) != 0) {
+            event_add(db->writable, NULL);
+        }
+        return;
+    }
+    list_append(&db->refused, &query->node);
+    event_active(db->refuse, EV_TIMEOUT, 0);
+}
+
+struct db *db_open(struct event_base *base, const struct db_options *options)
+{
+    struct db *db = memory_new(sizeof *db);
+    db->base = base;
+    db->options = *options;
+    db->options.role = memory_string(options->role);
+    db->options.application_name = memory_string(options->application_name);
+    if (options->session_settings != NULL) {
+        db->options.session_settings = memory_string(options->session_settings);
+    }
+    db->pause_ms = DB_RECONNECT_MS;
+    list_init(&db->sent);
+    list_init(&db->refused);
+    db->timer = event_new(base, -1, 0, on_timer, db);
+    db->refuse = event_new(base, -1, EV_TIMEOUT, on_refuse, db);
+    event_active(db->timer, EV_TIMEOUT, 0);
+    return db;
+}
+
+void db_close(struct db **db)
+{
+    if (*db == NULL) {
+        return;
+    }
+    (*db)->closing = true;
+    (*db)->options.connected = NULL;
+    if ((*db)->pg != NULL) {
+        lose(*db, "closing");
+    }
+    finish_all_lost(*db, &(*db)->refused);
+    event_free((*db)->timer);
+    event_free((*db)->refuse);
+    free((char *)(*db)->options.role);
+    free((char *)(*db)->options.application_name);
+    free((char *)(*db)->options.session_settings);
+    free(*db);
+    *db = NULL;
+}
+
+bool db_is_connected(const struct db *db)
+{
+    return db->connected;
+}
+
+void db_reset(struct db *db)
+{
+    if (db->pg != NULL) {
+        lose(db, "reset");
+    }
+}
+
+size_t db_outstanding(const struct db *db)
+{
+    return db->outstanding;
+}
+
+/* ---- reading results
+ * ------------------------------------------------------------------------------------------- */
+
+const char *db_sqlstate(const struct db_result *result)
+{
+    const char *state = PQresultErrorField(result->pg, PG_DIAG_SQLSTATE);
+    return state == NULL ? "" : state;
+}
+
+const char *db_message(const struct db_result *result)
+{
+    const char *message = PQresultErrorField(result->pg, PG_DIAG_MESSAGE_PRIMARY);
+    return message == NULL ? "" : message;
+}
+
+int db_rows(const struct db_result *result)
+{
+    return PQntuples(result->pg);
+}
+
+bool db_is_null(const struct db_result *result, int row, int column)
+{
+    return PQgetisnull(result->pg, row, column) != 0;
+}
+
+static const char *fixed(const struct db_result *result, int row, int column, int length)
+{
+    assert(PQgetlength(result->pg, row, column) == length);
+    return PQgetvalue(result->pg, row, column);
+}
+
+int32_t db_int4(const struct db_result *result, int row, int column)
+{
+    uint32_t value;
+    memcpy(&value, fixed(result, row, column, sizeof value), sizeof value);
+    return (int32_t)be32toh(value);
+}
+
+int64_t db_int8(const struct db_result *result, int row, int column)
+{
+    uint64_t value;
+    memcpy(&value, fixed(result, row, column, sizeof value), sizeof value);
+    return (int64_t)be64toh(value);
+}
+
+bool db_bool(const struct db_result *result, int row, int column)
+{
+    return *fixed(result, row, column, 1) != 0;
+}
+
+void db_uuid(const struct db_result *result, int row, int column, struct uuid *uuid_out)
+{
+    memcpy(uuid_out->bytes, fixed(result, row, column, sizeof uuid_out->bytes),
+           sizeof uuid_out->bytes);
+}
+
+int64_t db_timestamptz(const struct db_result *result, int row, int column)
+{
+    return db_int8(result, row, column) + postgres_epoch_us;
+}
+
+const char *db_bytes(const struct db_result *result, int row, int column, size_t *length_out)
+{
+    enum { OID_JSONB = 3802 };
+    const char *value = PQgetvalue(result->pg, row, column);
+    size_t length = (size_t)PQgetlength(result->pg, row, column);
+    if (PQftype(result->pg, column) == OID_JSONB && length > 0) {
+        value++;
+        length--;
+    }
+    *length_out = length;
+    return value;
+}
