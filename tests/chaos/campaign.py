@@ -10,7 +10,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chaos.checker import Connection, History, Observer, Op, Read, Row, Write, check
-from chaos.load import digest, key_of
-from harness.client import raw_events
+from chaos.load import SLOTS, digest, key_of, run_of
 from harness.paths import ROOT
 from harness.processes import Process
 from harness.server import Server
@@ -226,11 +224,14 @@ class Phase:
         return json.loads(out.read_text(encoding="utf-8"))
 
     def _runs(self) -> dict:
-        """{run id: closed} of this phase: everything created since the phase before."""
-        rows = self.server.database().rows(
-            "select h.run_id::text, h.closed from run_heads h join runs r using (run_id) where r.metadata = '{}'"
-        )
-        mine = {run: closed for run, closed in rows if run not in self.campaign.server_runs_before}
+        """{run id: closed} of this phase, in the order in which they were made."""
+        rows = self.server.database().rows("select run_id::text, closed from run_heads")
+        there, mine = dict(rows), {}
+        for slot in range(SLOTS):
+            generation = 0
+            while (run := run_of(self.name, slot, generation)) in there:
+                mine[run] = there[run]
+                generation += 1
         return mine
 
     def _close_runs(self, history) -> list:
@@ -331,6 +332,3 @@ def fault_points(actor) -> list:
         found.update(re.findall(r'SB_FAULT\("([^"]+)"\)', source.read_text(encoding="utf-8")))
     return sorted(found)
 
-
-SIGNALS = {"stop": signal.SIGSTOP, "cont": signal.SIGCONT}
-__all__ = ["Campaign", "Phase", "fault_points", "raw_events", "SIGNALS"]

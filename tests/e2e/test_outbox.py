@@ -35,7 +35,7 @@ def test_nobody_moves_the_cursor_back_or_beyond(box, client, run_id):
 
 @pytest.mark.requirement("R038", "R041", "R043", "R044", "I5")
 @pytest.mark.skipif(not (fault_bin_dir() / "signalbox-sequencer").exists(), reason="needs a build with fault points")
-@pytest.mark.parametrize("point", ["after_commit", "before_publish", "after_ack"])
+@pytest.mark.parametrize("point", ["sequencer_after_commit", "sequencer_after_ack", "sequencer_after_publish"])
 def test_a_death_between_commit_and_publish_is_made_good(own_box, point):
     """The reader sees each event once, in order, although the publisher died before it could tell."""
     box = own_box(faults=True)
