@@ -403,9 +403,10 @@ def test_a_folder_the_services_cannot_reach(own_box):
     client = box.client()
     run_id = client.new_run()
     client.append(run_id, "CUSTOM", custom(1)["payload"])
-    assert box.status()["run_dir"]
+    run_dir = box.status()["run_dir"]
     if os.geteuid() == 0:
-        assert not box.status()["run_dir"].startswith(str(box.home))
+        assert not run_dir.startswith(str(box.home))
+        assert run_dir in box.log.text(whole=True) + box.stdout.text(whole=True)
 
 
 def test_without_a_pepper_one_is_made_and_kept(own_box):

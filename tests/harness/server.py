@@ -54,10 +54,9 @@ class Server:
         self.process = None
         self.listen = None
         self.known = {}  # pid -> Process, everything of ours that was ever seen
-        self.folders = set()  # folders outside home that the server made
         self._base = {}
         self._allowed_errors, self._allowed_restarts, self._allow_gaps = [], {}, False
-        self._keys = {}
+        self._keys, self._database = {}, None
 
     # Life.
 
@@ -146,11 +145,20 @@ class Server:
             client.close()
         if os.environ.get("SIGNALBOX_TEST_KEEP"):
             return
-        for folder in [self.home, *self.folders]:
+        for folder in [*self.outside(), self.home]:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def outside(self) -> list:
+        """Folders of this server that lie outside its home, because the services cannot reach it."""
+        location = self.dir / "location"
+        if not location.exists():
+            return []
+        named = dict(line.split("=", 1) for line in location.read_text().splitlines() if "=" in line)
+        found = [Path(named[name]) for name in ("run_dir", "data_dir") if name in named]
+        return [folder for folder in found if not folder.is_relative_to(self.home)]
+
     def remember(self):
-        """Notes the pids of everything that runs now, and the folders it uses."""
+        """Notes the pids of everything that runs now."""
         if self.process is None:
             return
         for process in family(self.process.pid):
@@ -184,11 +192,7 @@ class Server:
         )
 
     def status(self) -> dict:
-        status = json.loads(self.command("status", "--json").stdout)
-        run_dir = status.get("run_dir")
-        if run_dir and not Path(run_dir).is_relative_to(self.home):
-            self.folders.add(run_dir)
-        return status
+        return json.loads(self.command("status", "--json").stdout)
 
     def actors(self, kind=None) -> list:
         return [a for a in self.status()["actors"] if kind in (None, a["actor"], a["name"])]
@@ -267,8 +271,10 @@ class Server:
         return SseStream(self.address, path, key or self.api_key, headers, **options)
 
     def database(self) -> Database:
-        told = self.status()["database"]
-        return Database(told["dsn"], told["owner_role"])
+        if self._database is None:
+            told = self.status()["database"]
+            self._database = Database(told["dsn"], told["owner_role"])
+        return self._database
 
     def metrics(self) -> str:
         answer = self.client().get("/metrics", auth=False)
