@@ -214,6 +214,25 @@ def test_api_keys_are_for_those_who_check_them(database, role):
 
 
 @pytest.mark.requirement("I10")
+def test_a_takeover_waits_for_the_append_in_flight(own_box):
+    """The epoch row is locked FOR SHARE inside the append: nobody gets a new epoch between its check and its commit."""
+    box = own_box()
+    client = box.client()
+    run_id = client.new_run()
+    database = box.database()
+    batch = Batch(database, run_id)
+    call = ", ".join(f"%({name})s::{kind}" for name, kind in ARGUMENTS)
+    with database.connect("sequencer", autocommit=False) as writer, database.connect("sequencer") as taker:
+        writer.execute(f"select append_batch({call})", batch.arguments)
+        taker.execute("set lock_timeout = '300ms'")
+        host = taker.execute("select host from shards where shard = 0").fetchone()[0]
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            taker.execute("select acquire_epoch(0, 'thief', %s, 5000)", [host])
+        writer.rollback()
+    assert client.append(run_id, "CUSTOM", custom(1)["payload"])["first_seq"] == 2
+
+
+@pytest.mark.requirement("I10")
 def test_a_stolen_epoch_fences_the_sequencer_and_service_goes_on(own_box):
     """Somebody takes the epoch by hand; the running sequencer must stop, its successor take over."""
     box = own_box()
