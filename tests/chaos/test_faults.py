@@ -236,7 +236,7 @@ def test_the_sequencers_session_is_terminated(campaign):
         for _ in rounds("session ended"):
             phase.pause()
             phase.note("session ended")
-            server.database().execute("select pg_terminate_backend(backend_pid) from shards where shard = 0")
+            server.database().execute("select pg_terminate_backend(backend_pid) from shards", role="sequencer")
             phase.moving()
 
 

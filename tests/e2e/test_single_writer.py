@@ -11,17 +11,10 @@ READERS = [role for role in ROLES]
 RUN_TABLES = ("runs", "run_heads", "run_events")
 SHARD_TABLES = ("shards", "shard_positions", "outbox_cursors", "origins")
 
-ARGUMENTS = [
-    ("p_shard", "integer"), ("p_epoch", "bigint"), ("p_position", "bigint"),
-    ("c_run", "uuid[]"), ("c_tenant", "uuid[]"), ("c_thread", "uuid[]"), ("c_parent", "uuid[]"),
-    ("c_metadata", "jsonb[]"), ("c_by", "text[]"), ("c_ts", "timestamptz[]"), ("c_key", "text[]"), ("c_hash", "bytea[]"),
-    ("h_run", "uuid[]"), ("h_tenant", "uuid[]"), ("h_old", "bigint[]"), ("h_new", "bigint[]"), ("h_closed", "boolean[]"),
-    ("e_head", "integer[]"), ("e_seq", "bigint[]"), ("e_type", "run_event_type[]"), ("e_payload", "json[]"),
-    ("e_ts", "timestamptz[]"), ("e_actor", "text[]"), ("e_key", "text[]"), ("e_hash", "bytea[]"),
-    ("e_events", "integer[]"), ("e_origin", "bigint[]"), ("e_no", "bigint[]"),
-    ("s_run", "uuid[]"), ("s_status", "run_status[]"), ("s_ts", "timestamptz[]"),
-    ("o_origin", "bigint[]"), ("o_no", "bigint[]"),
-]  # fmt: skip
+def arguments_of(database) -> list:
+    """[(name, type)] of append_batch as it is in the database."""
+    text = database.value("select pg_get_function_identity_arguments('append_batch'::regproc)")
+    return [tuple(argument.split(" ", 1)) for argument in text.split(", ")]
 
 
 class Batch:
@@ -29,25 +22,32 @@ class Batch:
 
     def __init__(self, database, run_id, seqs=None, kinds=None):
         self.database = database
+        self.types = arguments_of(database)
         epoch, position = database.rows("select epoch, position from shards join shard_positions using (shard)")[0]
         tenant, head = database.rows("select tenant_id, last_seq from run_heads where run_id = %s", run_id)[0]
         seqs = seqs or [head + 1]
         kinds = kinds or ["CUSTOM"] * len(seqs)
         none = [None] * len(seqs)
-        self.arguments = {name: [] for name, _ in ARGUMENTS}
+        self.kinds = database.value("select enum_range(null::run_event_type)::text[]")
+        self.arguments = {name: [] for name, _ in self.types}
         self.arguments |= {
             "p_shard": 0, "p_epoch": epoch, "p_position": position,
             "h_run": [run_id], "h_tenant": [tenant], "h_old": [head], "h_new": [head + len(seqs)],
-            "h_closed": [False], "e_head": [1] * len(seqs), "e_seq": seqs, "e_type": kinds,
+            "h_closed": [False], "e_head": [1] * len(seqs), "e_seq": seqs, "e_type": [self.number(kind) for kind in kinds],
             "e_payload": ['{"name":"attack","value":1}'] * len(seqs), "e_ts": ["2026-01-01Z"] * len(seqs),
             "e_actor": none, "e_key": none, "e_hash": none, "e_events": none, "e_origin": none, "e_no": none,
         }  # fmt: skip
 
+    def number(self, kind) -> int:
+        """Event types travel as their 1-based place in the enum."""
+        return self.kinds.index(kind) + 1
+
+    def call(self) -> str:
+        return ", ".join(f"%({name})s::{kind}" for name, kind in self.types)
+
     def run(self, role="sequencer", **changed):
-        given = self.arguments | changed
-        call = ", ".join(f"%({name})s::{kind}" for name, kind in ARGUMENTS)
         with self.database.connect(role) as connection:
-            connection.execute(f"select append_batch({call})", given)
+            connection.execute(f"select append_batch({self.call()})", self.arguments | changed)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_no_role_writes_the_epoch_itself(database, role):
 def test_only_the_sequencer_may_call_its_functions(database, unchanged, role):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         Batch(database, unchanged).run(role)
-    for call in ("acquire_epoch(0, 'x', 'x', 1000)", "renew_lease(0, 1, 1000)", "advance_outbox(0, 1, 'bus', 0)"):
+    for call in ("acquire_epoch(0, 'x', 'x', 1000, null)", "renew_lease(0, 1, 1000)", "advance_outbox(0, 1, 'bus', 0)"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute(f"select {call}", role=role)
 
@@ -166,7 +166,7 @@ def test_endings_and_the_closed_mark_go_together(database, unchanged):
 @pytest.mark.requirement("R019", "R004")
 def test_values_outside_their_sets_are_refused(database, unchanged):
     batch = Batch(database, unchanged)
-    for changed in ({"e_type": ["NOPE"]}, {"e_type": ["custom"]}, {"e_type": [None]}, {"e_payload": ["{"]},
+    for changed in ({"e_type": [0]}, {"e_type": [-1]}, {"e_type": [len(batch.kinds) + 1]}, {"e_type": [None]}, {"e_payload": ["{"]},
                     {"e_payload": [None]}, {"s_run": [unchanged], "s_status": ["done"], "s_ts": ["2026-01-01Z"]}):  # fmt: skip
         refused(batch, None, **changed)
 
@@ -180,13 +180,12 @@ def test_the_same_key_cannot_be_stored_twice(client, database, unchanged):
 def test_functions_do_not_run_with_the_callers_search_path(box, database, unchanged):
     """A definer function that looked names up in the caller's schemas could be led to other tables."""
     batch = Batch(database, unchanged)
-    call = ", ".join(f"%({name})s::{kind}" for name, kind in ARGUMENTS)
     with database.connect("sequencer", autocommit=False) as connection:
         connection.execute("create temp table shards (shard integer, epoch bigint)")
         connection.execute("insert into shards values (0, 424242)")
         connection.execute("set local search_path = pg_temp, public")
         with pytest.raises(psycopg.Error) as error:
-            connection.execute(f"select public.append_batch({call})", batch.arguments | {"p_epoch": 424242})
+            connection.execute(f"select public.append_batch({batch.call()})", batch.arguments | {"p_epoch": 424242})
         assert error.value.sqlstate == "SB001"
         connection.rollback()
 
@@ -221,13 +220,12 @@ def test_a_takeover_waits_for_the_append_in_flight(own_box):
     run_id = client.new_run()
     database = box.database()
     batch = Batch(database, run_id)
-    call = ", ".join(f"%({name})s::{kind}" for name, kind in ARGUMENTS)
     with database.connect("sequencer", autocommit=False) as writer, database.connect("sequencer") as taker:
-        writer.execute(f"select append_batch({call})", batch.arguments)
+        writer.execute(f"select append_batch({batch.call()})", batch.arguments)
         taker.execute("set lock_timeout = '300ms'")
         host = taker.execute("select host from shards where shard = 0").fetchone()[0]
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            taker.execute("select acquire_epoch(0, 'thief', %s, 5000)", [host])
+            taker.execute("select acquire_epoch(0, 'thief', %s, 5000, null)", [host])
         writer.rollback()
     assert client.append(run_id, "CUSTOM", custom(1)["payload"])["first_seq"] == 2
 
@@ -242,7 +240,7 @@ def test_a_stolen_epoch_fences_the_sequencer_and_service_goes_on(own_box):
     box.allow_error("epoch|fenced")
     box.allow_restart("sequencer-1", None)
     host = box.database().value("select host from shards where shard = 0")
-    box.database().execute("select acquire_epoch(0, 'thief', %s, 5000)", host, role="sequencer")
+    box.database().execute("select acquire_epoch(0, 'thief', %s, 5000, null)", host, role="sequencer")
     got = None
     for _ in range(20):
         answer = client.post_events(run_id, custom(1), key="k")
@@ -264,7 +262,7 @@ def test_terminating_the_sequencers_session_loses_nothing(own_box):
     box.allow_error("connection|terminat|database|postgres")
     box.allow_restart("sequencer-1", None)
     for n in range(10):
-        box.database().execute("select pg_terminate_backend(backend_pid) from shards where shard = 0")
+        box.database().execute("select pg_terminate_backend(backend_pid) from shards", role="sequencer")
         for _ in range(20):
             answer = client.post_events(run_id, custom(n), key=f"k{n}")
             if answer.status_code == 201:

@@ -43,7 +43,7 @@ class Server:
         self.home = Path(tempfile.mkdtemp(prefix="sbt-"))
         os.chmod(self.home, 0o755 if reachable else 0o700)
         self.dir = self.home / "d"
-        self.stdout, self.log = LogFile(self.home / "stdout"), LogFile(self.home / "log")
+        self.log = LogFile(self.home / "log")
         self.settings = ({"auth.pepper": pepper} if pepper else {}) | (settings or {})
         self.environment = dict(environment or {})
         self.faults = Faults(self.home / "faults") if faults else None
@@ -72,9 +72,9 @@ class Server:
         command += ["--listen", self.listen or "127.0.0.1:0"]
         if self.config is not None:
             command += ["--config", str(self.config)]
-        with open(self.stdout.path, "ab") as out, open(self.log.path, "ab") as log:
+        with open(self.log.path, "ab") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                [*command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.env(), start_new_session=True,
             )  # fmt: skip
         return self.process
@@ -106,7 +106,7 @@ class Server:
         return self.client().get("/ready", auth=False).status_code == 200
 
     def output(self) -> str:
-        return f"--- stdout\n{self.stdout.tail(15)}\n--- log\n{self.log.tail(40)}"
+        return f"--- log\n{self.log.tail(40)}"
 
     def stop(self, timeout=60.0) -> int:
         """A clean stop. Returns `up`'s exit code; anything left behind is killed and is an error."""
@@ -314,7 +314,6 @@ class Server:
     def begin(self):
         """A test begins: what was before is not its fault."""
         self.log.mark()
-        self.stdout.mark()
         self._allowed_errors, self._allowed_restarts = [], {}
         self.reset_counters()
 
@@ -326,7 +325,7 @@ class Server:
         """Fails the test for anything it did not announce."""
         if self.process is None:
             return
-        faults = [f"crash report: {line}" for line in self.log.crashes() + self.stdout.crashes()]
+        faults = [f"crash report: {line}" for line in self.log.crashes()]
         faults += [f"ERROR line: {json.dumps(r)}" for r in self.log.errors() if not self._is_allowed(r)]
         if self.process.poll() is None:
             self.all_healthy()
