@@ -8,6 +8,7 @@
 #include "ops/cli/target.h"
 #include "ops/cli/verify_checks.h"
 
+#include "runtime/base/number.h"
 #include "runtime/base/uuid.h"
 
 #include <jansson.h>
@@ -23,12 +24,19 @@ struct verify {
     const char *run_id; /* NULL: all */
     PGconn *connection;
     bool interactive;
-    long long violations;
+    int64_t violations;
 };
 
 static const char *cell(const PGresult *row, int column)
 {
     return PQgetisnull(row, 0, column) ? NULL : PQgetvalue(row, 0, column);
+}
+
+/* What PostgreSQL prints of a bigint that is not negative. */
+static int64_t number_of(const char *text)
+{
+    int64_t value = 0;
+    return number_parse(text, strlen(text), &value) == 0 ? value : 0;
 }
 
 static void print_json(const char *format, ...)
@@ -52,8 +60,8 @@ static void violation(struct verify *verify, const struct verify_check *check, c
     verify->violations++;
     if (verify->cli->json) {
         print_json("{s:s?, s:o, s:s, s:s?}", "run_id", run_id, "seq",
-                   seq != NULL ? json_integer(strtoll(seq, NULL, 10)) : json_null(), "check",
-                   check->name, "detail", detail);
+                   seq != NULL ? json_integer(number_of(seq)) : json_null(), "check", check->name,
+                   "detail", detail);
     } else {
         printf("%s%s%s%s: %s  [%s]\n", run_id != NULL ? "run " : "the log",
                run_id != NULL ? run_id : "", seq != NULL ? " seq " : "", seq != NULL ? seq : "",
@@ -97,14 +105,14 @@ static int execute(struct verify *verify, const char *sql)
     return code;
 }
 
-static int count(struct verify *verify, long long *runs_out, long long *events_out)
+static int count(struct verify *verify, int64_t *runs_out, int64_t *events_out)
 {
     PGresult *result =
         PQexecParams(verify->connection, VERIFY_COUNT_SQL, 1, NULL, &verify->run_id, NULL, NULL, 0);
     int code = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : failed(verify, "count");
     if (code == 0) {
-        *runs_out = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
-        *events_out = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+        *runs_out = number_of(PQgetvalue(result, 0, 0));
+        *events_out = number_of(PQgetvalue(result, 0, 1));
     }
     PQclear(result);
     return code;
@@ -117,7 +125,7 @@ static void show_step(const struct verify *verify, const char *text)
     }
 }
 
-static int run_checks(struct verify *verify, long long *runs_out, long long *events_out)
+static int run_checks(struct verify *verify, int64_t *runs_out, int64_t *events_out)
 {
     int code = execute(verify, "begin isolation level repeatable read read only");
     if (code == 0) {
@@ -136,8 +144,8 @@ static int run_checks(struct verify *verify, long long *runs_out, long long *eve
 
 static int verify_database(struct verify *verify, const char *dsn)
 {
-    long long runs = 0;
-    long long events = 0;
+    int64_t runs = 0;
+    int64_t events = 0;
     verify->connection = PQconnectdb(dsn);
     if (PQstatus(verify->connection) != CONNECTION_OK) {
         return failed(verify, "the database cannot be reached");
@@ -150,7 +158,8 @@ static int verify_database(struct verify *verify, const char *dsn)
         print_json("{s:I, s:I, s:I}", "runs", (json_int_t)runs, "events", (json_int_t)events,
                    "violations", (json_int_t)verify->violations);
     } else {
-        printf("%lld runs, %lld events, %lld violations\n", runs, events, verify->violations);
+        printf("%lld runs, %lld events, %lld violations\n", (long long)runs, (long long)events,
+               (long long)verify->violations);
     }
     return verify->violations > 0 ? EXIT_CODE_FAILED : EXIT_CODE_DONE;
 }

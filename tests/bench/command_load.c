@@ -76,7 +76,7 @@ static void send_command(struct load *load, uint64_t number)
     msgpack_sbuffer_init(&frame);
     tool_digits(load->payload + load->stamp_at, TOOL_STAMP_DIGITS, (uint64_t)command->sent_us);
     struct message_append_event event = {
-        .type = EVENT_MESSAGE_DELTA,
+        .type = EVENT_TYPE_MESSAGE_DELTA,
         .payload = {(const uint8_t *)load->payload, sizeof load->payload}};
     message_append_event_encode(&list, &event);
     memcpy(append.tenant, load->tenant.bytes, sizeof append.tenant);
@@ -88,6 +88,20 @@ static void send_command(struct load *load, uint64_t number)
     }
     msgpack_sbuffer_destroy(&frame);
     msgpack_sbuffer_destroy(&list);
+}
+
+/* Nothing of this origin was ever settled. */
+static void say_hello(struct load *load)
+{
+    struct message_header header = {.generation = 1};
+    struct message_hello hello = {.origin = load->origin, .oldest = load->first};
+    struct msgpack_sbuffer frame;
+    msgpack_sbuffer_init(&frame);
+    message_hello_encode(&frame, &header, &hello);
+    if (zmq_send(load->socket, frame.data, frame.size, 0) < 0) {
+        tool_fail("zmq_send");
+    }
+    msgpack_sbuffer_destroy(&frame);
 }
 
 static void fill_window(struct load *load)
@@ -146,6 +160,9 @@ static void take(struct load *load, const uint8_t *frame, size_t length)
         settle(load, header.request, &result);
     } else if (header.type == MESSAGE_NACK &&
                message_nack_decode(frame, length, &header, &nack) == 0) {
+        if (nack.expected < load->first) {
+            say_hello(load);
+        }
         send_from(load, nack.expected);
     } else if (header.type == MESSAGE_BUSY &&
                message_busy_decode(frame, length, &header, &busy) == 0) {
@@ -159,6 +176,7 @@ static void run(struct load *load)
 {
     zmq_msg_t frame;
     zmq_msg_init(&frame);
+    say_hello(load);
     while (tool_now_us() < load->end_us || load->first < load->next) {
         fill_window(load);
         if (zmq_msg_recv(&frame, load->socket, 0) < 0) {
@@ -204,11 +222,13 @@ static void open_socket(struct load *load, void *context)
 
 static void read_options(struct options *options, int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"socket", required_argument, NULL, 's'}, {"runs", required_argument, NULL, 'r'},
-        {"tenant", required_argument, NULL, 'T'}, {"window", required_argument, NULL, 'n'},
-        {"ms", required_argument, NULL, 't'},     {"warmup-ms", required_argument, NULL, 'w'},
-        {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"socket", required_argument, NULL, 's'},
+                                          {"runs", required_argument, NULL, 'r'},
+                                          {"tenant", required_argument, NULL, 'T'},
+                                          {"window", required_argument, NULL, 'n'},
+                                          {"ms", required_argument, NULL, 't'},
+                                          {"warmup-ms", required_argument, NULL, 'w'},
+                                          {NULL, 0, NULL, 0}};
     int name;
     *options = (struct options){.window = 1024, .length_ms = 5000, .warmup_ms = 500};
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {

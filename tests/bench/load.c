@@ -11,6 +11,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/number.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -234,9 +235,12 @@ static size_t answer_length(struct connection *connection, bool *close_out)
         return 0;
     }
     const char *length = strcasestr(connection->answer, "\r\ncontent-length: ");
-    size_t body = length != NULL ? (size_t)strtoul(length + 18, NULL, 10) : 0;
+    int64_t body = 0;
+    if (length != NULL && number_parse(length + 18, strcspn(length + 18, "\r"), &body) != 0) {
+        tool_fail(connection->answer);
+    }
     *close_out = strcasestr(connection->answer, "\r\nconnection: close") != NULL;
-    size_t whole = (size_t)(end + 4 - connection->answer) + body;
+    size_t whole = (size_t)(end + 4 - connection->answer) + (size_t)body;
     return connection->received >= whole ? whole : 0;
 }
 

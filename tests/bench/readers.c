@@ -13,6 +13,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/number.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -135,6 +136,16 @@ static void take_body(struct readers *readers, struct reader *reader, const char
     }
 }
 
+static size_t hex_number(const char *text)
+{
+    size_t value = 0;
+    for (; isxdigit((unsigned char)*text); text++) {
+        int digit = isdigit((unsigned char)*text) ? *text - '0' : (*text | 0x20) - 'a' + 10;
+        value = value * 16 + (size_t)digit;
+    }
+    return value;
+}
+
 /* A line of the head or of the chunk framing, without its line end. */
 static void take_framing(struct readers *readers, struct reader *reader)
 {
@@ -146,7 +157,7 @@ static void take_framing(struct readers *readers, struct reader *reader)
         }
         reader->part = reader->framing_length == 0 ? CHUNK_SIZE : HEAD;
     } else if (reader->part == CHUNK_SIZE) {
-        reader->chunk_left = (size_t)strtoul(reader->framing, NULL, 16);
+        reader->chunk_left = hex_number(reader->framing);
         reader->part = CHUNK_BODY;
     } else {
         reader->part = CHUNK_SIZE;
