@@ -1,0 +1,198 @@
+/*
+ * The command line of Signalbox: the table of commands, their help, and the dispatch. To add a
+ * command: declare its function in cli.h and add a row here.
+ */
+#include "ops/cli/cli.h"
+
+#include "ops/cli/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    command_fn *run;
+    const char *arguments;
+    const char *summary; /* one line; NULL: for the server's own use, not listed */
+    const char *details;
+};
+
+static const struct command commands[] = {
+    {"up", command_up, "[--listen HOST:PORT] [--config FILE]", "start the server in the foreground",
+     "Prepares DIR, starts PostgreSQL and Redis of its own unless DATABASE_URL and REDIS_URL name\n"
+     "others, applies migrations, starts every process and stays until it is stopped.\n"
+     "\n"
+     "  --listen HOST:PORT   public address; port 0 takes a free one (see status)\n"
+     "  --config FILE        settings file; `signalbox settings --example` prints one\n"
+     "\n"
+     "Settings: defaults < file < environment (SIGNALBOX_SECTION_NAME, DATABASE_URL, REDIS_URL)\n"
+     "< flags. The first api key is written to DIR/api-key (mode 0600). Started as root, the\n"
+     "services run as user signalbox, postgres or nobody, whichever exists first; if that user\n"
+     "cannot reach DIR, the data is kept in /var/lib/signalbox and DIR/location says where.\n"},
+    {"status", command_status, "", "what is running, and how it is",
+     "Prints a table, or with --json one JSON document.\n"},
+    {"restart", command_restart, "NAME|ACTOR", "restart one process, or all of one actor",
+     "NAME is an instance (api-1), ACTOR a kind (api). Returns when the successor is ready; exit "
+     "1\n"
+     "with the reason if the old one was kept.\n"},
+    {"stop", command_stop, "", "drain and stop the server",
+     "Returns when everything has stopped.\n"},
+    {"reload", command_reload, "", "read file and environment again, take over what changed",
+     "A wrong setting changes nothing and is shown.\n"},
+    {"migrate", command_migrate, "up|down [N]|status [--dry-run] [--config FILE]",
+     "change the database schema",
+     "  up                   apply every migration that is missing\n"
+     "  down [N]             take back the last N (default 1)\n"
+     "  status               what is applied\n"
+     "  --dry-run            say what would be done and change nothing\n"
+     "  --config FILE        settings file that names the database\n"
+     "\n"
+     "Works on DATABASE_URL, else on the database in the settings file, else on the embedded one\n"
+     "of the server running in DIR.\n"},
+    {"settings", command_settings, "[--example] [--config FILE]",
+     "every setting, its value and meaning",
+     "  --config FILE        read this settings file\n"
+     "  --example            print a commented settings file instead\n"
+     "\n"
+     "Shows what `up` would take from file and environment. Secrets are masked.\n"},
+    {"prepare", command_prepare, "--settings-fd N", NULL,
+     "Run by the supervisor when the database answers: roles, migrations, first tenant and key.\n"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+int cli_fail(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("signalbox: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "signalbox %s: ", command);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\nTry 'signalbox %s --help'.\n", command);
+    va_end(args);
+    return EXIT_CODE_USAGE;
+}
+
+static void print_overview(FILE *out)
+{
+    fputs("usage: signalbox COMMAND [--dir DIR] [--json]\n\n", out);
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        if (commands[i].summary != NULL) {
+            fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        }
+    }
+    fputs("\n"
+          "  --dir DIR   where this installation lives, default ./var\n"
+          "  --json      output for scripts\n"
+          "\n"
+          "'signalbox COMMAND --help' says more. Exit codes: 0 done, 1 failed, 2 wrong use,\n"
+          "3 server not running, 4 not found.\n",
+          out);
+}
+
+static void print_help(const struct command *command)
+{
+    printf("usage: signalbox %s%s%s [--dir DIR] [--json]\n\n", command->name,
+           command->arguments[0] == '\0' ? "" : " ", command->arguments);
+    if (command->summary != NULL) {
+        printf("%s\n\n", command->summary);
+    }
+    fputs(command->details, stdout);
+}
+
+static const struct command *find(const char *name)
+{
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* Help that was asked for goes to stdout and is a success. */
+static int overview(const char *topic)
+{
+    const struct command *command = topic == NULL ? NULL : find(topic);
+    if (topic != NULL && command == NULL) {
+        return cli_fail(EXIT_CODE_USAGE, "there is no command %s", topic);
+    }
+    if (command != NULL) {
+        print_help(command);
+    } else {
+        print_overview(stdout);
+    }
+    return EXIT_CODE_DONE;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct cli cli = {.dir = "var"};
+    bool help = false;
+    const struct option_spec common[] = {
+        {"--dir", &cli.dir, NULL}, {"--json", NULL, &cli.json}, {"--help", NULL, &help}, {0}};
+    struct error err;
+    argc = options_take(argc, argv, common, &err);
+    if (argc < 0) {
+        return cli_usage(command->name, "%s", err.text);
+    }
+    if (cli.dir[0] == '\0') {
+        return cli_usage(command->name, "--dir must not be empty");
+    }
+    argv[argc] = NULL;
+    if (help) {
+        print_help(command);
+        return EXIT_CODE_DONE;
+    }
+    return command->run(&cli, argc, argv);
+}
+
+/* The common flags may also stand in front of the command: put the command first. */
+static void command_first(int argc, char **argv)
+{
+    int at = 1;
+    while (at < argc && strncmp(argv[at], "--", 2) == 0) {
+        at += strcmp(argv[at], "--dir") == 0 ? 2 : 1;
+    }
+    if (at < argc && at > 1) {
+        char *command = argv[at];
+        memmove(&argv[2], &argv[1], (size_t)(at - 1) * sizeof *argv);
+        argv[1] = command;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    command_first(argc, argv);
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (name == NULL) {
+        print_overview(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("signalbox " SB_VERSION);
+        return EXIT_CODE_DONE;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        return overview(argc > 2 ? argv[2] : NULL);
+    }
+    const struct command *command = find(name);
+    if (command == NULL) {
+        fprintf(stderr, "signalbox: there is no command %s\n\n", name);
+        print_overview(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    return run(command, argc - 1, argv + 1);
+}
