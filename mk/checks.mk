@@ -91,6 +91,10 @@ test: ## install what is missing, build, run every test; last line 'N passed, N 
 	@ops/deps.sh
 	@$(PYTHON) tests/run.py source unit programs system
 
+.PHONY: check-config
+check-config: $(OUT)/bin/signalbox ## fail when ops/config/signalbox.conf is not what `make config` writes
+	@$< settings --example | diff ops/config/signalbox.conf - || { echo 'run `make config`'; exit 1; }
+
 # Leaks count as errors; a sanitizer's finding ends the process, so that the harness sees a death nobody asked for.
 .PHONY: asan-system
 asan-system:
