@@ -3,7 +3,6 @@
 
 #include "runtime/base/number.h"
 
-#include <jansson.h>
 #include <string.h>
 
 static bool is_blank(char c)
@@ -105,9 +104,10 @@ int body_number(struct json_span value, int64_t *number_out)
 
 void body_pointer(struct buffer *out, struct json_span name)
 {
-    /* Escapes are undone by the judge of the grammar; the name stands between its quotes. */
-    json_t *text =
-        json_loadb(name.data - 1, name.length + 2, JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, NULL);
+    /* The name stands between its quotes: a whole text of its own, which undoes the escapes. */
+    static const struct json_limits limits = {.depth = 1, .keys = 0};
+    json_t *text = NULL;
+    (void)json_check(name.data - 1, name.length + 2, &limits, &text, NULL);
     const char *bytes = text == NULL ? name.data : json_string_value(text);
     size_t length = text == NULL ? name.length : json_string_length(text);
     buffer_append_byte(out, '/');
