@@ -115,7 +115,7 @@ static int add_listed(struct exchange *exchange, struct json_span object, int in
     if (!body_is_object(object)) {
         return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "", "An event must be an object.");
     }
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (!take_member(&event, name, value)) {
             pointer_to(pointer, index, "");
             request_unknown_field(exchange, pointer, name);
@@ -163,7 +163,7 @@ static int read_append(struct exchange *exchange, struct json_span object,
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (body_is(name, "events")) {
             append->list = value;
         } else if (body_is(name, "expected_seq")) {

@@ -95,19 +95,24 @@ int exchange_detach(struct exchange *exchange)
     return fd;
 }
 
+static struct log_field id_field(const char *name, const struct uuid *id)
+{
+    return uuid_is_nil(id) ? LOG_TEXT(name, NULL) : LOG_UUID(name, id);
+}
+
 static void log_answer(const struct exchange *exchange, int status)
 {
-    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
-    const char *pattern = exchange->route == NULL ? "none" : exchange->route->pattern;
-    if (status >= 500) {
-        LOG_WARN("request failed", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
-                 LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
-                 LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+    enum log_level level = status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+    if (!log_enabled(level)) {
         return;
     }
-    LOG_DEBUG("request answered", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
-              LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
-              LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
+    LOG_AT(level, status >= 500 ? "request failed" : "request answered",
+           LOG_INT("request", exchange->number),
+           LOG_TEXT("route", exchange->route == NULL ? NULL : exchange->route->pattern),
+           LOG_INT("status", status), LOG_TEXT("problem", exchange->problem),
+           id_field("tenant_id", &exchange->who.tenant), id_field("run_id", &exchange->id),
+           LOG_INT("took_us", took_us));
 }
 
 void exchange_reply(struct exchange *exchange, int status, const char *content_type,
@@ -142,6 +147,7 @@ void exchange_problem(struct exchange *exchange, enum problem problem, const cha
     } else if (status == 503 || status == 429) {
         fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
     }
+    exchange->problem = problem_info(problem)->slug;
     problem_write(&body, problem, detail, extra);
     exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, &body);
     buffer_deinit(&body);

@@ -81,7 +81,7 @@ static int read_creation(struct exchange *exchange, struct json_span object,
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (body_is(name, "id")) {
             if (body_uuid(value, &creation->id) != 0 || uuid_is_nil(&creation->id)) {
                 return wrong_member(exchange, "/id", "id must be a lower-case UUID.");
