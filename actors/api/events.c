@@ -12,6 +12,7 @@
 #include "contracts/generated/event_types.h"
 #include "proto/outcome.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/number.h"
 #include "runtime/commands.h"
 
@@ -201,6 +202,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
         command_refused(exchange, result);
         return;
     }
+    SB_FAULT("api_before_answer");
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);
     buffer_append_text(body, "{\"first_seq\":");
@@ -240,11 +242,13 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    SB_FAULT("api_before_command");
     exchange_hold(exchange);
     if (commands_append(api->commands, &message, appended, exchange) != 0 &&
         exchange_resume(exchange)) {
         command_busy(exchange);
     }
+    SB_FAULT("api_after_command");
 }
 
 /* ---- GET ---- */

@@ -12,6 +12,7 @@
 #include "api/store.h"
 #include "proto/outcome.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/commands.h"
 
 #include <string.h>
@@ -172,6 +173,7 @@ static void created(void *arg, enum command_state state, const struct message_re
         command_refused(exchange, result);
         return;
     }
+    SB_FAULT("api_run_created");
     memcpy(exchange->id.bytes, result->run, sizeof exchange->id.bytes);
     exchange->run.created = result->outcome == OUTCOME_OK;
     read_run(exchange);
