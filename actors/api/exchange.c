@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SCRATCH_KEPT_BYTES = 256 << 10 };
+
 /* Seconds, for everything that is over soon. */
 #define RETRY_AFTER "1"
 
@@ -39,6 +41,21 @@ void exchange_hold(struct exchange *exchange)
     exchange->holds++;
 }
 
+/* Nothing is under way: what large requests have grown is given back. */
+static void trim_scratch(struct api *api)
+{
+    if (api->body.capacity > SCRATCH_KEPT_BYTES) {
+        buffer_deinit(&api->body);
+    }
+    if (api->text.capacity > SCRATCH_KEPT_BYTES) {
+        buffer_deinit(&api->text);
+    }
+    if (api->events.alloc > SCRATCH_KEPT_BYTES) {
+        msgpack_sbuffer_destroy(&api->events);
+        msgpack_sbuffer_init(&api->events);
+    }
+}
+
 static void give_back(struct exchange *exchange)
 {
     struct api *api = exchange->api;
@@ -47,6 +64,9 @@ static void give_back(struct exchange *exchange)
         assert(!list_is_linked(&exchange->node));
         api->open--;
         list_append(&api->spare, &exchange->node);
+        if (api->open == 0) {
+            trim_scratch(api);
+        }
     }
 }
 
