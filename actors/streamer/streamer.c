@@ -162,6 +162,7 @@ static int start(struct actor *actor, struct error *err)
     pool_init(&streamer->reader_pool, sizeof(struct reader));
     pool_init(&streamer->run_pool, sizeof(struct run));
     read_limits(&streamer->limits, actor->settings);
+    streamer->heads.next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
     raise_descriptor_limit();
     pings_start(streamer);
     if (open_loop(streamer, err) != 0) {
