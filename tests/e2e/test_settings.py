@@ -125,7 +125,7 @@ def test_a_reload_reads_again_and_keeps_what_up_worked_out(config):
 def test_a_reload_keeps_secrets_that_only_the_environment_of_up_had(config):
     path = config("database { url = \"postgresql://file.example\" }\nauth { pepper = \"" + "ab" * 32 + "\" }\n")
     running = Running(instance__config_file=str(path), instance__kept="database.url", database__set_role="true",
-                      database__url="postgresql://environment.example", auth__pepper="cd" * 32)
+                      redis__embedded="true", redis__url="unix:/somewhere/redis.sock", database__url="postgresql://environment.example", auth__pepper="cd" * 32)
     done, table = running.reload()
     assert done.returncode == 0, done.stderr
     assert table["database.url"] == "postgresql://environment.example"
