@@ -33,7 +33,7 @@ LDFLAGS := $(LDFLAGS_$(VARIANT))
 
 # Folders link only downwards: actor -> runtime -> proto, base; supervisor -> base.
 BASE := $(wildcard actors/runtime/base/*.c)
-PROTO := $(wildcard proto/*.c)
+PROTO := $(wildcard proto/*.c contracts/generated/*.c)
 RUNTIME := $(wildcard actors/runtime/*.c)
 ACTORS := api sequencer streamer job-runner exporter
 PROGRAMS := $(addprefix $(OUT)/bin/,signalbox signalbox-supervisor $(addprefix signalbox-,$(ACTORS)))

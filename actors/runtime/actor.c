@@ -1,6 +1,7 @@
 /*
- * See actor.h. The frame around an actor: what the supervisor hands over at the start (child_contract.h), the control
- * socket, beats from the main loop, and the three ways to end: drained, failed, orphaned.
+ * See actor.h. The frame around an actor: what the supervisor hands over at the start
+ * (child_contract.h), the control socket, beats from the main loop, and the three ways to end:
+ * drained, failed, orphaned.
  */
 #include "runtime/actor.h"
 
@@ -28,7 +29,8 @@
 
 enum {
     ACTOR_BEAT_MS = 1000,
-    ACTOR_ORPHAN_MS = 2000, /* what is begun may be finished this long after the supervisor has gone */
+    ACTOR_ORPHAN_MS =
+        2000, /* what is begun may be finished this long after the supervisor has gone */
     ACTOR_FDS_MAX = 16
 };
 
@@ -57,7 +59,8 @@ static struct frame *frame_of(struct actor *actor)
     return (struct frame *)(void *)actor;
 }
 
-/* ---- records to and from the supervisor ------------------------------------------------------------------------ */
+/* ---- records to and from the supervisor
+ * ------------------------------------------------------------------------ */
 
 static void tell(struct actor *actor, struct child_record record)
 {
@@ -111,7 +114,8 @@ static void begin_drain(struct frame *frame, int64_t deadline_ms)
     }
 }
 
-/* End-of-file on the control socket, or SIGTERM by PDEATHSIG: nobody will restart us, and nobody will end us. */
+/* End-of-file on the control socket, or SIGTERM by PDEATHSIG: nobody will restart us, and nobody
+ * will end us. */
 static void become_orphan(struct frame *frame)
 {
     LOG_WARN("the supervisor is gone");
@@ -136,10 +140,12 @@ static void reload(struct frame *frame, int fd)
     enum log_level level;
     struct settings *settings = fd < 0 ? NULL : settings_read(fd, &err);
     if (settings == NULL) {
-        LOG_ERROR("reload without a settings table", LOG_TEXT("error", fd < 0 ? "none sent" : err.text));
+        LOG_ERROR("reload without a settings table",
+                  LOG_TEXT("error", fd < 0 ? "none sent" : err.text));
         return;
     }
-    /* Only RELOAD keys change under a running actor; the table keeps its address, because others refer to it. */
+    /* Only RELOAD keys change under a running actor; the table keeps its address, because others
+     * refer to it. */
     for (unsigned id = 0; id < SETTING_COUNT; id++) {
         if ((setting_info((enum setting)id)->flags & SETTING_RELOAD) != 0 &&
             settings_set(actor->settings, (enum setting)id,
@@ -214,7 +220,9 @@ static void on_control(evutil_socket_t socket, short what, void *arg)
     struct child_record record;
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec bytes = {&record, sizeof record};
-    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
                              .msg_controllen = sizeof control};
     ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -252,7 +260,9 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------------ */
+/* ---- start
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void on_abort(int signal_number)
 {
@@ -300,7 +310,8 @@ static int read_fds(struct frame *frame, struct error *err)
         size_t name = strcspn(at, ":");
         size_t whole = strcspn(at, ",");
         int64_t fd;
-        if (name >= whole || name >= sizeof frame->fds[0].name || frame->fds_count == ACTOR_FDS_MAX ||
+        if (name >= whole || name >= sizeof frame->fds[0].name ||
+            frame->fds_count == ACTOR_FDS_MAX ||
             number_parse(at + name + 1, whole - name - 1, &fd) != 0 || fd > 1024) {
             return error_set(err, "%s is malformed", CHILD_ENV_FDS);
         }
@@ -320,7 +331,8 @@ static int read_environment(struct frame *frame, struct error *err)
     const char *hold = getenv(CHILD_ENV_HOLD);
     actor->instance = getenv(CHILD_ENV_NAME);
     if (actor->instance == NULL) {
-        return error_set(err, "%s is missing: actors are started by signalbox-supervisor", CHILD_ENV_NAME);
+        return error_set(err, "%s is missing: actors are started by signalbox-supervisor",
+                         CHILD_ENV_NAME);
     }
     if (read_number(CHILD_ENV_GENERATION, &generation, err) != 0 ||
         read_number(CHILD_ENV_SLOT, &slot, err) != 0 || read_fds(frame, err) != 0) {
@@ -432,14 +444,16 @@ int actor_main(const struct actor_description *description)
             frame.actor.exit_code = EXIT_CODE_FAILED;
         }
         LOG_ERROR("cannot start", LOG_TEXT("error", err.text));
-        tell(&frame.actor, (struct child_record){.type = CHILD_FATAL, .value = frame.actor.exit_code});
+        tell(&frame.actor,
+             (struct child_record){.type = CHILD_FATAL, .value = frame.actor.exit_code});
     }
     int exit_code = frame.actor.exit_code;
     close_frame(&frame);
     return exit_code;
 }
 
-/* ---- what actors call ------------------------------------------------------------------------------------------- */
+/* ---- what actors call
+ * ------------------------------------------------------------------------------------------- */
 
 int actor_listener(const struct actor *actor, const char *name)
 {

@@ -1,9 +1,10 @@
 /*
- * See bus.h. ZMQ_FD is edge-triggered and says only "look at ZMQ_EVENTS"; the five rules for it inside libevent:
- * (1) the descriptor is added once, EV_READ|EV_PERSIST, never read; (2) a callback receives until nothing is left, at
- * most BUS_BURST, then re-arms itself; (3) every send or receive elsewhere may eat the signal, so each send touches the
- * socket: a zero-delay event drains it; (4) there is no write event: a full socket is the caller's to retry; (5) a slow
- * safety timer drains every socket and counts how often it found something (must stay 0).
+ * See bus.h. ZMQ_FD is edge-triggered and says only "look at ZMQ_EVENTS"; the five rules for it
+ * inside libevent: (1) the descriptor is added once, EV_READ|EV_PERSIST, never read; (2) a callback
+ * receives until nothing is left, at most BUS_BURST, then re-arms itself; (3) every send or receive
+ * elsewhere may eat the signal, so each send touches the socket: a zero-delay event drains it; (4)
+ * there is no write event: a full socket is the caller's to retry; (5) a slow safety timer drains
+ * every socket and counts how often it found something (must stay 0).
  */
 #include "runtime/bus.h"
 
@@ -152,7 +153,8 @@ static void deliver(struct bus_socket *socket, zmq_msg_t *first)
     socket->options.handler.received(socket->options.handler.arg, NULL, data, length);
 }
 
-/* Returns how many messages were taken. Stops after BUS_BURST and re-arms, so that no socket starves the rest. */
+/* Returns how many messages were taken. Stops after BUS_BURST and re-arms, so that no socket
+ * starves the rest. */
 static int drain(struct bus_socket *socket)
 {
     int taken = 0;
@@ -354,8 +356,8 @@ static void on_safety(evutil_socket_t fd, short what, void *arg)
     LIST_FOR_EACH(node, &bus->sockets)
     {
         struct bus_socket *socket = LIST_ENTRY(node, struct bus_socket, node);
-        /* A readable descriptor is no miss: the loop is about to see it. Asked first, because asking for ZMQ_EVENTS
-         * takes the signal away. */
+        /* A readable descriptor is no miss: the loop is about to see it. Asked first, because
+         * asking for ZMQ_EVENTS takes the signal away. */
         struct pollfd poll_fd = {.fd = event_get_fd(socket->main.readable), .events = POLLIN};
         if (poll(&poll_fd, 1, 0) == 0 && has_input(socket->main.zmq)) {
             event_active(socket->main.again, EV_TIMEOUT, 0);

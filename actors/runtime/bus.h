@@ -56,7 +56,8 @@ void bus_destroy(struct bus **bus);
 /* Returns, caller closes with bus_close (before bus_destroy). `options` are copied, `path` too. */
 struct bus_socket *bus_open(struct bus *bus, const struct bus_options *options, struct error *err);
 void bus_close(struct bus_socket **socket);
-/* What was sent is still delivered for up to `ms` when the process ends; for a last message while draining. */
+/* What was sent is still delivered for up to `ms` when the process ends; for a last message while
+ * draining. */
 void bus_linger(struct bus_socket *socket, int ms);
 /* Subscribes a BUS_EVENTS_CLIENT to a topic. */
 void bus_subscribe(struct bus_socket *socket, enum bus_topic topic);

@@ -1,7 +1,8 @@
 /*
- * See commands.h. Entries live in a ring indexed by command number: [first, next) are unsettled or wait behind one that
- * is; [unsent, next) have not been sent since the last rewind. A rewind (NACK, reconnect, BUSY, silence) moves `unsent`
- * back and sends again in order; numbers and bytes of an entry never change.
+ * See commands.h. Entries live in a ring indexed by command number: [first, next) are unsettled or
+ * wait behind one that is; [unsent, next) have not been sent since the last rewind. A rewind (NACK,
+ * reconnect, BUSY, silence) moves `unsent` back and sends again in order; numbers and bytes of an
+ * entry never change.
  */
 #include "runtime/commands.h"
 
@@ -102,7 +103,8 @@ static void settle(struct commands *commands, uint64_t number, enum command_stat
         commands->bytes -= entry->length;
         free(entry->frame);
         entry->frame = NULL;
-        while (commands->first < commands->next && entry_at(commands, commands->first)->frame == NULL) {
+        while (commands->first < commands->next &&
+               entry_at(commands, commands->first)->frame == NULL) {
             commands->first++;
         }
         if (commands->unsent < commands->first) {
@@ -114,7 +116,8 @@ static void settle(struct commands *commands, uint64_t number, enum command_stat
     }
 }
 
-static void take_result(struct commands *commands, uint64_t number, const struct message_result *result)
+static void take_result(struct commands *commands, uint64_t number,
+                        const struct message_result *result)
 {
     if (number < commands->first || number >= commands->next ||
         entry_at(commands, number)->frame == NULL) {
@@ -138,12 +141,14 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
                message_result_decode(frame, length, &header, &result) == 0) {
         commands->retry_ms = settings_int(commands->actor->settings, SETTING_COMMAND_RETRY_MS);
         take_result(commands, header.request, &result);
-    } else if (header.type == MESSAGE_NACK && message_nack_decode(frame, length, &header, &nack) == 0) {
+    } else if (header.type == MESSAGE_NACK &&
+               message_nack_decode(frame, length, &header, &nack) == 0) {
         if (nack.expected < commands->first) {
             say_hello(commands);
         }
         rewind_to(commands, nack.expected);
-    } else if (header.type == MESSAGE_BUSY && message_busy_decode(frame, length, &header, &busy) == 0) {
+    } else if (header.type == MESSAGE_BUSY &&
+               message_busy_decode(frame, length, &header, &busy) == 0) {
         commands->paused_until_ms = clock_monotonic_ms() + (int64_t)busy.retry_ms;
         rewind_to(commands, header.request);
     } else {
@@ -274,12 +279,13 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
         event_add(commands->tick, &(struct timeval){0, COMMANDS_TICK_MS * 1000});
     }
     size_t length = frame->size;
-    *entry_at(commands, commands->next) = (struct entry){
-        .frame = msgpack_sbuffer_release(frame),
-        .length = length,
-        .done = done,
-        .arg = arg,
-        .deadline_ms = now_ms + settings_int(commands->actor->settings, SETTING_COMMAND_TIMEOUT_MS)};
+    *entry_at(commands, commands->next) =
+        (struct entry){.frame = msgpack_sbuffer_release(frame),
+                       .length = length,
+                       .done = done,
+                       .arg = arg,
+                       .deadline_ms = now_ms + settings_int(commands->actor->settings,
+                                                            SETTING_COMMAND_TIMEOUT_MS)};
     commands->bytes += length;
     commands->next++;
     metric_add(METRIC_COMMANDS_SENT, 1);
@@ -298,8 +304,8 @@ int commands_create_run(struct commands *commands, struct message_create_run *me
     return submit(commands, &frame, done, arg);
 }
 
-int commands_append(struct commands *commands, struct message_append *message, command_done_fn *done,
-                    void *arg)
+int commands_append(struct commands *commands, struct message_append *message,
+                    command_done_fn *done, void *arg)
 {
     struct message_header header = next_header(commands);
     struct msgpack_sbuffer frame;

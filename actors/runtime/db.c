@@ -1,6 +1,7 @@
 /*
- * See db.h. States of the connection: waiting (a timer runs), connecting (PQconnectPoll), connected (pipeline mode).
- * A query is complete when the pipeline's sync behind it arrives: only then is its transaction known to have ended.
+ * See db.h. States of the connection: waiting (a timer runs), connecting (PQconnectPoll), connected
+ * (pipeline mode). A query is complete when the pipeline's sync behind it arrives: only then is its
+ * transaction known to have ended.
  */
 #include "runtime/db.h"
 
@@ -42,15 +43,15 @@ struct query {
 };
 
 struct db {
-    struct event_base *base;     /* borrowed */
-    struct db_options options;   /* texts owned */
-    PGconn *pg;                  /* NULL while waiting */
+    struct event_base *base;   /* borrowed */
+    struct db_options options; /* texts owned */
+    PGconn *pg;                /* NULL while waiting */
     struct event *readable;
     struct event *writable;
-    struct event *timer;         /* reconnect, or connect time-out */
-    struct event *refuse;        /* answers queries given while there is no connection */
-    struct list sent;            /* struct query, in order */
-    struct list refused;         /* struct query, given while disconnected */
+    struct event *timer;  /* reconnect, or connect time-out */
+    struct event *refuse; /* answers queries given while there is no connection */
+    struct list sent;     /* struct query, in order */
+    struct list refused;  /* struct query, given while disconnected */
     size_t outstanding;
     const struct db_statement *prepared[DB_PREPARED_MAX];
     size_t prepared_count;
@@ -65,12 +66,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 static void lose(struct db *db, const char *why);
 
-/* ---- the connection string ------------------------------------------------------------------------------------- */
+/* ---- the connection string
+ * ------------------------------------------------------------------------------------- */
 
-/* Session settings every actor gets: the statement limits of reliability 3.2, and errors in one language. */
+/* Session settings every actor gets: the statement limits of reliability 3.2, and errors in one
+ * language. */
 static const char session_defaults[] =
     "-c lc_messages=C -c statement_timeout=30s -c lock_timeout=5s "
-    "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c client_min_messages=warning";
+    "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c "
+    "client_min_messages=warning";
 
 static PGconn *connect_start(const struct db *db)
 {
@@ -80,17 +84,30 @@ static PGconn *connect_start(const struct db *db)
     char options[1024];
     snprintf(options, sizeof options, "%s %s %s%s", session_defaults, extra == NULL ? "" : extra,
              set_role ? "-c role=" : "", set_role ? db->options.role : "");
-    const char *keys[] = {"dbname", "options", "application_name", "keepalives_idle",
-                          "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-                          set_role ? NULL : "user", NULL};
-    const char *values[] = {settings_text(settings, SETTING_DATABASE_URL), options,
-                            db->options.application_name, "5", "2", "3", "5000",
-                            set_role ? NULL : db->options.role, NULL};
+    const char *keys[] = {"dbname",
+                          "options",
+                          "application_name",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "tcp_user_timeout",
+                          set_role ? NULL : "user",
+                          NULL};
+    const char *values[] = {settings_text(settings, SETTING_DATABASE_URL),
+                            options,
+                            db->options.application_name,
+                            "5",
+                            "2",
+                            "3",
+                            "5000",
+                            set_role ? NULL : db->options.role,
+                            NULL};
     /* expand_dbname: the URL goes in as dbname; what follows it here wins over it. */
     return PQconnectStartParams(keys, values, 1);
 }
 
-/* ---- ends of queries ------------------------------------------------------------------------------------------- */
+/* ---- ends of queries
+ * ------------------------------------------------------------------------------------------- */
 
 static void finish(struct db *db, struct query *query, enum db_status status)
 {
@@ -126,7 +143,8 @@ static void on_refuse(evutil_socket_t fd, short what, void *arg)
     finish_all_lost(db, &batch);
 }
 
-/* ---- life of the connection ------------------------------------------------------------------------------------ */
+/* ---- life of the connection
+ * ------------------------------------------------------------------------------------ */
 
 static struct timeval milliseconds(int64_t ms)
 {
@@ -176,8 +194,8 @@ static void flush(struct db *db)
     }
 }
 
-/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful commit: unknown, not
- * success. */
+/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful
+ * commit: unknown, not success. */
 static void on_notice(void *arg, const PGresult *notice)
 {
     struct db *db = arg;
@@ -293,7 +311,8 @@ static void lose(struct db *db, const char *why)
         int64_t pause_ms = db->pause_ms * (got < 0 ? 100 : 75 + noise % 51) / 100;
         struct timeval pause = milliseconds(pause_ms);
         event_add(db->timer, &pause);
-        db->pause_ms = db->pause_ms * 2 > DB_RECONNECT_MAX_MS ? DB_RECONNECT_MAX_MS : db->pause_ms * 2;
+        db->pause_ms =
+            db->pause_ms * 2 > DB_RECONNECT_MAX_MS ? DB_RECONNECT_MAX_MS : db->pause_ms * 2;
     }
     finish_all_lost(db, &db->sent);
     if (was_up && db->options.connected != NULL) {
@@ -301,7 +320,9 @@ static void lose(struct db *db, const char *why)
     }
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------- */
+/* ---- results
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool is_error(const PGresult *result)
 {
@@ -406,7 +427,9 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- queries --------------------------------------------------------------------------------------------------- */
+/* ---- queries
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool is_prepared(const struct db *db, const struct db_statement *statement)
 {
@@ -519,7 +542,8 @@ size_t db_outstanding(const struct db *db)
     return db->outstanding;
 }
 
-/* ---- reading results ------------------------------------------------------------------------------------------- */
+/* ---- reading results
+ * ------------------------------------------------------------------------------------------- */
 
 const char *db_sqlstate(const struct db_result *result)
 {
@@ -570,7 +594,8 @@ bool db_bool(const struct db_result *result, int row, int column)
 
 void db_uuid(const struct db_result *result, int row, int column, struct uuid *uuid_out)
 {
-    memcpy(uuid_out->bytes, fixed(result, row, column, sizeof uuid_out->bytes), sizeof uuid_out->bytes);
+    memcpy(uuid_out->bytes, fixed(result, row, column, sizeof uuid_out->bytes),
+           sizeof uuid_out->bytes);
 }
 
 int64_t db_timestamptz(const struct db_result *result, int row, int column)

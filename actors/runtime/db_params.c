@@ -27,10 +27,14 @@ static const struct {
     unsigned element;
     unsigned array;
 } arrays[] = {
-    [DB_ARRAY_UUID] = {OID_UUID, 2951},   [DB_ARRAY_INT4] = {OID_INT4, 1007},
-    [DB_ARRAY_INT8] = {OID_INT8, 1016},   [DB_ARRAY_BOOL] = {OID_BOOL, 1000},
-    [DB_ARRAY_TEXT] = {OID_TEXT, 1009},   [DB_ARRAY_BYTEA] = {OID_BYTEA, 1001},
-    [DB_ARRAY_JSON] = {OID_JSON, 199},    [DB_ARRAY_JSONB] = {OID_JSONB, 3807},
+    [DB_ARRAY_UUID] = {OID_UUID, 2951},
+    [DB_ARRAY_INT4] = {OID_INT4, 1007},
+    [DB_ARRAY_INT8] = {OID_INT8, 1016},
+    [DB_ARRAY_BOOL] = {OID_BOOL, 1000},
+    [DB_ARRAY_TEXT] = {OID_TEXT, 1009},
+    [DB_ARRAY_BYTEA] = {OID_BYTEA, 1001},
+    [DB_ARRAY_JSON] = {OID_JSON, 199},
+    [DB_ARRAY_JSONB] = {OID_JSONB, 3807},
     [DB_ARRAY_TIMESTAMPTZ] = {OID_TIMESTAMPTZ, 1185},
 };
 

@@ -1,11 +1,14 @@
 /*
- * HTTP/1.1 connections on libevent's bufferevent: deadlines, limits, keep-alive, bodies, handing a
+ * HTTP/1.1 connections on libevent core: deadlines, limits, keep-alive, bodies, handing a
  * connection over. The grammar is in http_parse.h (no I/O, fuzzed); what a request means is the
  * caller's. One request at a time per connection: a pipelined one waits for the answer of the one
  * before it.
  *
  * Framing errors are answered here (400, 408, 413, 414, 417, 431, 501, 505: problem documents, then
- * close) and never reach the caller.
+ * close) and never reach handle(). The HTTP_ metrics are counted here.
+ *
+ * http_reply and http_request_detach may be called from within head() and handle() or later; no
+ * callback runs from within them.
  */
 #ifndef SIGNALBOX_RUNTIME_HTTP_SERVER_H
 #define SIGNALBOX_RUNTIME_HTTP_SERVER_H
@@ -35,17 +38,19 @@ struct http_field {
 
 struct http_server_options {
     struct event_base *base;
-    const struct settings *settings; /* http.* limits; keeps a reference */
-    int listener;                    /* bound and listening, non-blocking */
+    const struct settings *settings; /* http.* limits; borrowed for http_server_create */
+    int listener;                    /* bound and listening, non-blocking; stays the caller's */
     /* The head is complete. Return the limit of this request's body in bytes (above it: 413), or -1
      * after having answered already (the body is then not read and the connection closes behind the
-     * answer if one is pending). */
+     * answer if one is pending). With -1 the answer may also come later. */
     int64_t (*head)(void *arg, struct http_request *request);
     /* Head and body are complete. The answer comes from here or any time later through http_reply.
      */
     void (*handle)(void *arg, struct http_request *request);
-    /* The client has gone before the answer; `user` as set by http_request_set_user. http_reply
-     * must not be called any more. May be NULL. */
+    /* There will be no answer: the connection broke, or the server is destroyed. `user` as set by
+     * http_request_set_user. http_reply must not be called any more. A request that head() has let
+     * in and given a user, but that never came to handle() (its body was refused), is told of here
+     * too. A client that only stops sending is still answered. May be NULL. */
     void (*abandoned)(void *arg, struct http_request *request, void *user);
     /* Fills `type`, `title` of a framing problem: see problem.h of the api; detail is a sentence.
      * Appends the body. */
@@ -64,9 +69,10 @@ size_t http_server_connections(const struct http_server *server);
 
 /* What was asked. All borrowed, valid until the answer. */
 struct http_text http_request_method(const struct http_request *request);
-/* Percent-decoded path without query; never holds NUL; "%2F" stays encoded. */
+/* Percent-decoded path without query; never holds control characters; "%2F" stays encoded. Dots and
+ * double slashes are kept as they came. */
 struct http_text http_request_path(const struct http_request *request);
-/* Raw query without '?'. */
+/* Raw query without '?'; its escapes are well-formed. */
 struct http_text http_request_query(const struct http_request *request);
 /* First field of that name (case-insensitive), without surrounding blanks. `count_out` (may be
  * NULL): how many there are. */
@@ -91,8 +97,9 @@ void http_reply(struct http_request *request, int status, const char *content_ty
  * to the socket. */
 int http_request_detach(struct http_request *request, struct buffer *rest);
 
-/* Query parameters: walks name=value pairs of a raw query, percent-decoded into `scratch`. Returns
- * false at the end. *bad_out is set when an escape is malformed. */
+/* Query parameters: walks name=value pairs of a raw query (start with a copy of
+ * http_request_query), percent-decoded into `scratch` until the next call; they may hold any byte,
+ * '+' is a plus. Returns false at the end. *bad_out is set when an escape is malformed. */
 bool http_query_next(struct http_text *query, struct buffer *scratch, struct http_text *name_out,
                      struct http_text *value_out, bool *bad_out);
 

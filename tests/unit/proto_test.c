@@ -113,6 +113,21 @@ static int decode_append(const uint8_t *frame, size_t length, struct message_hea
     return 0;
 }
 
+static void encode_hello(struct msgpack_sbuffer *out)
+{
+    message_hello_encode(out, &header, &(struct message_hello){.origin = 1, .oldest = 65536});
+}
+
+static int decode_hello(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_hello message;
+    if (message_hello_decode(frame, length, found, &message) != 0)
+        return -1;
+    assert_int_equal(message.origin, 1);
+    assert_int_equal(message.oldest, 65536);
+    return 0;
+}
+
 static void encode_result(struct msgpack_sbuffer *out)
 {
     struct message_result message = {
@@ -245,6 +260,7 @@ static const struct sample {
 } samples[] = {
     {MESSAGE_CREATE_RUN, "CREATE_RUN", encode_create_run, decode_create_run},
     {MESSAGE_APPEND, "APPEND", encode_append, decode_append},
+    {MESSAGE_HELLO, "HELLO", encode_hello, decode_hello},
     {MESSAGE_RESULT, "RESULT", encode_result, decode_result},
     {MESSAGE_NACK, "NACK", encode_nack, decode_nack},
     {MESSAGE_BUSY, "BUSY", encode_busy, decode_busy},
@@ -300,6 +316,16 @@ static void test_round_trip(void **state)
         assert_string_equal(message_name(found.type), samples[i].name);
         free(frame);
     }
+}
+
+/* A message added to messages.def needs a sample here. */
+static void test_samples_are_complete(void **state)
+{
+    (void)state;
+    unsigned known = 0;
+    for (unsigned type = 0; type < 1000; type++)
+        known += strcmp(message_name((enum message_type)type), "unknown") != 0;
+    assert_int_equal(known, SAMPLES);
 }
 
 static void test_truncated_at_every_byte(void **state)
@@ -537,6 +563,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_samples_are_complete),
         cmocka_unit_test(test_truncated_at_every_byte),
         cmocka_unit_test(test_trailing_bytes),
         cmocka_unit_test(test_of_another_type),

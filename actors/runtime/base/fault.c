@@ -29,9 +29,10 @@ static void obey(const char *order)
     } else if (strncmp(order, "abort", 5) == 0) {
         abort();
     } else if (strncmp(order, "exit ", 5) == 0) {
+        /* allows strtol: the order comes from a test, with a line end behind the number */
         _exit((int)strtol(order + 5, NULL, 10));
     } else if (strncmp(order, "sleep ", 6) == 0) {
-        long ms = strtol(order + 6, NULL, 10);
+        long ms = strtol(order + 6, NULL, 10); /* allows strtol: the same */
         nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
     } else if (strncmp(order, "spin", 4) == 0) {
         for (;;) {

@@ -1,0 +1,166 @@
+/*
+ * The api: the public door. Takes HTTP requests, asks who sends them, answers reads from the
+ * database, turns writes into commands to the sequencer, gives streams to streamers.
+ *
+ * Receives: HTTP on the inherited public listener; RESULT, NACK, BUSY (commands.h).
+ * Sends:    CREATE_RUN, APPEND to the sequencer; HANDOVER with a socket to a streamer.
+ * Owns:     nothing that lasts: a cache of keys, requests under way.
+ * On crash: requests under way get no answer; repeated with their Idempotency-Key they are right.
+ *           Streams stay with the streamers. The listener lives on in the supervisor.
+ */
+#include "api/api.h"
+
+#include "api/auth.h"
+#include "api/cursor.h"
+#include "api/exchange.h"
+#include "api/front.h"
+#include "api/handover.h"
+#include "api/store.h"
+#include "proto/child_contract.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/commands.h"
+#include "runtime/http_server.h"
+#include "runtime/redis.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+/* ---- start ---- */
+
+static void read_limits(struct api *api)
+{
+    const struct settings *settings = api->actor->settings;
+    api->json_limits.depth = (size_t)settings_int(settings, SETTING_JSON_DEPTH);
+    api->json_limits.keys = (size_t)settings_int(settings, SETTING_JSON_KEYS);
+}
+
+/* What is keyed by the installation's secret. */
+static int start_keys(struct api *api, struct error *err)
+{
+    const struct settings *settings = api->actor->settings;
+    struct api_key_pepper pepper;
+    if (api_key_pepper_parse(settings_text(settings, SETTING_AUTH_PEPPER), &pepper, err) != 0) {
+        api->actor->exit_code = EXIT_CODE_CONFIG;
+        return -1;
+    }
+    api->cursor_key = memory_new(sizeof *api->cursor_key);
+    cursor_key_derive(pepper.bytes, sizeof pepper.bytes, api->cursor_key);
+    api->auth = auth_create(api->store, &pepper, settings_int(settings, SETTING_AUTH_CACHE_MS));
+    sodium_memzero(&pepper, sizeof pepper);
+    return 0;
+}
+
+static int start_server(struct api *api, struct error *err)
+{
+    struct actor *actor = api->actor;
+    int listener = actor_listener(actor, CHILD_LISTENER_PUBLIC);
+    if (listener < 0) {
+        return error_set(err, "the public listener was not inherited");
+    }
+    api->server = http_server_create(&(struct http_server_options){.base = actor->base,
+                                                                   .settings = actor->settings,
+                                                                   .listener = listener,
+                                                                   .head = front_head,
+                                                                   .handle = front_handle,
+                                                                   .abandoned = front_abandoned,
+                                                                   .problem = front_problem,
+                                                                   .arg = api},
+                                     err);
+    return api->server == NULL ? -1 : 0;
+}
+
+static int start(struct actor *actor, struct error *err)
+{
+    struct api *api = memory_new(sizeof *api);
+    actor->state = api;
+    api->actor = actor;
+    list_init(&api->spare);
+    msgpack_sbuffer_init(&api->events);
+    if (sodium_init() < 0) {
+        return error_set(err, "libsodium cannot be used");
+    }
+    read_limits(api);
+    api->store = store_create(actor);
+    if (start_keys(api, err) != 0) {
+        return -1;
+    }
+    api->commands = commands_create(actor, err);
+    if (api->commands == NULL) {
+        return -1;
+    }
+    api->redis = redis_open(actor->base, actor->settings);
+    api->handover = handover_create(actor);
+    return start_server(api, err);
+}
+
+/* ---- drain, stop ---- */
+
+static void drained(void *arg)
+{
+    struct api *api = arg;
+    actor_drained(api->actor);
+}
+
+static void drain(struct actor *actor, int64_t deadline_ms SB_UNUSED)
+{
+    struct api *api = actor->state;
+    http_server_drain(api->server, drained, api);
+}
+
+/* First who may still answer, then what the answers need: each tells its waiters as it goes. */
+static void stop(struct actor *actor)
+{
+    struct api *api = actor->state;
+    if (api == NULL) {
+        return;
+    }
+    handover_destroy(&api->handover);
+    http_server_destroy(&api->server);
+    commands_destroy(&api->commands);
+    redis_close(&api->redis);
+    store_destroy(&api->store);
+    auth_destroy(&api->auth);
+    exchange_free_spare(api);
+    if (api->cursor_key != NULL) {
+        sodium_memzero(api->cursor_key, sizeof *api->cursor_key);
+        free(api->cursor_key);
+    }
+    buffer_deinit(&api->body);
+    buffer_deinit(&api->text);
+    msgpack_sbuffer_destroy(&api->events);
+    free(api);
+    actor->state = NULL;
+}
+
+static void report(struct actor *actor, struct actor_report *report_out)
+{
+    const struct api *api = actor->state;
+    report_out->healthy = store_is_connected(api->store) && commands_reachable(api->commands);
+    report_out->queued = handover_waiting(api->handover);
+    report_out->in_flight = api->open;
+}
+
+static void dump(struct actor *actor)
+{
+    const struct api *api = actor->state;
+    LOG_INFO("api", LOG_INT("connections", http_server_connections(api->server)),
+             LOG_INT("exchanges", api->exchanges), LOG_INT("open", api->open),
+             LOG_INT("commands", commands_in_flight(api->commands)),
+             LOG_INT("streams_waiting", handover_waiting(api->handover)));
+}
+
+static const struct actor_description description = {
+    .name = "api",
+    .database_role = "signalbox_api",
+    .start = start,
+    .drain = drain,
+    .stop = stop,
+    .report = report,
+    .dump = dump,
+};
+
+int main(void)
+{
+    return actor_main(&description);
+}

@@ -1,0 +1,41 @@
+/* The api's one state: made in start(), reached from every exchange. */
+#ifndef SIGNALBOX_API_API_H
+#define SIGNALBOX_API_API_H
+
+#include "runtime/actor.h"
+#include "runtime/base/buffer.h"
+#include "runtime/base/list.h"
+#include "runtime/json.h"
+
+#include <msgpack/sbuffer.h>
+
+struct auth;
+struct commands;
+struct cursor_key;
+struct exchange;
+struct handover;
+struct http_server;
+struct redis;
+struct store;
+
+struct api {
+    struct actor *actor;
+    struct http_server *server; /* owned, as everything below */
+    struct store *store;
+    struct auth *auth;
+    struct commands *commands;
+    struct handover *handover;
+    struct redis *redis;
+    struct cursor_key *cursor_key; /* signs the cursors of lists */
+    struct json_limits json_limits;
+    struct list spare;  /* exchanges to use again */
+    uint64_t exchanges; /* begun so far: numbers them in the log */
+    size_t open;        /* begun and not yet over */
+
+    /* Scratch, valid within one call of a handler. */
+    struct buffer body;
+    struct buffer text;
+    struct msgpack_sbuffer events;
+};
+
+#endif

@@ -1,0 +1,68 @@
+/* See command.h. */
+#include "api/command.h"
+
+#include "proto/outcome.h"
+
+#include <stdio.h>
+
+struct message_span command_span(const void *data, size_t length)
+{
+    return (struct message_span){data, length};
+}
+
+struct message_span command_actor(const struct exchange *exchange, char text[COMMAND_ACTOR_SIZE])
+{
+    int length = snprintf(text, COMMAND_ACTOR_SIZE, "key:%s", exchange->who.public_id);
+    return command_span(text, (size_t)length);
+}
+
+void command_busy(struct exchange *exchange)
+{
+    exchange_problem(exchange, PROBLEM_BUSY,
+                     "Too many writes are waiting. Nothing was done; try again.", NULL);
+}
+
+void command_unknown(struct exchange *exchange)
+{
+    exchange_problem(exchange, PROBLEM_OUTCOME_UNKNOWN,
+                     "There was no definite answer in time. Repeating the request with the same "
+                     "Idempotency-Key is safe.",
+                     NULL);
+}
+
+void command_refused(struct exchange *exchange, const struct message_result *result)
+{
+    switch ((enum command_outcome)result->outcome) {
+    case OUTCOME_NOT_FOUND:
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
+        return;
+    case OUTCOME_ID_TAKEN:
+        exchange_problem(exchange, PROBLEM_RUN_ID_TAKEN, "A run with this id cannot be created.",
+                         NULL);
+        return;
+    case OUTCOME_RUN_CLOSED:
+        exchange_problem(exchange, PROBLEM_RUN_CLOSED,
+                         "The run has ended; its log does not grow any more.", NULL);
+        return;
+    case OUTCOME_RUN_PENDING:
+        exchange_problem(exchange, PROBLEM_RUN_PENDING, "The run has not started yet.", NULL);
+        return;
+    case OUTCOME_SEQ_CONFLICT:
+        exchange_problem(exchange, PROBLEM_SEQ_CONFLICT, "expected_seq is not the head of the run.",
+                         &(struct problem_extra){.number_name = "last_seq",
+                                                 .number = (int64_t)result->last_seq});
+        return;
+    case OUTCOME_KEY_MISMATCH:
+        exchange_problem(exchange, PROBLEM_IDEMPOTENCY_MISMATCH,
+                         "This Idempotency-Key was used before with another body.", NULL);
+        return;
+    case OUTCOME_REFUSED:
+        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "The database refused the data.", NULL);
+        return;
+    case OUTCOME_OK:
+    case OUTCOME_EXISTS:
+        break;
+    }
+    exchange_problem(exchange, PROBLEM_INTERNAL, "The outcome of the request was not understood.",
+                     NULL);
+}

@@ -1,0 +1,21 @@
+/* What every command to the sequencer has in common: who sends it, and what its outcomes mean to
+ * the client. */
+#ifndef SIGNALBOX_API_COMMAND_H
+#define SIGNALBOX_API_COMMAND_H
+
+#include "api/exchange.h"
+#include "proto/messages.h"
+
+enum { COMMAND_ACTOR_SIZE = API_KEY_PUBLIC_ID_SIZE + 4 };
+
+/* "key:PUBLIC_ID", for the audit. */
+struct message_span command_actor(const struct exchange *exchange, char text[COMMAND_ACTOR_SIZE]);
+struct message_span command_span(const void *data, size_t length);
+/* The window is full. */
+void command_busy(struct exchange *exchange);
+/* No definite outcome in time. */
+void command_unknown(struct exchange *exchange);
+/* Answers an outcome that is a refusal; OUTCOME_OK and OUTCOME_EXISTS are the caller's. */
+void command_refused(struct exchange *exchange, const struct message_result *result);
+
+#endif

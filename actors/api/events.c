@@ -1,0 +1,327 @@
+/*
+ * Events of a run. Appending is the hot path: the body is checked once, payloads travel as the
+ * bytes they came in, no query is made and nothing is allocated for an event but its place in the
+ * frame.
+ */
+#include "api/events.h"
+
+#include "api/body.h"
+#include "api/command.h"
+#include "api/request.h"
+#include "api/store.h"
+#include "contracts/generated/event_types.h"
+#include "proto/outcome.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/number.h"
+#include "runtime/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- POST ---- */
+
+enum { POINTER_SIZE = 48 };
+
+/* An event as the request has it; spans with data NULL are absent. */
+struct event_text {
+    struct json_span type;
+    struct json_span payload;
+};
+
+/* "/events/7" or "", and then "/payload". */
+static void pointer_to(char pointer[POINTER_SIZE], int index, const char *member)
+{
+    if (index < 0) {
+        snprintf(pointer, POINTER_SIZE, "%s", member);
+    } else {
+        snprintf(pointer, POINTER_SIZE, "/events/%d%s", index, member);
+    }
+}
+
+static int wrong(struct exchange *exchange, enum problem problem, int index, const char *member,
+                 const char *detail)
+{
+    char pointer[POINTER_SIZE];
+    pointer_to(pointer, index, member);
+    exchange_problem(exchange, problem, detail, &(struct problem_extra){.pointer = pointer});
+    return -1;
+}
+
+static int check_type(struct exchange *exchange, struct json_span type, int index,
+                      enum event_type *type_out)
+{
+    if (type.data == NULL || !body_is_string(type)) {
+        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "/type",
+                     "An event needs a type, which is a string.");
+    }
+    struct json_span name = body_text(type);
+    if (event_type_find(name.data, name.length, type_out) != 0) {
+        return wrong(exchange, PROBLEM_UNKNOWN_EVENT_TYPE, index, "/type",
+                     "There is no such type of event.");
+    }
+    if (event_type_is_reserved(*type_out)) {
+        return wrong(exchange, PROBLEM_RESERVED_EVENT_TYPE, index, "/type",
+                     "The server itself writes events of this type.");
+    }
+    return 0;
+}
+
+static int add_event(struct exchange *exchange, const struct event_text *event, int index)
+{
+    static const char empty_object[] = "{}";
+    struct api *api = exchange->api;
+    struct json_span payload = event->payload;
+    enum event_type type;
+    if (check_type(exchange, event->type, index, &type) != 0) {
+        return -1;
+    }
+    if (payload.data == NULL) {
+        payload = (struct json_span){empty_object, sizeof empty_object - 1};
+    }
+    if (!body_is_object(payload)) {
+        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "/payload",
+                     "The payload must be an object.");
+    }
+    if (payload.length > (size_t)settings_int(api->actor->settings, SETTING_HTTP_EVENT_BYTES)) {
+        return wrong(exchange, PROBLEM_TOO_LARGE, index, "/payload",
+                     "The payload is larger than one event may be.");
+    }
+    struct message_append_event item = {.type = (uint64_t)type,
+                                        .payload = command_span(payload.data, payload.length)};
+    message_append_event_encode(&api->events, &item);
+    return 0;
+}
+
+/* Takes up a member that every event may have; false: it is none of those. */
+static bool take_member(struct event_text *event, struct json_span name, struct json_span value)
+{
+    if (body_is(name, "type")) {
+        event->type = value;
+    } else if (body_is(name, "payload")) {
+        event->payload = value;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static int add_listed(struct exchange *exchange, struct json_span object, int index)
+{
+    char pointer[POINTER_SIZE];
+    struct json_span cursor = {0};
+    struct json_span name;
+    struct json_span value;
+    struct event_text event = {0};
+    if (!body_is_object(object)) {
+        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "", "An event must be an object.");
+    }
+    while (body_member(object, &cursor, &name, &value)) {
+        if (!take_member(&event, name, value)) {
+            pointer_to(pointer, index, "");
+            request_unknown_field(exchange, pointer, name);
+            return -1;
+        }
+    }
+    return add_event(exchange, &event, index);
+}
+
+static int add_list(struct exchange *exchange, struct json_span array, uint32_t *count_out)
+{
+    int64_t max = settings_int(exchange->api->actor->settings, SETTING_HTTP_EVENTS_MAX);
+    struct json_span cursor = {0};
+    struct json_span element;
+    int count = 0;
+    if (!body_is_array(array)) {
+        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/events", "events must be an array.");
+    }
+    while ((element = json_element(array, &cursor)).data != NULL) {
+        if (count == max) {
+            return wrong(exchange, PROBLEM_TOO_LARGE, -1, "/events",
+                         "There are more events than one request may hold.");
+        }
+        if (add_listed(exchange, element, count++) != 0) {
+            return -1;
+        }
+    }
+    if (count == 0) {
+        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/events",
+                     "events must hold at least one event.");
+    }
+    *count_out = (uint32_t)count;
+    return 0;
+}
+
+struct append_text {
+    struct event_text single;
+    struct json_span list;
+    int64_t expected_seq;
+};
+
+static int read_append(struct exchange *exchange, struct json_span object,
+                       struct append_text *append)
+{
+    struct json_span cursor = {0};
+    struct json_span name;
+    struct json_span value;
+    while (body_member(object, &cursor, &name, &value)) {
+        if (body_is(name, "events")) {
+            append->list = value;
+        } else if (body_is(name, "expected_seq")) {
+            if (body_number(value, &append->expected_seq) != 0) {
+                return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/expected_seq",
+                             "expected_seq must be a whole number from 0 up.");
+            }
+        } else if (!take_member(&append->single, name, value)) {
+            request_unknown_field(exchange, "", name);
+            return -1;
+        }
+    }
+    if (append->list.data != NULL && append->single.type.data != NULL) {
+        return wrong(exchange, PROBLEM_UNKNOWN_FIELD, -1, "/type",
+                     "type has no place beside events.");
+    }
+    if (append->list.data != NULL && append->single.payload.data != NULL) {
+        return wrong(exchange, PROBLEM_UNKNOWN_FIELD, -1, "/payload",
+                     "payload has no place beside events.");
+    }
+    return 0;
+}
+
+static void appended(void *arg, enum command_state state, const struct message_result *result)
+{
+    struct exchange *exchange = arg;
+    if (!exchange_resume(exchange)) {
+        return;
+    }
+    if (state == COMMAND_UNKNOWN) {
+        command_unknown(exchange);
+        return;
+    }
+    if (result->outcome != OUTCOME_OK) {
+        command_refused(exchange, result);
+        return;
+    }
+    struct buffer *body = &exchange->api->text;
+    buffer_clear(body);
+    buffer_append_text(body, "{\"first_seq\":");
+    buffer_append_int(body, (int64_t)result->first_seq);
+    buffer_append_text(body, ",\"last_seq\":");
+    buffer_append_int(body, (int64_t)result->last_seq);
+    buffer_append_text(body, result->cancel_requested ? ",\"cancel_requested\":true}"
+                                                      : ",\"cancel_requested\":false}");
+    exchange_json(exchange, 201, body);
+}
+
+void events_append(struct exchange *exchange)
+{
+    struct api *api = exchange->api;
+    struct append_text append = {.expected_seq = -1};
+    struct request_key key;
+    struct json_span object;
+    char actor[COMMAND_ACTOR_SIZE];
+    uint32_t count = 1;
+    msgpack_sbuffer_clear(&api->events);
+    if (request_idempotency(exchange, &key) != 0 || request_body(exchange, false, &object) != 0 ||
+        read_append(exchange, object, &append) != 0) {
+        return;
+    }
+    if ((append.list.data == NULL ? add_event(exchange, &append.single, -1)
+                                  : add_list(exchange, append.list, &count)) != 0) {
+        return;
+    }
+    struct message_append message = {
+        .expected_seq = append.expected_seq,
+        .actor = command_actor(exchange, actor),
+        .key = command_span(key.key.data, key.key.length),
+        .hash = command_span(key.hash, key.key.length > 0 ? sizeof key.hash : 0),
+        .events = {.data = (const uint8_t *)api->events.data,
+                   .length = api->events.size,
+                   .count = count},
+    };
+    memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
+    memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    exchange_hold(exchange);
+    if (commands_append(api->commands, &message, appended, exchange) != 0 &&
+        exchange_resume(exchange)) {
+        command_busy(exchange);
+    }
+}
+
+/* ---- GET ---- */
+
+static void write_event(struct buffer *out, const struct store_event *event)
+{
+    char ts[CLOCK_TEXT_SIZE];
+    clock_format(event->ts_us, ts);
+    buffer_append_text(out, "{\"seq\":");
+    buffer_append_int(out, event->seq);
+    buffer_append_text(out, ",\"type\":\"");
+    buffer_append(out, event->type, event->type_length);
+    buffer_append_text(out, "\",\"ts\":\"");
+    buffer_append_text(out, ts);
+    buffer_append_text(out, "\",\"payload\":");
+    buffer_append(out, event->payload, event->payload_length);
+    buffer_append_byte(out, '}');
+}
+
+static void show_page(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct exchange *exchange = arg;
+    struct store_event event = {0};
+    if (!exchange_resume(exchange)) {
+        return;
+    }
+    if (status != DB_OK) {
+        exchange_unavailable(exchange);
+        return;
+    }
+    int rows = db_rows(result);
+    if (rows == 0) {
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
+        return;
+    }
+    struct buffer *body = &exchange->api->text;
+    buffer_clear(body);
+    buffer_append_text(body, "{\"events\":[");
+    for (int row = 0; row < rows; row++) {
+        store_read_event(result, row, &event);
+        if (event.seq == 0) {
+            break;
+        }
+        if (row > 0) {
+            buffer_append_byte(body, ',');
+        }
+        write_event(body, &event);
+    }
+    if (exchange->page.after_seq > event.head) {
+        exchange_problem(exchange, PROBLEM_CURSOR_BEYOND_HEAD,
+                         "The position lies behind the last event of the run.",
+                         &(struct problem_extra){.number_name = "last_seq", .number = event.head});
+        return;
+    }
+    buffer_append_text(body, "],\"last_seq\":");
+    buffer_append_int(body, event.head);
+    buffer_append_byte(body, '}');
+    exchange_json(exchange, 200, body);
+}
+
+void events_page(struct exchange *exchange)
+{
+    struct request_parameter parameters[] = {{.name = "after_seq"}, {.name = "limit"}};
+    const struct request_parameter *after = &parameters[0];
+    int64_t after_seq = 0;
+    int32_t limit;
+    if (request_parameters(exchange, parameters, 2) != 0 ||
+        request_limit(exchange, &parameters[1], &limit) != 0) {
+        return;
+    }
+    if (after->given && number_parse(after->value, after->length, &after_seq) != 0) {
+        exchange_problem(exchange, PROBLEM_INVALID_CURSOR, "after_seq must be a whole number.",
+                         NULL);
+        return;
+    }
+    exchange->page.after_seq = after_seq;
+    exchange_hold(exchange);
+    store_page_events(exchange->api->store, &exchange->who.tenant, &exchange->id, after_seq, limit,
+                      show_page, exchange);
+}

@@ -1,0 +1,154 @@
+/* See exchange.h. */
+#include "api/exchange.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Seconds, for everything that is over soon. */
+#define RETRY_AFTER "1"
+
+struct exchange *exchange_begin(struct api *api, struct http_request *request)
+{
+    struct list *spare = list_first(&api->spare);
+    struct exchange *exchange;
+    if (spare != NULL) {
+        list_remove(spare);
+        exchange = LIST_ENTRY(spare, struct exchange, node);
+        memset(exchange, 0, sizeof *exchange);
+    } else {
+        exchange = memory_new(sizeof *exchange);
+    }
+    list_init(&exchange->node);
+    exchange->api = api;
+    exchange->request = request;
+    exchange->number = ++api->exchanges;
+    exchange->holds = 1;
+    api->open++;
+    http_request_set_user(request, exchange);
+    return exchange;
+}
+
+void exchange_hold(struct exchange *exchange)
+{
+    exchange->holds++;
+}
+
+static void give_back(struct exchange *exchange)
+{
+    struct api *api = exchange->api;
+    assert(exchange->holds > 0);
+    if (--exchange->holds == 0) {
+        assert(!list_is_linked(&exchange->node));
+        api->open--;
+        list_append(&api->spare, &exchange->node);
+    }
+}
+
+bool exchange_resume(struct exchange *exchange)
+{
+    bool waiting = exchange->request != NULL;
+    give_back(exchange);
+    return waiting;
+}
+
+void exchange_abandon(struct exchange *exchange)
+{
+    exchange->request = NULL;
+    if (exchange->abandoned != NULL) {
+        exchange->abandoned(exchange);
+    }
+    give_back(exchange);
+}
+
+void exchange_free_spare(struct api *api)
+{
+    LIST_FOR_EACH(node, &api->spare)
+    {
+        list_remove(node);
+        free(LIST_ENTRY(node, struct exchange, node));
+    }
+}
+
+static struct http_request *take_request(struct exchange *exchange)
+{
+    struct http_request *request = exchange->request;
+    assert(request != NULL);
+    exchange->request = NULL;
+    http_request_set_user(request, NULL);
+    return request;
+}
+
+int exchange_detach(struct exchange *exchange)
+{
+    struct buffer rest = {0};
+    int fd = http_request_detach(take_request(exchange), &rest);
+    /* A client must not send anything behind the request for a stream: it is dropped. */
+    buffer_deinit(&rest);
+    metric_add(METRIC_HTTP_REQUESTS, 1);
+    give_back(exchange);
+    return fd;
+}
+
+static void log_answer(const struct exchange *exchange, int status)
+{
+    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
+    const char *pattern = exchange->route == NULL ? "none" : exchange->route->pattern;
+    if (status >= 500) {
+        LOG_WARN("request failed", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
+                 LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
+                 LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+        return;
+    }
+    LOG_DEBUG("request answered", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
+              LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
+              LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+}
+
+void exchange_reply(struct exchange *exchange, int status, const char *content_type,
+                    const struct http_field *fields, const struct buffer *body)
+{
+    struct http_field all[EXCHANGE_FIELDS_MAX + 3] = {{"Cache-Control", "no-store"},
+                                                      {"X-Content-Type-Options", "nosniff"}};
+    size_t count = 2;
+    for (size_t i = 0; fields != NULL && fields[i].name != NULL; i++) {
+        assert(i < EXCHANGE_FIELDS_MAX);
+        all[count++] = fields[i];
+    }
+    log_answer(exchange, status);
+    http_reply(take_request(exchange), status, content_type, all, body == NULL ? NULL : body->data,
+               body == NULL ? 0 : body->length);
+    give_back(exchange);
+}
+
+void exchange_json(struct exchange *exchange, int status, const struct buffer *body)
+{
+    exchange_reply(exchange, status, "application/json", NULL, body);
+}
+
+void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
+                      const struct problem_extra *extra)
+{
+    int status = problem_info(problem)->status;
+    struct http_field fields[2] = {{0}};
+    struct buffer body = {0};
+    if (status == 401) {
+        fields[0] = (struct http_field){"WWW-Authenticate", "Bearer realm=\"signalbox\""};
+    } else if (status == 503 || status == 429) {
+        fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
+    }
+    problem_write(&body, problem, detail, extra);
+    exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, &body);
+    buffer_deinit(&body);
+}
+
+void exchange_unavailable(struct exchange *exchange)
+{
+    exchange_problem(exchange, PROBLEM_UNAVAILABLE,
+                     "The database cannot be reached now. Nothing was done.", NULL);
+}

@@ -1,0 +1,84 @@
+/*
+ * One request and its answer, from the end of the body until nobody holds it any more.
+ *
+ * The client may go while the database, the sequencer or Redis still owes an answer: each such
+ * debt is a hold, and the exchange lives until the last one is given back. `request` is NULL as
+ * soon as it was answered or the client has gone.
+ */
+#ifndef SIGNALBOX_API_EXCHANGE_H
+#define SIGNALBOX_API_EXCHANGE_H
+
+#include "api/api.h"
+#include "api/auth.h"
+#include "api/match.h"
+#include "api/problem.h"
+#include "runtime/http_server.h"
+
+#include <event2/event.h>
+
+enum { EXCHANGE_FIELDS_MAX = 4 };
+
+struct exchange {
+    struct list node; /* in api->spare, or in the queue of whoever holds it */
+    struct api *api;
+    struct http_request *request;
+    const struct route *route;
+    struct http_text segment; /* what "{}" stood for; valid while `request` is */
+    struct principal who;
+    struct uuid id; /* of the run in the path */
+    uint64_t number;
+    unsigned holds;
+    /* Told when the client goes while the exchange waits; may be NULL. */
+    void (*abandoned)(struct exchange *exchange);
+    /* What the handler keeps while it waits. */
+    union {
+        struct {
+            bool created; /* answer 201 with the run as it was when created */
+        } run;
+        struct {
+            int64_t after_seq;
+        } page;
+        struct {
+            int32_t limit;
+            uint8_t scope[64]; /* what the cursor is good for */
+            size_t scope_length;
+        } list;
+        struct {
+            int64_t after_seq;
+            int64_t head;
+            int64_t queued_ms;
+        } stream;
+        struct {
+            bool database;
+            bool redis;
+            bool redis_told;
+            bool database_told;
+            struct event *timer;
+        } ready;
+    };
+};
+
+/* The exchange of a request, set as its user. Holds one hold, given back by the answer. */
+struct exchange *exchange_begin(struct api *api, struct http_request *request);
+/* The client has gone. */
+void exchange_abandon(struct exchange *exchange);
+/* Somebody will call back. */
+void exchange_hold(struct exchange *exchange);
+/* Gives a hold back. True while the client still waits for an answer. With false the exchange may
+ * be gone: do nothing more with it. */
+SB_MUST_CHECK bool exchange_resume(struct exchange *exchange);
+/* The answer needs no more of the connection than its descriptor: see http_request_detach. */
+int exchange_detach(struct exchange *exchange);
+/* Frees the exchanges kept for reuse. */
+void exchange_free_spare(struct api *api);
+
+/* Answers; the exchange may be gone after the call. */
+void exchange_reply(struct exchange *exchange, int status, const char *content_type,
+                    const struct http_field *fields, const struct buffer *body);
+void exchange_json(struct exchange *exchange, int status, const struct buffer *body);
+void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
+                      const struct problem_extra *extra);
+/* 503 for a database that is not there or refused. */
+void exchange_unavailable(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,189 @@
+/* See front.h. */
+#include "api/front.h"
+
+#include "api/exchange.h"
+#include "api/routes.h"
+#include "runtime/base/log.h"
+#include "runtime/base/number.h"
+#include "runtime/base/uuid.h"
+
+#include <string.h>
+
+/* What is read of a request that will be refused anyway: enough that most clients get to read the
+ * answer on a connection that stays open. */
+enum { REFUSED_BODY_BYTES = 64 << 10 };
+
+static enum match_result find(struct http_request *request, struct match *match)
+{
+    return match_route(routes, routes_count, http_request_method(request),
+                       http_request_path(request), match);
+}
+
+static bool asks_for_key(const struct route *route, const struct http_request *request)
+{
+    return route->scope != SCOPE_OPEN &&
+           !(route->open_on_loopback && http_request_is_loopback(request));
+}
+
+/* 401 says the same whatever was wrong. */
+static void refuse(struct exchange *exchange, const char *reason)
+{
+    LOG_INFO("request not authenticated", LOG_INT("request", exchange->number),
+             LOG_TEXT("route", exchange->route->pattern), LOG_TEXT("reason", reason));
+    exchange_problem(exchange, PROBLEM_UNAUTHENTICATED,
+                     "This needs a valid api key in Authorization: Bearer.", NULL);
+}
+
+static void no_route(struct exchange *exchange, enum match_result result, const char *allow)
+{
+    struct buffer body = {0};
+    if (result == MATCH_NO_PATH) {
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is nothing at this path.", NULL);
+        return;
+    }
+    problem_write(&body, PROBLEM_METHOD_NOT_ALLOWED, "This path does not have this method.", NULL);
+    exchange_reply(exchange, 405, PROBLEM_MEDIA_TYPE,
+                   (const struct http_field[]){{"Allow", allow}, {NULL, NULL}}, &body);
+    buffer_deinit(&body);
+}
+
+static bool bearer(const struct http_request *request, struct http_text *key_out)
+{
+    size_t count = 0;
+    struct http_text field = http_request_field(request, "Authorization", &count);
+    return count == 1 && auth_bearer(field, key_out);
+}
+
+/* Bytes the request says it will send: 0 when it does not say. */
+static int64_t announced(const struct http_request *request)
+{
+    struct http_text length = http_request_field(request, "Content-Length", NULL);
+    int64_t bytes = 0;
+    if (length.data != NULL && number_parse(length.data, length.length, &bytes) != 0) {
+        bytes = INT64_MAX;
+    }
+    return bytes;
+}
+
+/* A large body is refused before it is read when nobody would look at it. */
+int64_t front_head(void *arg, struct http_request *request)
+{
+    struct api *api = arg;
+    struct match match;
+    struct http_text key;
+    bool refused = find(request, &match) != MATCH_FOUND ||
+                   (asks_for_key(match.route, request) && !bearer(request, &key));
+    if (refused && announced(request) > REFUSED_BODY_BYTES) {
+        front_handle(arg, request);
+        return -1;
+    }
+    if (refused) {
+        return REFUSED_BODY_BYTES;
+    }
+    return settings_int(api->actor->settings, match.route->append_body
+                                                  ? SETTING_HTTP_APPEND_BODY_BYTES
+                                                  : SETTING_HTTP_BODY_BYTES);
+}
+
+static bool is_allowed(const struct exchange *exchange)
+{
+    return (exchange->who.scopes & (unsigned)exchange->route->scope) != 0;
+}
+
+/* Who asks is known. */
+static void enter(struct exchange *exchange)
+{
+    struct http_text segment = exchange->segment;
+    if (!is_allowed(exchange)) {
+        LOG_INFO("request forbidden", LOG_INT("request", exchange->number),
+                 LOG_TEXT("route", exchange->route->pattern),
+                 LOG_UUID("key_id", &exchange->who.key));
+        exchange_problem(exchange, PROBLEM_FORBIDDEN, "The key lacks the scope this needs.", NULL);
+        return;
+    }
+    if (segment.data != NULL && uuid_parse(segment.data, segment.length, &exchange->id) != 0) {
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
+        return;
+    }
+    exchange->route->handle(exchange);
+}
+
+static void judged(struct exchange *exchange, enum auth_verdict verdict,
+                   const struct principal *who)
+{
+    switch (verdict) {
+    case AUTH_OK:
+        exchange->who = *who;
+        enter(exchange);
+        return;
+    case AUTH_REFUSED:
+        refuse(exchange, "the key is unknown, wrong, expired or revoked");
+        return;
+    case AUTH_BUSY:
+        exchange_problem(exchange, PROBLEM_BUSY, "Too many keys are being looked up.", NULL);
+        return;
+    case AUTH_UNAVAILABLE:
+        exchange_unavailable(exchange);
+        return;
+    case AUTH_WAIT:
+        return;
+    }
+}
+
+static void judged_later(void *arg, enum auth_verdict verdict, const struct principal *who)
+{
+    struct exchange *exchange = arg;
+    if (exchange_resume(exchange)) {
+        judged(exchange, verdict, who);
+    }
+}
+
+static void identify(struct exchange *exchange)
+{
+    struct http_text key;
+    struct principal who;
+    if (!bearer(exchange->request, &key)) {
+        refuse(exchange, "no well-formed key");
+        return;
+    }
+    exchange_hold(exchange);
+    enum auth_verdict verdict = auth_check(exchange->api->auth, key, &who, judged_later, exchange);
+    if (verdict != AUTH_WAIT && exchange_resume(exchange)) {
+        judged(exchange, verdict, &who);
+    }
+}
+
+void front_handle(void *arg, struct http_request *request)
+{
+    struct exchange *exchange = exchange_begin(arg, request);
+    struct match match;
+    enum match_result result = find(request, &match);
+    if (result != MATCH_FOUND) {
+        no_route(exchange, result, match.allow);
+        return;
+    }
+    exchange->route = match.route;
+    exchange->segment = match.segment;
+    if (asks_for_key(match.route, request)) {
+        identify(exchange);
+    } else {
+        match.route->handle(exchange);
+    }
+}
+
+void front_abandoned(void *arg SB_UNUSED, struct http_request *request SB_UNUSED, void *user)
+{
+    if (user != NULL) {
+        exchange_abandon(user);
+    }
+}
+
+void front_problem(void *arg SB_UNUSED, int status SB_UNUSED, const char *slug, const char *detail,
+                   struct buffer *body)
+{
+    enum problem problem;
+    if (problem_find(slug, &problem) != 0) {
+        problem = PROBLEM_INVALID_REQUEST;
+    }
+    problem_write(body, problem, detail, NULL);
+}

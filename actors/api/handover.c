@@ -1,0 +1,214 @@
+/* See handover.h. */
+#include "api/handover.h"
+
+#include "api/exchange.h"
+#include "proto/child_contract.h"
+#include "proto/messages.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+
+#include <errno.h>
+#include <event2/util.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    WAITING_MAX = 1024, /* connections that wait for a streamer */
+    PATIENCE_MS = 5000,
+    RETRY_MS = 20,
+    OVERLOAD_RETRY_MS = 5000 /* what a client is told at least; twice as much at most */
+};
+
+struct handover {
+    const struct actor *actor; /* borrowed */
+    struct sockaddr_un address;
+    struct event *timer; /* runs while somebody waits */
+    struct list waiting; /* exchanges, oldest first */
+    size_t count;
+    struct msgpack_sbuffer frame;
+};
+
+static void retry(evutil_socket_t fd, short what, void *arg);
+
+struct handover *handover_create(const struct actor *actor)
+{
+    struct handover *handover = memory_new(sizeof *handover);
+    char path[LIMIT_SOCKET_PATH_BYTES + 1];
+    handover->actor = actor;
+    actor_path(actor, CHILD_SOCKET_HANDOVER, path);
+    handover->address.sun_family = AF_UNIX;
+    memcpy(handover->address.sun_path, path, strlen(path) + 1);
+    handover->timer = event_new(actor->base, -1, 0, retry, handover);
+    list_init(&handover->waiting);
+    msgpack_sbuffer_init(&handover->frame);
+    return handover;
+}
+
+/* A connected socket, or -1: no streamer takes connections now. */
+static int dial(const struct handover *handover)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 &&
+        connect(fd, (const struct sockaddr *)&handover->address, sizeof handover->address) != 0) {
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int send_with(int peer, const struct msgpack_sbuffer *frame, int connection)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec bytes = {.iov_base = frame->data, .iov_len = frame->size};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof control.space};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &connection, sizeof connection);
+    ssize_t sent;
+    do {
+        sent = sendmsg(peer, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)frame->size ? 0 : -1;
+}
+
+/* 200, a longer `retry:`, and the connection ends without the last chunk: a browser comes back
+ * later, where any other status would make it give up. */
+static void break_off(int connection)
+{
+    char chunk[32];
+    char text[256];
+    uint32_t random;
+    evutil_secure_rng_get_bytes(&random, sizeof random);
+    int chunk_length = snprintf(chunk, sizeof chunk, "retry: %u\n\n",
+                                OVERLOAD_RETRY_MS + random % (OVERLOAD_RETRY_MS + 1));
+    int length = snprintf(text, sizeof text,
+                          "HTTP/1.1 200 OK\r\n"
+                          "Content-Type: text/event-stream; charset=utf-8\r\n"
+                          "Cache-Control: no-cache, no-transform\r\n"
+                          "X-Accel-Buffering: no\r\n"
+                          "Transfer-Encoding: chunked\r\n"
+                          "Connection: close\r\n\r\n"
+                          "%x\r\n%s\r\n",
+                          (unsigned)chunk_length, chunk);
+    ssize_t sent = send(connection, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    LOG_WARN("stream refused: no streamer took it", LOG_INT("sent", sent));
+    (void)close(connection);
+}
+
+static void encode(struct handover *handover, const struct exchange *exchange)
+{
+    struct message_header header = {.type = MESSAGE_HANDOVER,
+                                    .generation = handover->actor->generation};
+    struct message_handover message = {.after_seq = (uint64_t)exchange->stream.after_seq,
+                                       .head = (uint64_t)exchange->stream.head};
+    memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
+    memcpy(message.key, exchange->who.key.bytes, sizeof message.key);
+    memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    msgpack_sbuffer_clear(&handover->frame);
+    message_handover_encode(&handover->frame, &header, &message);
+}
+
+static void give_to(struct handover *handover, struct exchange *exchange, int peer)
+{
+    encode(handover, exchange);
+    int connection = exchange_detach(exchange);
+    if (send_with(peer, &handover->frame, connection) == 0) {
+        (void)close(connection);
+    } else {
+        LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));
+        break_off(connection);
+    }
+    (void)close(peer);
+}
+
+static void arm(struct handover *handover)
+{
+    struct timeval wait = {.tv_usec = RETRY_MS * 1000};
+    (void)event_add(handover->timer, &wait);
+}
+
+static void leave_queue(struct exchange *exchange)
+{
+    list_remove(&exchange->node);
+    exchange->api->handover->count--;
+    exchange->abandoned = NULL;
+}
+
+static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct handover *handover = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    struct list *first;
+    while ((first = list_first(&handover->waiting)) != NULL) {
+        struct exchange *exchange = LIST_ENTRY(first, struct exchange, node);
+        int peer = dial(handover);
+        bool patient = now_ms - exchange->stream.queued_ms < PATIENCE_MS;
+        if (peer < 0 && patient) {
+            arm(handover);
+            return;
+        }
+        leave_queue(exchange);
+        if (peer >= 0) {
+            give_to(handover, exchange, peer);
+        } else {
+            break_off(exchange_detach(exchange));
+        }
+    }
+}
+
+void handover_give(struct handover *handover, struct exchange *exchange)
+{
+    /* Nobody overtakes those who wait. */
+    int peer = list_is_empty(&handover->waiting) ? dial(handover) : -1;
+    if (peer >= 0) {
+        give_to(handover, exchange, peer);
+        return;
+    }
+    if (handover->count >= WAITING_MAX) {
+        break_off(exchange_detach(exchange));
+        return;
+    }
+    if (list_is_empty(&handover->waiting)) {
+        arm(handover);
+    }
+    exchange->stream.queued_ms = clock_monotonic_ms();
+    exchange->abandoned = leave_queue;
+    list_append(&handover->waiting, &exchange->node);
+    handover->count++;
+}
+
+size_t handover_waiting(const struct handover *handover)
+{
+    return handover->count;
+}
+
+void handover_destroy(struct handover **handover)
+{
+    if (*handover == NULL) {
+        return;
+    }
+    LIST_FOR_EACH(node, &(*handover)->waiting)
+    {
+        struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
+        leave_queue(exchange);
+        break_off(exchange_detach(exchange));
+    }
+    event_free((*handover)->timer);
+    msgpack_sbuffer_destroy(&(*handover)->frame);
+    free(*handover);
+    *handover = NULL;
+}

@@ -1,0 +1,24 @@
+/*
+ * Giving connections to streamers: each with one HANDOVER message and the socket as SCM_RIGHTS,
+ * over a connection of its own to the streamers' common listener. That listener lives with the
+ * supervisor, so a dead streamer costs a wait and no stream.
+ */
+#ifndef SIGNALBOX_API_HANDOVER_H
+#define SIGNALBOX_API_HANDOVER_H
+
+#include "runtime/actor.h"
+
+#include <stddef.h>
+
+struct exchange;
+struct handover;
+
+/* Returns, caller destroys with handover_destroy (who still waits is broken off). */
+struct handover *handover_create(const struct actor *actor);
+void handover_destroy(struct handover **handover);
+/* Takes the exchange to its end: its connection goes to a streamer, now or within seconds; failing
+ * that it is answered with a longer `retry:` and broken off. */
+void handover_give(struct handover *handover, struct exchange *exchange);
+size_t handover_waiting(const struct handover *handover);
+
+#endif

@@ -1,0 +1,41 @@
+/* Which route a method and a path mean. Pure: the table is the caller's. */
+#ifndef SIGNALBOX_API_MATCH_H
+#define SIGNALBOX_API_MATCH_H
+
+#include "runtime/http_server.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct exchange;
+
+enum scope {
+    SCOPE_OPEN = 0, /* nobody is asked who they are */
+    SCOPE_READ = 1,
+    SCOPE_APPEND = 2,
+    SCOPE_ADMIN = 4
+};
+
+struct route {
+    const char *method;  /* HEAD is served by GET */
+    const char *pattern; /* "{}" stands for one segment that is not empty */
+    enum scope scope;    /* what the key must hold */
+    void (*handle)(struct exchange *exchange);
+    bool append_body;      /* the larger limit of appends holds for its body */
+    bool open_on_loopback; /* no key is asked for on a loopback address */
+};
+
+enum match_result { MATCH_FOUND, MATCH_NO_PATH, MATCH_NO_METHOD };
+
+enum { MATCH_ALLOW_SIZE = 64 };
+
+struct match {
+    const struct route *route;    /* MATCH_FOUND */
+    struct http_text segment;     /* MATCH_FOUND: what "{}" stood for; borrowed from the path */
+    char allow[MATCH_ALLOW_SIZE]; /* MATCH_NO_METHOD: "GET, HEAD, POST" */
+};
+
+enum match_result match_route(const struct route *routes, size_t count, struct http_text method,
+                              struct http_text path, struct match *match_out);
+
+#endif

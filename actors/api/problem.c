@@ -1,0 +1,46 @@
+/* See problem.h. */
+#include "api/problem.h"
+
+#include <string.h>
+
+static void text_member(struct buffer *out, const char *name, const char *text)
+{
+    buffer_append_json(out, name, strlen(name));
+    buffer_append_byte(out, ':');
+    buffer_append_json(out, text, strlen(text));
+}
+
+void problem_write(struct buffer *out, enum problem problem, const char *detail,
+                   const struct problem_extra *extra)
+{
+    const struct problem_info *info = problem_info(problem);
+    buffer_printf(out, "{\"type\":\"/problems/%s\",", info->slug);
+    text_member(out, "title", info->title);
+    buffer_printf(out, ",\"status\":%d,", info->status);
+    text_member(out, "detail", detail);
+    if (extra != NULL && extra->number_name != NULL) {
+        buffer_printf(out, ",\"%s\":%lld", extra->number_name, (long long)extra->number);
+    }
+    if (extra != NULL && extra->pointer != NULL) {
+        buffer_append_text(out, ",\"errors\":[{");
+        text_member(out, "pointer", extra->pointer);
+        buffer_append_byte(out, ',');
+        text_member(out, "detail", extra->pointer_about == NULL ? detail : extra->pointer_about);
+        buffer_append_text(out, "}]");
+    }
+    buffer_append_byte(out, '}');
+}
+
+void problem_page(struct buffer *out, enum problem problem)
+{
+    /* Slugs and titles come from our own table and hold nothing that HTML would have to escape. */
+    const struct problem_info *info = problem_info(problem);
+    buffer_printf(out,
+                  "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+                  "<title>%s</title>\n<h1>%s</h1>\n"
+                  "<p>Problem type <code>/problems/%s</code>, sent with HTTP status %d.</p>\n"
+                  "<p>The field <code>detail</code> of the answer says what happened in your "
+                  "case; <code>docs/problems/%s.md</code> says what it means and what to do.</p>\n"
+                  "</html>\n",
+                  info->title, info->title, info->slug, info->status, info->slug);
+}

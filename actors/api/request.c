@@ -1,0 +1,188 @@
+/* See request.h. */
+#include "api/request.h"
+
+#include "api/body.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/number.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static struct request_parameter *find(struct request_parameter *parameters, size_t count,
+                                      struct http_text name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(parameters[i].name) == name.length &&
+            memcmp(parameters[i].name, name.data, name.length) == 0) {
+            return &parameters[i];
+        }
+    }
+    return NULL;
+}
+
+static int bad_parameter(struct exchange *exchange, const char *name, const char *what)
+{
+    char detail[128];
+    snprintf(detail, sizeof detail, "The parameter %s %s.", name, what);
+    exchange_problem(exchange, PROBLEM_INVALID_PARAMETER, detail, NULL);
+    return -1;
+}
+
+int request_parameters(struct exchange *exchange, struct request_parameter *parameters,
+                       size_t count)
+{
+    struct api *api = exchange->api;
+    struct http_text query = http_request_query(exchange->request);
+    struct http_text name;
+    struct http_text value;
+    struct buffer scratch = {0};
+    size_t offsets[8] = {0};
+    bool bad = false;
+    int failed = 0;
+    buffer_clear(&api->text);
+    while (failed == 0 && http_query_next(&query, &scratch, &name, &value, &bad)) {
+        struct request_parameter *parameter = find(parameters, count, name);
+        if (parameter == NULL) {
+            continue;
+        }
+        if (parameter->given) {
+            failed = bad_parameter(exchange, parameter->name, "is given twice");
+            break;
+        }
+        parameter->given = true;
+        parameter->length = value.length;
+        offsets[parameter - parameters] = api->text.length;
+        buffer_append(&api->text, value.data, value.length);
+        buffer_append_byte(&api->text, 0);
+    }
+    buffer_deinit(&scratch);
+    if (failed == 0 && bad) {
+        exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
+                         "The query holds a malformed percent escape.", NULL);
+        failed = -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        parameters[i].value = parameters[i].given ? (const char *)api->text.data + offsets[i] : "";
+    }
+    return failed;
+}
+
+int request_limit(struct exchange *exchange, const struct request_parameter *parameter,
+                  int32_t *limit_out)
+{
+    int64_t limit = REQUEST_LIMIT_DEFAULT;
+    if (parameter->given && (number_parse(parameter->value, parameter->length, &limit) != 0 ||
+                             limit < 1 || limit > REQUEST_LIMIT_MAX)) {
+        return bad_parameter(exchange, parameter->name, "must be a number from 1 to 1000");
+    }
+    *limit_out = (int32_t)limit;
+    return 0;
+}
+
+/* application/json or application/…+json, whatever parameters follow. */
+static bool is_json(struct http_text type)
+{
+    static const char plain[] = "application/json";
+    static const char prefix[] = "application/";
+    static const char suffix[] = "+json";
+    const char *semicolon = memchr(type.data, ';', type.length);
+    size_t length = semicolon == NULL ? type.length : (size_t)(semicolon - type.data);
+    while (length > 0 && (type.data[length - 1] == ' ' || type.data[length - 1] == '\t')) {
+        length--;
+    }
+    if (length == sizeof plain - 1 && strncasecmp(type.data, plain, length) == 0) {
+        return true;
+    }
+    return length >= sizeof prefix + sizeof suffix - 1 &&
+           strncasecmp(type.data, prefix, sizeof prefix - 1) == 0 &&
+           strncasecmp(type.data + length - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
+
+/* Payload text is kept byte for byte, except for line breaks between tokens: they would end a line
+ * of a stream. Most bodies have none and are read where they are. */
+static struct json_span flatten(struct api *api, struct json_span text)
+{
+    if (memchr(text.data, '\n', text.length) == NULL &&
+        memchr(text.data, '\r', text.length) == NULL) {
+        return text;
+    }
+    buffer_clear(&api->body);
+    buffer_append(&api->body, text.data, text.length);
+    json_flatten((char *)api->body.data, api->body.length);
+    return (struct json_span){(const char *)api->body.data, text.length};
+}
+
+int request_body(struct exchange *exchange, bool may_be_empty, struct json_span *object_out)
+{
+    static const char empty_object[] = "{}";
+    struct api *api = exchange->api;
+    struct http_text body = http_request_body(exchange->request);
+    struct http_text type = http_request_field(exchange->request, "Content-Type", NULL);
+    struct error err;
+    if (body.length == 0 && may_be_empty) {
+        *object_out = (struct json_span){empty_object, sizeof empty_object - 1};
+        return 0;
+    }
+    if (type.data != NULL && !is_json(type)) {
+        exchange_problem(exchange, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                         "The body must be application/json.", NULL);
+        return -1;
+    }
+    switch (json_check(body.data, body.length, &api->json_limits, NULL, &err)) {
+    case JSON_OK:
+        break;
+    case JSON_MALFORMED:
+    case JSON_TOO_DEEP:
+        exchange_problem(exchange, PROBLEM_MALFORMED_JSON, err.text, NULL);
+        return -1;
+    case JSON_OUT_OF_RANGE:
+        exchange_problem(exchange, PROBLEM_NUMBER_OUT_OF_RANGE, err.text, NULL);
+        return -1;
+    }
+    struct json_span text = body_trim(body.data, body.length);
+    if (!body_is_object(text)) {
+        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "The body must be a JSON object.",
+                         &(struct problem_extra){.pointer = ""});
+        return -1;
+    }
+    *object_out = flatten(api, text);
+    return 0;
+}
+
+void request_unknown_field(struct exchange *exchange, const char *prefix, struct json_span name)
+{
+    struct buffer pointer = {0};
+    buffer_append_text(&pointer, prefix);
+    body_pointer(&pointer, name);
+    exchange_problem(exchange, PROBLEM_UNKNOWN_FIELD, "The request has a field not known here.",
+                     &(struct problem_extra){.pointer = buffer_text(&pointer)});
+    buffer_deinit(&pointer);
+}
+
+int request_idempotency(struct exchange *exchange, struct request_key *key_out)
+{
+    struct http_request *request = exchange->request;
+    size_t count = 0;
+    struct http_text key = http_request_field(request, "Idempotency-Key", &count);
+    *key_out = (struct request_key){0};
+    if (count == 0) {
+        return 0;
+    }
+    bool good = count == 1 && key.length >= 1 && key.length <= LIMIT_IDEMPOTENCY_KEY_BYTES;
+    for (size_t i = 0; good && i < key.length; i++) {
+        good = key.data[i] >= 0x20 && key.data[i] <= 0x7e;
+    }
+    if (!good) {
+        exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
+                         "Idempotency-Key must be one field of 1 to 255 printable ASCII "
+                         "characters.",
+                         NULL);
+        return -1;
+    }
+    struct http_text body = http_request_body(request);
+    key_out->key = key;
+    (void)crypto_hash_sha256(key_out->hash, (const uint8_t *)body.data, body.length);
+    return 0;
+}

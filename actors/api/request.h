@@ -1,0 +1,43 @@
+/* What the handlers ask of a request: parameters, the JSON body, the Idempotency-Key. Each answers
+ * the exchange itself when the request is wrong, and then returns -1. */
+#ifndef SIGNALBOX_API_REQUEST_H
+#define SIGNALBOX_API_REQUEST_H
+
+#include "api/exchange.h"
+#include "runtime/json.h"
+
+#include <stdint.h>
+
+enum { REQUEST_KEY_HASH_BYTES = 32, REQUEST_LIMIT_DEFAULT = 100, REQUEST_LIMIT_MAX = 1000 };
+
+/* One query parameter that a handler knows. */
+struct request_parameter {
+    const char *name;
+    bool given;
+    const char *value; /* NUL-terminated, in api->text until the next call */
+    size_t length;
+};
+
+/* Fills those that are given. 400 for a malformed escape or a parameter given twice; unknown ones
+ * are passed over. */
+SB_MUST_CHECK int request_parameters(struct exchange *exchange,
+                                     struct request_parameter *parameters, size_t count);
+/* ?limit= of a list. */
+SB_MUST_CHECK int request_limit(struct exchange *exchange,
+                                const struct request_parameter *parameter, int32_t *limit_out);
+
+/* The body: media type, JSON, an object. Line breaks between tokens have become blanks. Empty
+ * counts as {} when `may_be_empty`. */
+SB_MUST_CHECK int request_body(struct exchange *exchange, bool may_be_empty,
+                               struct json_span *object_out);
+/* 422 with the pointer `prefix` + "/name". */
+void request_unknown_field(struct exchange *exchange, const char *prefix, struct json_span name);
+
+struct request_key {
+    struct http_text key; /* length 0: none */
+    uint8_t hash[REQUEST_KEY_HASH_BYTES];
+};
+/* Idempotency-Key and the hash of the body as it was sent. */
+SB_MUST_CHECK int request_idempotency(struct exchange *exchange, struct request_key *key_out);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * Opening a stream. The api judges the request (who, which run, from where) and then gives the
+ * connection itself to a streamer, which writes the head of the response: restarting an api
+ * process drops no stream.
+ */
+#include "api/stream.h"
+
+#include "api/exchange.h"
+#include "api/handover.h"
+#include "api/request.h"
+#include "api/store.h"
+#include "runtime/base/number.h"
+
+#include <string.h>
+
+/* The head as the streamer would send it, for HEAD. */
+static void show_head_only(struct exchange *exchange)
+{
+    exchange_reply(exchange, 200, "text/event-stream; charset=utf-8", NULL, NULL);
+}
+
+static bool is_head(const struct exchange *exchange)
+{
+    struct http_text method = http_request_method(exchange->request);
+    return method.length == 4 && memcmp(method.data, "HEAD", 4) == 0;
+}
+
+static void head_known(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct exchange *exchange = arg;
+    struct store_head head;
+    if (!exchange_resume(exchange)) {
+        return;
+    }
+    if (status != DB_OK) {
+        exchange_unavailable(exchange);
+        return;
+    }
+    if (db_rows(result) == 0) {
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
+        return;
+    }
+    store_read_head(result, &head);
+    if (head.closed && exchange->stream.after_seq >= head.last_seq) {
+        exchange_reply(exchange, 204, NULL, NULL, NULL);
+        return;
+    }
+    if (is_head(exchange)) {
+        show_head_only(exchange);
+        return;
+    }
+    exchange->stream.head = head.last_seq;
+    handover_give(exchange->api->handover, exchange);
+}
+
+static int wrong_position(struct exchange *exchange, const char *name)
+{
+    struct buffer detail = {0};
+    buffer_printf(&detail, "%s must be the number of an event.", name);
+    exchange_problem(exchange, PROBLEM_INVALID_CURSOR, buffer_text(&detail), NULL);
+    buffer_deinit(&detail);
+    return -1;
+}
+
+/* The header wins: a browser repeats the address it began with, and says there how far it came. */
+static int read_position(struct exchange *exchange)
+{
+    struct request_parameter parameters[] = {{.name = "after_seq"}, {.name = "fromSeq"}};
+    size_t count = 0;
+    struct http_text last = http_request_field(exchange->request, "Last-Event-ID", &count);
+    int64_t *after_seq = &exchange->stream.after_seq;
+    if (request_parameters(exchange, parameters, 2) != 0) {
+        return -1;
+    }
+    if (parameters[0].given && parameters[1].given) {
+        exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
+                         "after_seq and fromSeq say the same: give one of them.", NULL);
+        return -1;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (parameters[i].given &&
+            number_parse(parameters[i].value, parameters[i].length, after_seq) != 0) {
+            return wrong_position(exchange, parameters[i].name);
+        }
+    }
+    if (count > 0 && (count > 1 || number_parse(last.data, last.length, after_seq) != 0)) {
+        return wrong_position(exchange, "Last-Event-ID");
+    }
+    return 0;
+}
+
+void stream_open(struct exchange *exchange)
+{
+    if (read_position(exchange) != 0) {
+        return;
+    }
+    exchange_hold(exchange);
+    store_get_head(exchange->api->store, &exchange->who.tenant, &exchange->id, head_known,
+                   exchange);
+}

@@ -1,0 +1,535 @@
+/*
+ * Group commit: while one batch commits, the next fills. Commands are evaluated in order against
+ * the heads as the batch leaves them; all rows go in one statement; every answer, refusals too,
+ * leaves only after its commit.
+ *
+ * A batch that the database refuses for its data is taken back and tried in halves, down to the one
+ * bad command.
+ */
+#include "batch_params.h"
+#include "contracts/generated/event_types.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+#include "sequencer.h"
+#include "store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- evaluation
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static int64_t seq_of(const struct run *run)
+{
+    return run->batch_head > 0 ? run->batch_seq : run->last_seq;
+}
+
+static bool closed_of(const struct run *run)
+{
+    return run->batch_head > 0 ? run->batch_closed : run->closed;
+}
+
+static void set_outcome(struct command *command, enum command_outcome outcome)
+{
+    command->result = (struct message_result){.outcome = outcome};
+    memcpy(command->result.run, command->run_id.bytes, sizeof command->result.run);
+    if (command->run != NULL) {
+        command->result.last_seq = (uint64_t)seq_of(command->run);
+    }
+}
+
+/* The key was used before: the same answer again, or a refusal when the body differs. */
+static void answer_by_key(struct command *command, const struct key_entry *entry,
+                          struct message_span body)
+{
+    if (body.length != sizeof entry->body || memcmp(body.data, entry->body, body.length) != 0) {
+        set_outcome(command, OUTCOME_KEY_MISMATCH);
+        return;
+    }
+    metric_add(METRIC_COMMANDS_DUPLICATE, 1);
+    command->result = (struct message_result){.outcome = OUTCOME_OK,
+                                              .first_seq = entry->first_seq,
+                                              .last_seq = entry->last_seq,
+                                              .duplicate = true};
+    memcpy(command->result.run, entry->run.bytes, sizeof entry->run.bytes);
+}
+
+static const struct key_entry *known_key(const struct sequencer *sequencer,
+                                         const struct command *command)
+{
+    if (uuid_is_nil(&command->key_hash)) {
+        return NULL;
+    }
+    const struct key_entry *recent = keys_get(sequencer, &command->key_hash);
+    return recent != NULL ? recent : command->found;
+}
+
+static int join(struct batch *batch, struct run *run)
+{
+    if (run->batch_head == 0) {
+        if (batch->heads_count == batch->heads_capacity) {
+            batch->heads_capacity = batch->heads_capacity == 0 ? 256 : batch->heads_capacity * 2;
+            batch->heads = memory_grow(batch->heads, batch->heads_capacity, sizeof *batch->heads);
+        }
+        batch->heads[batch->heads_count++] = run;
+        run->batch_head = (int)batch->heads_count;
+        run->batch_seq = run->last_seq;
+        run->batch_closed = run->closed;
+    }
+    return run->batch_head;
+}
+
+static void add_row(struct batch *batch, struct run *run, int type, struct message_span payload,
+                    const struct command *first)
+{
+    int head = join(batch, run);
+    if (batch->rows_count == batch->rows_capacity) {
+        batch->rows_capacity = batch->rows_capacity == 0 ? 1024 : batch->rows_capacity * 2;
+        batch->rows = memory_grow(batch->rows, batch->rows_capacity, sizeof *batch->rows);
+    }
+    batch->rows[batch->rows_count++] = (struct row){
+        .head = head, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
+}
+
+static void remember_key(struct sequencer *sequencer, const struct command *command,
+                         struct message_span body)
+{
+    struct key_entry entry = {.hash = command->key_hash,
+                              .run = command->run_id,
+                              .first_seq = command->result.first_seq,
+                              .last_seq = command->result.last_seq};
+    if (uuid_is_nil(&command->key_hash)) {
+        return;
+    }
+    if (body.length == sizeof entry.body) {
+        memcpy(entry.body, body.data, body.length);
+    }
+    keys_add(sequencer, &entry);
+}
+
+static void accept_command(struct command *command, int64_t first_seq)
+{
+    command->has_rows = true;
+    command->result = (struct message_result){.outcome = OUTCOME_OK,
+                                              .first_seq = (uint64_t)first_seq,
+                                              .last_seq = (uint64_t)command->run->batch_seq};
+    memcpy(command->result.run, command->run_id.bytes, sizeof command->result.run);
+}
+
+/* Types are known and not the server's own; a terminal event may only be the last one. */
+static enum command_outcome check_types(struct message_list events)
+{
+    struct message_append_event event;
+    while (message_append_event_next(&events, &event)) {
+        if (event.type <= EVENT_TYPE_RUN_STARTED || event.type > EVENT_TYPE_MAX) {
+            return OUTCOME_REFUSED;
+        }
+        if (event_type_is_terminal((enum event_type)event.type) && events.count > 0) {
+            return OUTCOME_RUN_CLOSED;
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum command_outcome check_append(const struct command *command)
+{
+    const struct message_append *append = &command->message.append;
+    if (closed_of(command->run)) {
+        return OUTCOME_RUN_CLOSED;
+    }
+    if (seq_of(command->run) == 0) {
+        return OUTCOME_RUN_PENDING;
+    }
+    if (append->expected_seq >= 0 && append->expected_seq != seq_of(command->run)) {
+        return OUTCOME_SEQ_CONFLICT;
+    }
+    return check_types(append->events);
+}
+
+static void evaluate_append(struct sequencer *sequencer, struct command *command)
+{
+    const struct message_append *append = &command->message.append;
+    const struct key_entry *known = known_key(sequencer, command);
+    if (command->run == NULL || !uuid_equal(&command->run->tenant, &command->tenant)) {
+        set_outcome(command, OUTCOME_NOT_FOUND);
+        return;
+    }
+    if (known != NULL) {
+        answer_by_key(command, known, append->hash);
+        return;
+    }
+    enum command_outcome outcome = check_append(command);
+    if (outcome != OUTCOME_OK) {
+        set_outcome(command, outcome);
+        return;
+    }
+    struct message_list events = append->events;
+    struct message_append_event event;
+    const struct command *first = command;
+    int64_t first_seq = seq_of(command->run) + 1;
+    while (message_append_event_next(&events, &event)) {
+        add_row(&sequencer->batch, command->run, (int)event.type, event.payload, first);
+        command->run->batch_closed = event_type_is_terminal((enum event_type)event.type);
+        first = NULL;
+    }
+    accept_command(command, first_seq);
+    remember_key(sequencer, command, append->hash);
+}
+
+static void evaluate_create(struct sequencer *sequencer, struct command *command)
+{
+    const struct message_create_run *create = &command->message.create;
+    const struct key_entry *known = known_key(sequencer, command);
+    if (known != NULL) {
+        answer_by_key(command, known, create->hash);
+        return;
+    }
+    if (command->run != NULL) {
+        bool own = uuid_equal(&command->run->tenant, &command->tenant);
+        set_outcome(command, own ? OUTCOME_EXISTS : OUTCOME_ID_TAKEN);
+        return;
+    }
+    command->run = runs_add(sequencer, &command->run_id, &command->tenant, 0, false);
+    command->run->users++;
+    command->run->batch_new = true;
+    add_row(&sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
+    accept_command(command, 1);
+    remember_key(sequencer, command, create->hash);
+}
+
+static void evaluate(struct sequencer *sequencer, struct command *command)
+{
+    const struct message_result *answered =
+        command->recover ? order_result_of(command->origin, command->number) : NULL;
+    if (answered != NULL) {
+        command->result = *answered; /* re-asked twice: the first one settled it */
+        return;
+    }
+    if (command->recovered) {
+        metric_add(METRIC_COMMANDS_DUPLICATE, 1);
+        return;
+    }
+    if (command->type == MESSAGE_APPEND) {
+        evaluate_append(sequencer, command);
+    } else {
+        evaluate_create(sequencer, command);
+    }
+}
+
+/* ---- the end of a batch
+ * ----------------------------------------------------------------------------------------- */
+
+static void reset_batch(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        batch->heads[i]->batch_head = 0;
+        batch->heads[i]->batch_new = false;
+    }
+    for (size_t i = 0; i < batch->origins_count; i++) {
+        batch->origins[i]->batch_number = 0;
+    }
+    batch->heads_count = 0;
+    batch->origins_count = 0;
+    batch->rows_count = 0;
+    batch->count = 0;
+    batch->under_way = false;
+}
+
+/* Every command of the batch has its definite outcome now. */
+static void answer_all(struct sequencer *sequencer)
+{
+    bool first = true;
+    LIST_FOR_EACH(node, &sequencer->batch.commands)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        order_settle(command->origin, command->number, &command->result);
+        intake_answer(sequencer, command);
+        if (first) {
+            SB_FAULT("sequencer_half_answered");
+            first = false;
+        }
+    }
+}
+
+static void free_commands(struct sequencer *sequencer)
+{
+    struct list *first;
+    while ((first = list_first(&sequencer->batch.commands)) != NULL) {
+        list_remove(first);
+        command_destroy(sequencer, LIST_ENTRY(first, struct command, node));
+    }
+}
+
+static void log_appended(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->rows_count; i++) {
+        const struct row *row = &batch->rows[i];
+        LOG_DEBUG("appended", LOG_UUID("run_id", &batch->heads[row->head - 1]->id),
+                  LOG_INT("seq", row->seq),
+                  LOG_TEXT("type", event_type_name((enum event_type)row->type)));
+    }
+}
+
+static void take_heads(struct sequencer *sequencer)
+{
+    const struct batch *batch = &sequencer->batch;
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        struct run *run = batch->heads[i];
+        run->last_seq = run->batch_seq;
+        run->closed = run->batch_closed;
+        metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
+    }
+    sequencer->position += (int64_t)batch->rows_count;
+    metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
+    metric_add(METRIC_BATCHES, 1);
+    metric_observe_us(HISTOGRAM_COMMIT, clock_monotonic_us() - batch->started_us);
+    if (log_enabled(LOG_LEVEL_DEBUG)) {
+        log_appended(batch);
+    }
+}
+
+static void touch_heads(struct sequencer *sequencer)
+{
+    /* Eviction may free what it does not know to be in use, so the batch lets go of its heads
+     * first. */
+    struct batch *batch = &sequencer->batch;
+    size_t count = batch->heads_count;
+    reset_batch(batch);
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = batch->heads[i];
+        list_remove(&run->node);
+        list_append(&sequencer->runs_by_use, &run->node);
+    }
+    runs_evict(sequencer);
+}
+
+static void committed(struct sequencer *sequencer)
+{
+    SB_FAULT("sequencer_after_commit");
+    take_heads(sequencer);
+    if (sequencer->split > 0) {
+        sequencer->split *= 2; /* the poison is getting smaller, or gone */
+        if (sequencer->split >
+            (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS)) {
+            sequencer->split = 0;
+        }
+    }
+    answer_all(sequencer);
+    SB_FAULT("sequencer_after_ack");
+    publish_batch(sequencer);
+    free_commands(sequencer); /* the rows' payloads were theirs */
+    touch_heads(sequencer);
+}
+
+/* A run that a failed batch would have made: whoever points to it looks again. */
+static void forget_new_run(struct sequencer *sequencer, struct run *run)
+{
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (command->run == run) {
+            command->run = NULL;
+            run->users--;
+            if (command->need == NEED_NOTHING) {
+                command->need = NEED_LOOKUP;
+            }
+        }
+    }
+    runs_remove(sequencer, run);
+}
+
+/* Everything back to the front of the queue, as if the batch had never been built. */
+static void take_back(struct sequencer *sequencer)
+{
+    struct batch *batch = &sequencer->batch;
+    size_t heads = batch->heads_count;
+    keys_drop_to(sequencer, batch->keys_before);
+    while (!list_is_empty(&batch->commands)) {
+        struct command *command = LIST_ENTRY(batch->commands.previous, struct command, node);
+        list_remove(&command->node);
+        list_append(sequencer->queue.next, &command->node);
+        command->has_rows = false;
+        sequencer->queue_count++;
+        sequencer->queue_bytes += command->length;
+    }
+    for (size_t i = 0; i < heads; i++) {
+        struct run *run = batch->heads[i];
+        run->batch_head = 0;
+        if (run->batch_new) {
+            run->batch_new = false;
+            forget_new_run(sequencer, run);
+        }
+    }
+    batch->heads_count = 0;
+    reset_batch(batch);
+}
+
+/* 22: data exception, 23: integrity constraint, 54: program limit. The statement was rolled back
+ * for what it held. */
+static bool is_data_error(const char *state)
+{
+    return strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0 ||
+           strncmp(state, "54", 2) == 0;
+}
+
+static void refuse_single(struct sequencer *sequencer)
+{
+    struct batch *batch = &sequencer->batch;
+    struct command *command = LIST_ENTRY(batch->commands.next, struct command, node);
+    take_back(sequencer);
+    list_remove(&command->node);
+    sequencer->queue_count--;
+    sequencer->queue_bytes -= command->length;
+    set_outcome(command, OUTCOME_REFUSED);
+    list_append(&batch->commands, &command->node);
+    answer_all(sequencer);
+    free_commands(sequencer);
+}
+
+static void refused(struct sequencer *sequencer, const struct db_result *result)
+{
+    const char *state = db_sqlstate(result);
+    size_t count = sequencer->batch.count;
+    if (strcmp(state, "SB001") == 0) {
+        sequencer_fenced(sequencer);
+        return;
+    }
+    if (!is_data_error(state)) {
+        /* Rolled back, but not for anything a command did: out of disk, time-out, heads that are
+         * not as we believe. */
+        LOG_ERROR("batch refused", LOG_TEXT("sqlstate", state),
+                  LOG_TEXT("error", db_message(result)));
+        db_reset(sequencer->writer);
+        return;
+    }
+    LOG_WARN("batch refused for its data", LOG_INT("commands", count), LOG_TEXT("sqlstate", state),
+             LOG_TEXT("error", db_message(result)));
+    metric_add(METRIC_BATCH_SPLITS, 1);
+    if (count == 1) {
+        refuse_single(sequencer);
+    } else {
+        take_back(sequencer);
+        sequencer->split = count / 2;
+    }
+}
+
+static void on_appended(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (!sequencer->batch.under_way) {
+        return; /* abandoned meanwhile */
+    }
+    switch (status) {
+    case DB_OK:
+        committed(sequencer);
+        break;
+    case DB_REFUSED:
+        refused(sequencer, result);
+        break;
+    case DB_LOST:
+        sequencer_lost(sequencer);
+        return;
+    }
+    event_active(sequencer->work, EV_TIMEOUT, 0);
+    sequencer_check_drained(sequencer);
+}
+
+void batch_abandon(struct sequencer *sequencer)
+{
+    free_commands(sequencer);
+    reset_batch(&sequencer->batch);
+}
+
+/* ---- the start of a batch
+ * --------------------------------------------------------------------------------------- */
+
+/* The batch carries the highest number of each origin in it, refusals included: the origin's new
+ * high mark. */
+static void mark_origin(struct batch *batch, const struct command *command)
+{
+    struct order_origin *origin = command->origin;
+    if (origin->batch_number == 0) {
+        if (batch->origins_count == batch->origins_capacity) {
+            batch->origins_capacity =
+                batch->origins_capacity == 0 ? 16 : batch->origins_capacity * 2;
+            batch->origins =
+                memory_grow(batch->origins, batch->origins_capacity, sizeof *batch->origins);
+        }
+        batch->origins[batch->origins_count++] = origin;
+    }
+    origin->batch_number = command->number;
+}
+
+/* Moves evaluable commands from the head of the queue; stops at the first that still waits for the
+ * table. */
+static void fill(struct sequencer *sequencer)
+{
+    struct batch *batch = &sequencer->batch;
+    size_t rows_max =
+        (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS);
+    struct list *first;
+    batch->keys_before = sequencer->keys_count;
+    while (batch->rows_count < rows_max && (first = list_first(&sequencer->queue)) != NULL &&
+           (sequencer->split == 0 || batch->count < sequencer->split)) {
+        struct command *command = LIST_ENTRY(first, struct command, node);
+        if (command->run == NULL && command->need == NEED_NOTHING) {
+            /* A command before it may have made its run. */
+            command->run = runs_get(sequencer, &command->run_id);
+            if (command->run != NULL) {
+                command->run->users++;
+            }
+        }
+        if (command->need == NEED_NOTHING && !command->key_checked &&
+            !uuid_is_nil(&command->key_hash) && known_key(sequencer, command) == NULL) {
+            command->need = NEED_LOOKUP; /* its key has left the ring of recent ones meanwhile */
+        }
+        if (command->need != NEED_NOTHING) {
+            break;
+        }
+        evaluate(sequencer, command);
+        list_remove(&command->node);
+        list_append(&batch->commands, &command->node);
+        sequencer->queue_count--;
+        sequencer->queue_bytes -= command->length;
+        batch->count++;
+        if (!command->recover) {
+            mark_origin(batch, command);
+        }
+    }
+}
+
+void batch_start(struct sequencer *sequencer)
+{
+    struct batch *batch = &sequencer->batch;
+    if (batch->under_way || !sequencer->serving) {
+        return;
+    }
+    for (;;) {
+        fill(sequencer);
+        if (batch->rows_count > 0) {
+            break;
+        }
+        if (batch->count == 0) {
+            return;
+        }
+        /* Nothing to write: answers of refusals and duplicates stand on committed state. */
+        answer_all(sequencer);
+        free_commands(sequencer);
+        reset_batch(batch);
+    }
+    int64_t now_us = clock_real_us();
+    batch->ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us;
+    sequencer->last_ts_us = batch->ts_us;
+    batch->started_us = clock_monotonic_us();
+    batch->under_way = true;
+    SB_FAULT("sequencer_before_commit");
+    batch_params(sequencer);
+    db_query(sequencer->writer, &store_statements[STORE_APPEND], &batch->params, on_appended,
+             sequencer);
+    SB_FAULT("sequencer_after_send");
+}

@@ -1,0 +1,10 @@
+/* The parameters of append_batch (migrations/0003), from the batch being built. */
+#ifndef SIGNALBOX_SEQUENCER_BATCH_PARAMS_H
+#define SIGNALBOX_SEQUENCER_BATCH_PARAMS_H
+
+struct sequencer;
+
+/* Fills batch.params: 33 parameters in the order of append_batch. */
+void batch_params(struct sequencer *sequencer);
+
+#endif

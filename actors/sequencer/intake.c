@@ -1,0 +1,259 @@
+/* Frames of the ROUTER become commands in the queue, in the order of their numbers per origin;
+ * answers go back. */
+#include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+#include "sequencer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { INTAKE_BUSY_MS = 20 };
+
+static void reply(struct sequencer *sequencer, const struct bus_peer *peer,
+                  const struct msgpack_sbuffer *frame)
+{
+    /* Unreachable or full: the sender asks again and is answered from memory or the table. */
+    enum bus_send_result sent =
+        bus_send(sequencer->commands, peer, BUS_TOPIC_NONE, frame->data, frame->size);
+    if (sent != BUS_SENT) {
+        LOG_DEBUG("answer not delivered", LOG_INT("why", sent));
+    }
+}
+
+static struct message_header header_for(const struct sequencer *sequencer, uint64_t number)
+{
+    return (struct message_header){.generation = sequencer->actor->generation,
+                                   .request = number,
+                                   .shard = SEQUENCER_SHARD,
+                                   .epoch = sequencer->epoch};
+}
+
+static void send_result(struct sequencer *sequencer, const struct bus_peer *peer, uint64_t number,
+                        const struct message_result *result)
+{
+    char space[256];
+    struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
+    struct message_header header = header_for(sequencer, number);
+    message_result_encode(&frame, &header, result);
+    reply(sequencer, peer, &frame);
+}
+
+void intake_answer(struct sequencer *sequencer, const struct command *command)
+{
+    send_result(sequencer, &command->peer, command->number, &command->result);
+}
+
+static void send_nack(struct sequencer *sequencer, const struct bus_peer *peer, uint64_t expected)
+{
+    char space[128];
+    struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
+    struct message_header header = header_for(sequencer, expected);
+    struct message_nack nack = {.expected = expected};
+    message_nack_encode(&frame, &header, &nack);
+    reply(sequencer, peer, &frame);
+}
+
+static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, uint64_t number)
+{
+    char space[128];
+    struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
+    struct message_header header = header_for(sequencer, number);
+    struct message_busy busy = {.retry_ms = INTAKE_BUSY_MS};
+    metric_add(METRIC_COMMANDS_BUSY, 1);
+    message_busy_encode(&frame, &header, &busy);
+    reply(sequencer, peer, &frame);
+}
+
+void command_destroy(struct sequencer *sequencer, struct command *command)
+{
+    (void)sequencer;
+    if (command->run != NULL) {
+        command->run->users--;
+    }
+    free(command->found);
+    free(command->frame);
+    free(command);
+}
+
+/* Fills what the queue needs from the decoded message. False: the frame is malformed. */
+static bool decode(struct command *command)
+{
+    struct message_header header;
+    struct message_span key;
+    const struct uuid *scope = &command->run_id;
+    if (command->type == MESSAGE_APPEND) {
+        struct message_append *append = &command->message.append;
+        if (message_append_decode(command->frame, command->length, &header, append) != 0 ||
+            append->events.count == 0) {
+            return false;
+        }
+        memcpy(command->run_id.bytes, append->run, sizeof append->run);
+        memcpy(command->tenant.bytes, append->tenant, sizeof append->tenant);
+        key = append->key;
+    } else {
+        struct message_create_run *create = &command->message.create;
+        if (message_create_run_decode(command->frame, command->length, &header, create) != 0) {
+            return false;
+        }
+        memcpy(command->run_id.bytes, create->run, sizeof create->run);
+        memcpy(command->tenant.bytes, create->tenant, sizeof create->tenant);
+        key = create->key;
+        scope = &command->tenant;
+    }
+    if (key.length > 0) {
+        command->key_hash = keys_hash(scope, key);
+    }
+    command->number = header.request;
+    return true;
+}
+
+static struct command *command_create(enum message_type type, const struct bus_peer *peer,
+                                      const uint8_t *frame, size_t length)
+{
+    struct command *command = memory_new(sizeof *command);
+    command->type = type;
+    command->peer = *peer;
+    command->frame = memory_copy(frame, length);
+    command->length = length;
+    list_init(&command->node);
+    if (!decode(command)) {
+        free(command->frame);
+        free(command);
+        return NULL;
+    }
+    return command;
+}
+
+static uint64_t origin_of(const struct command *command)
+{
+    return command->type == MESSAGE_APPEND ? command->message.append.origin
+                                           : command->message.create.origin;
+}
+
+/* A command needs the table unless its run is known and it brings no key that may have been used
+ * before. */
+static enum command_need need_of(const struct sequencer *sequencer, const struct command *command)
+{
+    if (command->recover || command->run == NULL) {
+        return NEED_LOOKUP;
+    }
+    if (uuid_is_nil(&command->key_hash) || keys_get(sequencer, &command->key_hash) != NULL) {
+        return NEED_NOTHING;
+    }
+    return NEED_LOOKUP;
+}
+
+static void enqueue(struct sequencer *sequencer, struct command *command, bool recover)
+{
+    command->recover = recover;
+    command->run = runs_get(sequencer, &command->run_id);
+    if (command->run != NULL) {
+        command->run->users++;
+    }
+    command->need = need_of(sequencer, command);
+    list_append(&sequencer->queue, &command->node);
+    sequencer->queue_count++;
+    sequencer->queue_bytes += command->length;
+    metric_add(METRIC_COMMANDS_RECEIVED, 1);
+    event_active(sequencer->work, EV_TIMEOUT, 0);
+}
+
+static bool queue_is_full(const struct sequencer *sequencer, size_t length)
+{
+    const struct settings *settings = sequencer->actor->settings;
+    return sequencer->queue_count >= (size_t)settings_int(settings, SETTING_SEQUENCER_QUEUE) ||
+           sequencer->queue_bytes + length >
+               (size_t)settings_int(settings, SETTING_SEQUENCER_QUEUE_BYTES);
+}
+
+static void take_command(struct sequencer *sequencer, struct command *command)
+{
+    struct order_origin *origin = order_origin(&sequencer->order, origin_of(command));
+    struct message_result result;
+    command->origin = origin;
+    origin->seen_ms = clock_monotonic_ms();
+    origin->peer = command->peer;
+    if (command->number == origin->expected && queue_is_full(sequencer, command->length)) {
+        send_busy(sequencer, &command->peer, command->number);
+        command_destroy(sequencer, command);
+        return;
+    }
+    switch (order_judge(origin, command->number, &result)) {
+    case ORDER_TAKE:
+        enqueue(sequencer, command, false);
+        return;
+    case ORDER_RECOVER:
+        enqueue(sequencer, command, true);
+        return;
+    case ORDER_ANSWER:
+        metric_add(METRIC_COMMANDS_DUPLICATE, 1);
+        send_result(sequencer, &command->peer, command->number, &result);
+        break;
+    case ORDER_NACK:
+        send_nack(sequencer, &command->peer, origin->expected);
+        break;
+    case ORDER_WAIT:
+    case ORDER_DROP:
+        break;
+    }
+    command_destroy(sequencer, command);
+}
+
+static void take_hello(struct sequencer *sequencer, const struct bus_peer *peer,
+                       const uint8_t *frame, size_t length)
+{
+    struct message_header header;
+    struct message_hello hello;
+    if (message_hello_decode(frame, length, &header, &hello) != 0) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        return;
+    }
+    struct order_origin *origin = order_origin(&sequencer->order, hello.origin);
+    origin->seen_ms = clock_monotonic_ms();
+    origin->peer = *peer;
+    order_hello(origin, hello.oldest);
+}
+
+void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length)
+{
+    struct sequencer *sequencer = arg;
+    struct message_header header;
+    if (!sequencer->serving || sequencer->actor->draining) {
+        return; /* the sender asks again, us or our successor */
+    }
+    if (message_peek(frame, length, &header) != 0) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        return;
+    }
+    if (header.type == MESSAGE_HELLO) {
+        take_hello(sequencer, peer, frame, length);
+        return;
+    }
+    if (header.type != MESSAGE_APPEND && header.type != MESSAGE_CREATE_RUN) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        return;
+    }
+    struct command *command = command_create(header.type, peer, frame, length);
+    if (command == NULL) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        LOG_WARN("malformed command", LOG_TEXT("type", message_name(header.type)),
+                 LOG_INT("bytes", length));
+        return;
+    }
+    SB_FAULT("sequencer_after_receive");
+    take_command(sequencer, command);
+}
+
+void intake_ask_again(struct sequencer *sequencer)
+{
+    size_t cursor = 0;
+    struct order_origin *origin;
+    while ((origin = map_next(&sequencer->order.origins, &cursor)) != NULL) {
+        if (origin->peer.length > 0) {
+            send_nack(sequencer, &origin->peer, origin->expected);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+/* See order.h. */
+#include "order.h"
+
+#include "runtime/base/memory.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void order_init(struct order *order)
+{
+    *order = (struct order){0};
+}
+
+static void destroy_origin(struct order_origin *origin)
+{
+    free(origin->results);
+    free(origin);
+}
+
+void order_deinit(struct order *order)
+{
+    size_t cursor = 0;
+    struct order_origin *origin;
+    while ((origin = map_next(&order->origins, &cursor)) != NULL) {
+        destroy_origin(origin);
+    }
+    map_deinit(&order->origins);
+}
+
+struct order_origin *order_origin(struct order *order, uint64_t number)
+{
+    struct uuid key = map_number_key(number);
+    struct order_origin *origin = map_get(&order->origins, &key);
+    if (origin == NULL) {
+        origin = memory_new(sizeof *origin);
+        origin->origin = number;
+        origin->expected = 1;
+        map_put(&order->origins, &key, origin);
+    }
+    return origin;
+}
+
+void order_load(struct order *order, uint64_t number, uint64_t settled)
+{
+    struct order_origin *origin = order_origin(order, number);
+    origin->settled = settled;
+    origin->expected = settled + 1;
+}
+
+void order_hello(struct order_origin *origin, uint64_t oldest)
+{
+    if (oldest > origin->expected) {
+        origin->expected = oldest;
+        origin->settled = oldest - 1;
+    }
+    origin->nacked = false;
+}
+
+enum order_verdict order_judge(struct order_origin *origin, uint64_t number,
+                               struct message_result *result_out)
+{
+    if (number == origin->expected) {
+        origin->expected++;
+        origin->nacked = false;
+        return ORDER_TAKE;
+    }
+    if (number > origin->expected) {
+        bool told = origin->nacked;
+        origin->nacked = true;
+        return told ? ORDER_DROP : ORDER_NACK;
+    }
+    if (number > origin->settled) {
+        return ORDER_WAIT;
+    }
+    const struct message_result *kept = order_result_of(origin, number);
+    if (kept == NULL) {
+        return ORDER_RECOVER;
+    }
+    *result_out = *kept;
+    return ORDER_ANSWER;
+}
+
+const struct message_result *order_result_of(const struct order_origin *origin, uint64_t number)
+{
+    if (origin->results == NULL || origin->results[number % ORDER_RESULTS].number != number) {
+        return NULL;
+    }
+    return &origin->results[number % ORDER_RESULTS].result;
+}
+
+void order_reset(struct order *order)
+{
+    size_t cursor = 0;
+    struct order_origin *origin;
+    while ((origin = map_next(&order->origins, &cursor)) != NULL) {
+        origin->expected = 1;
+        origin->settled = 0;
+        origin->nacked = false;
+        free(origin->results);
+        origin->results = NULL;
+    }
+}
+
+void order_settle(struct order_origin *origin, uint64_t number, const struct message_result *result)
+{
+    if (origin->results == NULL) {
+        origin->results = memory_array(ORDER_RESULTS, sizeof *origin->results);
+    }
+    origin->results[number % ORDER_RESULTS] = (struct order_result){number, *result};
+    if (number > origin->settled) {
+        assert(number == origin->settled + 1);
+        origin->settled = number;
+    }
+}
+
+void order_forget(struct order *order, int64_t before_ms)
+{
+    for (;;) {
+        size_t cursor = 0;
+        struct order_origin *origin;
+        while ((origin = map_next(&order->origins, &cursor)) != NULL &&
+               origin->seen_ms >= before_ms) {
+        }
+        if (origin == NULL) {
+            return;
+        }
+        struct uuid key = map_number_key(origin->origin);
+        map_remove(&order->origins, &key);
+        destroy_origin(origin);
+    }
+}

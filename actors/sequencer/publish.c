@@ -1,0 +1,193 @@
+/*
+ * The event bus: EVENTS frames for the streamers, HINT frames for everybody. A hint: the table is
+ * the truth. Each EVENTS frame has the next counter; hints repeat the last one, so that a lost tail
+ * shows within sequencer.beat_ms.
+ */
+#include "contracts/generated/event_types.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/log.h"
+#include "runtime/base/metrics.h"
+#include "sequencer.h"
+#include "store.h"
+
+#include <string.h>
+
+enum {
+    PUBLISH_FRAME_BYTES = LIMIT_EVENT_FRAME_BYTES / 2, /* a frame is closed before it passes this */
+    PUBLISH_EVENT_OVERHEAD = 64,
+    PUBLISH_HINT_SOON_MS = 20 /* at most one hint this often behind commits */
+};
+
+/* The frame being gathered: consecutive events of one run. */
+struct gather {
+    struct sequencer *sequencer;
+    struct uuid run;
+    struct uuid tenant;
+    int64_t first_seq;
+    uint32_t count;
+    struct msgpack_sbuffer items;
+};
+
+static void send_gathered(struct gather *gather)
+{
+    struct sequencer *sequencer = gather->sequencer;
+    if (gather->count == 0) {
+        return;
+    }
+    struct message_header header = {.generation = sequencer->actor->generation,
+                                    .shard = SEQUENCER_SHARD,
+                                    .epoch = sequencer->epoch};
+    struct message_events events = {
+        .counter = ++sequencer->counter,
+        .first_seq = (uint64_t)gather->first_seq,
+        .events = {(const uint8_t *)gather->items.data, gather->items.size, gather->count}};
+    struct msgpack_sbuffer frame;
+    memcpy(events.tenant, gather->tenant.bytes, sizeof events.tenant);
+    memcpy(events.run, gather->run.bytes, sizeof events.run);
+    msgpack_sbuffer_init(&frame);
+    message_events_encode(&frame, &header, &events);
+    (void)bus_send(sequencer->events, NULL, BUS_TOPIC_EVENTS, frame.data, frame.size);
+    msgpack_sbuffer_destroy(&frame);
+    metric_add(METRIC_EVENTS_PUBLISHED, gather->count);
+    gather->count = 0;
+    msgpack_sbuffer_clear(&gather->items);
+}
+
+static void gather_event(struct gather *gather, const struct uuid *run, const struct uuid *tenant,
+                         int64_t seq, const struct message_events_event *event)
+{
+    bool fits =
+        gather->count > 0 && uuid_equal(&gather->run, run) &&
+        seq == gather->first_seq + (int64_t)gather->count &&
+        gather->items.size + event->payload.length + PUBLISH_EVENT_OVERHEAD <= PUBLISH_FRAME_BYTES;
+    if (!fits) {
+        send_gathered(gather);
+        gather->run = *run;
+        gather->tenant = *tenant;
+        gather->first_seq = seq;
+    }
+    message_events_event_encode(&gather->items, event);
+    gather->count++;
+    if (event_type_is_terminal((enum event_type)event->type)) {
+        metric_add(METRIC_RUNS_FINISHED, 1);
+    }
+}
+
+void publish_batch(struct sequencer *sequencer)
+{
+    const struct batch *batch = &sequencer->batch;
+    struct gather gather = {.sequencer = sequencer};
+    msgpack_sbuffer_init(&gather.items);
+    for (size_t i = 0; i < batch->rows_count; i++) {
+        const struct row *row = &batch->rows[i];
+        const struct run *run = batch->heads[row->head - 1];
+        struct message_events_event event = {
+            .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload};
+        gather_event(&gather, &run->id, &run->tenant, row->seq, &event);
+    }
+    send_gathered(&gather);
+    msgpack_sbuffer_destroy(&gather.items);
+    SB_FAULT("sequencer_after_publish");
+    sequencer->published = sequencer->position;
+    metric_set(METRIC_OUTBOX_LAG_MS, 0);
+    LOG_DEBUG("published", LOG_INT("batch", batch->rows_count),
+              LOG_INT("lag_us", clock_monotonic_us() - batch->started_us));
+    if (clock_monotonic_ms() - sequencer->hinted_ms >= PUBLISH_HINT_SOON_MS) {
+        publish_hint(sequencer);
+    }
+}
+
+void publish_stored(struct sequencer *sequencer, const struct db_result *result)
+{
+    struct gather gather = {.sequencer = sequencer};
+    msgpack_sbuffer_init(&gather.items);
+    for (int row = 0; row < db_rows(result); row++) {
+        struct uuid run;
+        struct uuid tenant;
+        enum event_type type;
+        size_t length;
+        db_uuid(result, row, 0, &run);
+        db_uuid(result, row, 1, &tenant);
+        const char *name = db_bytes(result, row, 3, &length);
+        if (event_type_find(name, length, &type) != 0) {
+            LOG_ERROR("stored event of an unknown type", LOG_UUID("run_id", &run));
+            continue;
+        }
+        const char *payload = db_bytes(result, row, 5, &length);
+        struct message_events_event event = {.type = (uint64_t)type,
+                                             .ts = db_timestamptz(result, row, 4),
+                                             .payload = {(const uint8_t *)payload, length}};
+        gather_event(&gather, &run, &tenant, db_int8(result, row, 2), &event);
+    }
+    send_gathered(&gather);
+    msgpack_sbuffer_destroy(&gather.items);
+}
+
+void publish_hint(struct sequencer *sequencer)
+{
+    char space[256];
+    struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
+    struct message_header header = {.generation = sequencer->actor->generation,
+                                    .shard = SEQUENCER_SHARD,
+                                    .epoch = sequencer->epoch};
+    struct message_hint hint = {.counter = sequencer->counter,
+                                .position = (uint64_t)sequencer->position};
+    message_hint_encode(&frame, &header, &hint);
+    (void)bus_send(sequencer->events, NULL, BUS_TOPIC_HINTS, frame.data, frame.size);
+    sequencer->hinted_ms = clock_monotonic_ms();
+    sequencer->hinted_position = sequencer->position;
+}
+
+static void on_hint_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct sequencer *sequencer = arg;
+    if (sequencer->serving) {
+        publish_hint(sequencer);
+    }
+}
+
+void publish_start(struct sequencer *sequencer)
+{
+    int64_t beat_ms = settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BEAT_MS);
+    struct timeval beat = {beat_ms / 1000, beat_ms % 1000 * 1000};
+    if (sequencer->hint_timer == NULL) {
+        sequencer->hint_timer =
+            event_new(sequencer->actor->base, -1, EV_PERSIST, on_hint_timer, sequencer);
+    }
+    event_add(sequencer->hint_timer, &beat);
+    publish_hint(sequencer);
+}
+
+static void on_cursor_stored(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (status == DB_REFUSED) {
+        if (strcmp(db_sqlstate(result), "SB001") == 0) {
+            sequencer_fenced(sequencer);
+            return;
+        }
+        LOG_ERROR("outbox cursor refused", LOG_TEXT("error", db_message(result)));
+    }
+    sequencer_check_drained(sequencer);
+}
+
+void publish_store_cursor(struct sequencer *sequencer)
+{
+    if (sequencer->published == sequencer->published_stored ||
+        !db_is_connected(sequencer->writer)) {
+        return;
+    }
+    struct db_params params = {0};
+    db_param_int4(&params, SEQUENCER_SHARD);
+    db_param_int8(&params, (int64_t)sequencer->epoch);
+    db_param_int8(&params, sequencer->published);
+    db_query(sequencer->writer, &store_statements[STORE_ADVANCE], &params, on_cursor_stored,
+             sequencer);
+    db_params_deinit(&params);
+    sequencer->published_stored = sequencer->published;
+    LOG_DEBUG("outbox advanced", LOG_INT("next_position", sequencer->published + 1));
+}

@@ -1,0 +1,330 @@
+/*
+ * What queued commands need from the table, read in bulk on the reading connection while a batch
+ * commits on the other: heads of runs not in memory, client keys, and the answers of commands
+ * re-asked from before this process.
+ *
+ * What comes back may be older than a batch that committed meanwhile. So a head is taken only when
+ * the run is still not in memory (runs are not evicted while a query is under way), and a key that
+ * was not found counts only together with the ring of recent keys.
+ */
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "sequencer.h"
+#include "store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef bool wants_fn(const struct command *command);
+
+static bool wants_head(const struct command *command)
+{
+    return command->run == NULL;
+}
+
+static bool wants_key(const struct command *command)
+{
+    return command->type == MESSAGE_APPEND && !uuid_is_nil(&command->key_hash);
+}
+
+static bool wants_create_key(const struct command *command)
+{
+    return command->type == MESSAGE_CREATE_RUN && !uuid_is_nil(&command->key_hash);
+}
+
+static bool wants_answer(const struct command *command)
+{
+    return command->recover;
+}
+
+static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
+{
+    size_t count = 0;
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        const struct command *command = LIST_ENTRY(node, struct command, node);
+        count += command->need == NEED_ANSWER && wants(command) ? 1 : 0;
+    }
+    return count;
+}
+
+#define FOR_EACH_WANTING(command, sequencer, wants)                                  \
+    LIST_FOR_EACH(command##_node, &(sequencer)->queue)                               \
+    for (struct command *command = LIST_ENTRY(command##_node, struct command, node); \
+         command != NULL && command->need == NEED_ANSWER && (wants)(command); command = NULL)
+
+/* ---- what came back
+ * --------------------------------------------------------------------------------------------- */
+
+static void attach(struct sequencer *sequencer, struct command *command)
+{
+    const struct key_entry *found = map_get(&sequencer->found_keys, &command->key_hash);
+    command->need = NEED_NOTHING;
+    command->key_checked = true;
+    if (command->run == NULL) {
+        command->run = runs_get(sequencer, &command->run_id);
+        if (command->run != NULL) {
+            command->run->users++;
+        }
+    }
+    if (found != NULL && !uuid_is_nil(&command->key_hash)) {
+        command->key_found = true;
+        command->found = memory_copy(found, sizeof *found);
+    }
+}
+
+static void clear_found(struct sequencer *sequencer)
+{
+    size_t cursor = 0;
+    struct key_entry *entry;
+    while ((entry = map_next(&sequencer->found_keys, &cursor)) != NULL) {
+        free(entry);
+    }
+    map_deinit(&sequencer->found_keys);
+}
+
+/* Called once for each query; the last one hands everything out. */
+static void one_done(struct sequencer *sequencer)
+{
+    assert(sequencer->resolving > 0);
+    if (--sequencer->resolving > 0) {
+        return;
+    }
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (command->need == NEED_ANSWER) {
+            attach(sequencer, command);
+        }
+    }
+    clear_found(sequencer);
+    event_active(sequencer->work, EV_TIMEOUT, 0);
+}
+
+/* A query that failed leaves its commands waiting for the next one. */
+static bool is_usable(struct sequencer *sequencer, enum db_status status,
+                      const struct db_result *result)
+{
+    if (status == DB_OK) {
+        return true;
+    }
+    if (status == DB_REFUSED) {
+        LOG_ERROR("resolve query refused", LOG_TEXT("sqlstate", db_sqlstate(result)),
+                  LOG_TEXT("error", db_message(result)));
+        db_reset(sequencer->reader); /* not at once again, but after its pause */
+    }
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (command->need == NEED_ANSWER) {
+            command->need = NEED_LOOKUP;
+        }
+    }
+    return false;
+}
+
+static void on_heads(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct uuid id;
+            struct uuid tenant;
+            db_uuid(result, row, 0, &id);
+            db_uuid(result, row, 1, &tenant);
+            if (runs_get(sequencer, &id) == NULL) {
+                runs_add(sequencer, &id, &tenant, db_int8(result, row, 2), db_bool(result, row, 3));
+            }
+        }
+    }
+    one_done(sequencer);
+}
+
+static void keep_found(struct sequencer *sequencer, const struct uuid *scope,
+                       const struct db_result *result, int row, int hash_column,
+                       const struct key_entry *entry)
+{
+    size_t length;
+    const char *text = db_bytes(result, row, 1, &length);
+    struct message_span key = {(const uint8_t *)text, length};
+    struct key_entry *copy = memory_copy(entry, sizeof *entry);
+    const char *body = db_bytes(result, row, hash_column, &length);
+    if (length == sizeof copy->body) {
+        memcpy(copy->body, body, length);
+    }
+    copy->hash = keys_hash(scope, key);
+    free(map_put(&sequencer->found_keys, &copy->hash, copy));
+}
+
+static void on_keys(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct key_entry entry = {0};
+            db_uuid(result, row, 0, &entry.run);
+            entry.first_seq = (uint64_t)db_int8(result, row, 2);
+            entry.last_seq = entry.first_seq + (uint64_t)db_int4(result, row, 3) - 1;
+            keep_found(sequencer, &entry.run, result, row, 4, &entry);
+        }
+    }
+    one_done(sequencer);
+}
+
+static void on_create_keys(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct key_entry entry = {.first_seq = 1, .last_seq = 1};
+            struct uuid tenant;
+            db_uuid(result, row, 0, &tenant);
+            db_uuid(result, row, 2, &entry.run);
+            keep_found(sequencer, &tenant, result, row, 3, &entry);
+        }
+    }
+    one_done(sequencer);
+}
+
+static void recover_command(struct sequencer *sequencer, const struct db_result *result, int row)
+{
+    struct uuid run;
+    db_uuid(result, row, 0, &run);
+    uint64_t origin = (uint64_t)db_int8(result, row, 1);
+    uint64_t number = (uint64_t)db_int8(result, row, 2);
+    uint64_t first = (uint64_t)db_int8(result, row, 3);
+    uint64_t events = (uint64_t)db_int4(result, row, 4);
+    FOR_EACH_WANTING(command, sequencer, wants_answer)
+    {
+        if (command->number == number && command->origin->origin == origin &&
+            uuid_equal(&command->run_id, &run)) {
+            command->recovered = true;
+            command->result = (struct message_result){.outcome = OUTCOME_OK,
+                                                      .first_seq = first,
+                                                      .last_seq = first + events - 1,
+                                                      .duplicate = true};
+            memcpy(command->result.run, run.bytes, sizeof run.bytes);
+        }
+    }
+}
+
+static void on_commands(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            recover_command(sequencer, result, row);
+        }
+    }
+    one_done(sequencer);
+}
+
+/* ---- what is asked
+ * ---------------------------------------------------------------------------------------------- */
+
+static void ask(struct sequencer *sequencer, enum store_statement statement,
+                struct db_params *params, db_done_fn *done)
+{
+    sequencer->resolving++;
+    db_query(sequencer->reader, &store_statements[statement], params, done, sequencer);
+    db_params_clear(params);
+}
+
+static void ask_heads(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_wanting(sequencer, wants_head);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants_head)
+    {
+        db_array_uuid(params, command->run_id.bytes);
+    }
+    db_array_end(params);
+    ask(sequencer, STORE_RESOLVE_HEADS, params, on_heads);
+}
+
+static struct message_span key_of(const struct command *command)
+{
+    return command->type == MESSAGE_APPEND ? command->message.append.key
+                                           : command->message.create.key;
+}
+
+static void ask_keys(struct sequencer *sequencer, struct db_params *params, wants_fn *wants,
+                     enum store_statement statement, db_done_fn *done)
+{
+    size_t count = count_wanting(sequencer, wants);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants)
+    {
+        bool append = command->type == MESSAGE_APPEND;
+        db_array_uuid(params, append ? command->run_id.bytes : command->tenant.bytes);
+    }
+    db_array_end(params);
+    db_array_begin(params, DB_ARRAY_TEXT, count);
+    FOR_EACH_WANTING(command, sequencer, wants)
+    {
+        db_array_bytes(params, key_of(command).data, key_of(command).length);
+    }
+    db_array_end(params);
+    ask(sequencer, statement, params, done);
+}
+
+static void ask_commands(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_wanting(sequencer, wants_answer);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants_answer)
+    {
+        db_array_uuid(params, command->run_id.bytes);
+    }
+    db_array_end(params);
+    db_array_begin(params, DB_ARRAY_INT8, count);
+    FOR_EACH_WANTING(command, sequencer, wants_answer)
+    {
+        db_array_int8(params, (int64_t)command->origin->origin);
+    }
+    db_array_end(params);
+    db_array_begin(params, DB_ARRAY_INT8, count);
+    FOR_EACH_WANTING(command, sequencer, wants_answer)
+    {
+        db_array_int8(params, (int64_t)command->number);
+    }
+    db_array_end(params);
+    ask(sequencer, STORE_RESOLVE_COMMANDS, params, on_commands);
+}
+
+void resolve_start(struct sequencer *sequencer)
+{
+    bool any = false;
+    if (sequencer->resolving > 0 || !db_is_connected(sequencer->reader)) {
+        return;
+    }
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (command->need == NEED_LOOKUP) {
+            command->need = NEED_ANSWER;
+            any = true;
+        }
+    }
+    if (!any) {
+        return;
+    }
+    struct db_params params = {0};
+    sequencer->resolving = 1; /* held until all are asked */
+    ask_heads(sequencer, &params);
+    ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
+    ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);
+    ask_commands(sequencer, &params);
+    db_params_deinit(&params);
+    one_done(sequencer);
+}

@@ -1,0 +1,116 @@
+/* Heads of runs in memory (a bounded cache of committed state) and the recent client keys. See
+ * sequencer.h. */
+#include "runtime/base/memory.h"
+#include "sequencer.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run *runs_get(struct sequencer *sequencer, const struct uuid *id)
+{
+    return map_get(&sequencer->runs, id);
+}
+
+void runs_evict(struct sequencer *sequencer)
+{
+    size_t limit = (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_RUNS_CACHED);
+    /* While a resolve query is under way its answer may be older than what would be forgotten here.
+     */
+    if (sequencer->resolving > 0 || sequencer->runs.count <= limit) {
+        return;
+    }
+    LIST_FOR_EACH(node, &sequencer->runs_by_use)
+    {
+        struct run *run = LIST_ENTRY(node, struct run, node);
+        if (sequencer->runs.count <= limit) {
+            return;
+        }
+        if (run->users == 0 && run->batch_head == 0) {
+            runs_remove(sequencer, run);
+        }
+    }
+}
+
+struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
+                     int64_t last_seq, bool closed)
+{
+    struct run *run = memory_new(sizeof *run);
+    run->id = *id;
+    run->tenant = *tenant;
+    run->last_seq = last_seq;
+    run->closed = closed;
+    list_init(&run->node);
+    list_append(&sequencer->runs_by_use, &run->node);
+    void *old = map_put(&sequencer->runs, id, run);
+    assert(old == NULL);
+    return run;
+}
+
+void runs_remove(struct sequencer *sequencer, struct run *run)
+{
+    assert(run->users == 0);
+    map_remove(&sequencer->runs, &run->id);
+    list_remove(&run->node);
+    free(run);
+}
+
+void runs_clear(struct sequencer *sequencer)
+{
+    struct list *first;
+    while ((first = list_first(&sequencer->runs_by_use)) != NULL) {
+        runs_remove(sequencer, LIST_ENTRY(first, struct run, node));
+    }
+    keys_drop_to(sequencer, 0);
+}
+
+struct uuid keys_hash(const struct uuid *scope, struct message_span key)
+{
+    struct uuid hash;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, sizeof hash.bytes);
+    crypto_generichash_update(&state, scope->bytes, sizeof scope->bytes);
+    crypto_generichash_update(&state, key.data, key.length);
+    crypto_generichash_final(&state, hash.bytes, sizeof hash.bytes);
+    return hash;
+}
+
+const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash)
+{
+    return map_get(&sequencer->keys, hash);
+}
+
+/* The entry in the ring's slot, if the map still points to it. */
+static void release_slot(struct sequencer *sequencer, struct key_entry *slot)
+{
+    if (map_get(&sequencer->keys, &slot->hash) == slot) {
+        map_remove(&sequencer->keys, &slot->hash);
+    }
+}
+
+void keys_add(struct sequencer *sequencer, const struct key_entry *entry)
+{
+    struct key_entry *slot = &sequencer->key_ring[sequencer->keys_count % sequencer->key_capacity];
+    if (sequencer->keys_count >= sequencer->key_capacity) {
+        release_slot(sequencer, slot);
+    }
+    *slot = *entry;
+    map_put(&sequencer->keys, &slot->hash, slot);
+    sequencer->keys_count++;
+}
+
+void keys_drop_to(struct sequencer *sequencer, size_t count)
+{
+    size_t oldest = sequencer->keys_count > sequencer->key_capacity
+                        ? sequencer->keys_count - sequencer->key_capacity
+                        : 0;
+    while (sequencer->keys_count > count && sequencer->keys_count > oldest) {
+        sequencer->keys_count--;
+        release_slot(sequencer,
+                     &sequencer->key_ring[sequencer->keys_count % sequencer->key_capacity]);
+    }
+    if (count == 0) {
+        sequencer->keys_count = 0;
+    }
+}

@@ -1,0 +1,203 @@
+/*
+ * The sequencer's one state, passed to every handler, and what its files offer each other.
+ *
+ * A command's way: intake (frame -> command, order per origin) -> queue -> resolve (heads, keys and
+ * earlier answers it needs, read in bulk on the reading connection) -> batch (evaluated in order,
+ * one statement) -> settle (answers) -> publish. At most one batch and one resolve query are under
+ * way.
+ */
+#ifndef SIGNALBOX_SEQUENCER_SEQUENCER_H
+#define SIGNALBOX_SEQUENCER_SEQUENCER_H
+
+#include "order.h"
+#include "proto/messages.h"
+#include "proto/outcome.h"
+#include "runtime/actor.h"
+#include "runtime/base/list.h"
+#include "runtime/base/map.h"
+#include "runtime/bus.h"
+#include "runtime/db.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SEQUENCER_SHARD = 0 };
+
+/* Head of one run, as committed, and as it will be when the batch being built commits. */
+struct run {
+    struct list node; /* in sequencer.runs_by_use, least recently used first */
+    struct uuid id;
+    struct uuid tenant;
+    int64_t last_seq;
+    bool closed;
+    unsigned users; /* queued commands that point here: not evicted */
+    /* In the batch under way; batch_head 0: not part of it. */
+    int batch_head;
+    int64_t batch_seq;
+    bool batch_closed;
+    bool batch_new;
+};
+
+/* What a client's Idempotency-Key led to, for keys newer than any resolve query under way. */
+struct key_entry {
+    struct uuid hash;
+    struct uuid run;
+    uint64_t first_seq;
+    uint64_t last_seq;
+    uint8_t body[32];
+};
+
+enum command_need {
+    NEED_NOTHING,
+    NEED_LOOKUP, /* waits for the next resolve query */
+    NEED_ANSWER  /* part of the resolve query under way */
+};
+
+struct command {
+    struct list node; /* in sequencer.queue or batch.commands */
+    struct bus_peer peer;
+    uint64_t number;
+    struct order_origin *origin; /* borrowed from sequencer.order */
+    uint8_t *frame;              /* owned copy; the decoded message points into it */
+    size_t length;
+    enum message_type type; /* CREATE_RUN or APPEND */
+    union {
+        struct message_create_run create;
+        struct message_append append;
+    } message;
+    struct uuid run_id;
+    struct uuid tenant;
+    struct uuid key_hash; /* of the scope and the client's key; nil without key */
+    struct run *run;      /* borrowed; NULL: not there */
+    bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
+    bool key_found;
+    struct key_entry *found; /* owned; NULL unless key_found */
+    bool recover;            /* re-asked from before this process: look in the table first */
+    enum command_need need;
+    bool has_rows;  /* it appends something in the batch under way */
+    bool recovered; /* the table had its rows: `result` stands */
+    struct message_result result;
+};
+
+struct row {
+    int head; /* 1-based index into batch.heads */
+    int64_t seq;
+    int type;
+    struct message_span payload;
+    const struct command *first; /* NULL but on the first event of a command */
+};
+
+struct batch {
+    struct list commands; /* struct command, in order, settled or not */
+    size_t count;
+    struct row *rows;
+    size_t rows_count;
+    size_t rows_capacity;
+    struct run **heads;
+    size_t heads_count;
+    size_t heads_capacity;
+    struct order_origin **origins; /* with a new high mark in batch_number */
+    size_t origins_count;
+    size_t origins_capacity;
+    int64_t ts_us;
+    int64_t started_us;
+    size_t keys_before; /* keys_count when it was begun: newer ones go when it fails */
+    bool under_way;
+    struct db_params params;
+};
+
+struct sequencer {
+    struct actor *actor; /* borrowed */
+    struct db *writer;
+    struct db *reader;
+    struct bus_socket *commands;
+    struct bus_socket *events;
+
+    /* Taking the shard. */
+    uint64_t epoch; /* 0: not held */
+    uint64_t previous_epoch;
+    bool wanted;  /* GO was given */
+    bool taking;  /* the take-over is under way */
+    bool serving; /* epoch held, origins read, unpublished drained */
+    struct event *lease_timer;
+
+    /* Commands. */
+    struct order order;
+    struct list queue; /* struct command, in order of arrival */
+    size_t queue_count;
+    size_t queue_bytes;
+    struct event *work; /* looks for something to resolve or to commit, once per turn of the loop */
+    unsigned resolving; /* resolve queries under way */
+    struct map found_keys; /* struct key_entry by hash, owned: what they have found */
+    struct map runs;       /* struct run by id, owned */
+    struct list runs_by_use;
+    struct map keys; /* struct key_entry by hash, in key_ring */
+    struct key_entry *key_ring;
+    size_t key_capacity;
+    size_t keys_count; /* ever added */
+    struct batch batch;
+    size_t split; /* at most so many commands in the next batch; 0: no limit */
+
+    /* The log's end, and publishing. */
+    int64_t position;
+    int64_t last_ts_us;
+    uint64_t counter; /* of EVENTS frames */
+    int64_t published;
+    int64_t published_stored;
+    struct event *hint_timer;
+    int64_t hinted_ms;
+    int64_t hinted_position;
+};
+
+/* sequencer.c */
+/* Another sequencer holds the epoch: the process ends with EXIT_CODE_FENCED, answering nothing
+ * more. */
+void sequencer_fenced(struct sequencer *sequencer);
+/* Outcome of something unknown, or the connection gone: forget everything in memory and take the
+ * shard again. */
+void sequencer_lost(struct sequencer *sequencer);
+/* Called when the queue may have become empty. */
+void sequencer_check_drained(struct sequencer *sequencer);
+
+/* epoch.c: taking and keeping the shard. */
+void epoch_take(struct sequencer *sequencer);
+void epoch_keep(struct sequencer *sequencer);
+
+/* intake.c: frames of the ROUTER. */
+void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length);
+void intake_answer(struct sequencer *sequencer, const struct command *command);
+/* Asks every known sender to send again what it has not got an answer for. */
+void intake_ask_again(struct sequencer *sequencer);
+void command_destroy(struct sequencer *sequencer, struct command *command);
+
+/* runs.c: heads in memory, and recent keys. */
+struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
+struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
+                     int64_t last_seq, bool closed);
+void runs_remove(struct sequencer *sequencer, struct run *run);
+/* Frees the least recently used that nobody needs, down to the limit; not while a resolve query is
+ * under way. */
+void runs_evict(struct sequencer *sequencer);
+void runs_clear(struct sequencer *sequencer);
+struct uuid keys_hash(const struct uuid *scope, struct message_span key);
+const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash);
+void keys_add(struct sequencer *sequencer, const struct key_entry *entry);
+/* Removes the newest ones until `count` have ever been added. */
+void keys_drop_to(struct sequencer *sequencer, size_t count);
+
+/* resolve.c: what queued commands need from the table. */
+void resolve_start(struct sequencer *sequencer);
+
+/* batch.c: evaluation, the append statement, answers. */
+void batch_start(struct sequencer *sequencer);
+void batch_abandon(struct sequencer *sequencer);
+
+/* publish.c: the event bus. */
+void publish_batch(struct sequencer *sequencer);
+/* Events of one stored row (drain after a restart). */
+void publish_stored(struct sequencer *sequencer, const struct db_result *result);
+void publish_start(struct sequencer *sequencer);
+void publish_hint(struct sequencer *sequencer);
+void publish_store_cursor(struct sequencer *sequencer);
+
+#endif

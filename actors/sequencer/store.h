@@ -1,0 +1,25 @@
+/* Every statement of the sequencer, as a named table; tests prepare them one by one against the
+ * migrated schema. */
+#ifndef SIGNALBOX_SEQUENCER_STORE_H
+#define SIGNALBOX_SEQUENCER_STORE_H
+
+#include "runtime/db.h"
+
+enum store_statement {
+    STORE_ACQUIRE,
+    STORE_RENEW,
+    STORE_DURABILITY,
+    STORE_ORIGINS,
+    STORE_UNPUBLISHED,
+    STORE_RESOLVE_HEADS,
+    STORE_RESOLVE_KEYS,
+    STORE_RESOLVE_CREATE_KEYS,
+    STORE_RESOLVE_COMMANDS,
+    STORE_APPEND,
+    STORE_ADVANCE,
+    STORE_COUNT
+};
+
+extern const struct db_statement store_statements[STORE_COUNT];
+
+#endif

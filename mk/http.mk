@@ -1,0 +1,6 @@
+# The HTTP layer on its own, for framing tests and measurements.
+HTTP_ECHO_OBJECTS = $(call object,tests/harness/http_echo.c $(wildcard actors/runtime/http_*.c))
+
+$(OUT)/test/http_echo: $(HTTP_ECHO_OBJECTS) $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent_core)

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Installs every Debian package needed to build, run and test Signalbox, and nothing that is there already. Safe to run
+# again; quick when all is there. Starts no service: Signalbox runs a PostgreSQL and a Redis of its own.
+#
+#   ops/deps.sh          install what is missing (needs root; otherwise says what to install and exits 1)
+#   ops/deps.sh --list   print the packages
+set -eu
+
+packages="
+gcc libc6-dev make pkg-config binutils git ca-certificates
+clang-14 libclang-rt-14-dev clang-format-14
+libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev
+libcmocka-dev
+postgresql-15 postgresql-client-15 redis-server
+python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
+python3-redis python3-hypothesis python3-jsonschema python3-msgpack
+wrk
+"
+
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' $packages
+    exit 0
+fi
+
+missing=
+# One query for all; a package is there when its state is "installed".
+there=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null | sed -n 's/^installed //p' || true)
+for package in $packages; do
+    printf '%s\n' "$there" | grep -qxF "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+    echo "Missing packages. As root: apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+
+# While we install: no service starts (policy-rc.d says 101, "not allowed"), no PostgreSQL cluster is made.
+policy=/usr/sbin/policy-rc.d
+clusters=/etc/postgresql-common/createcluster.d/signalbox-deps.conf
+kept=
+restore() {
+    rm -f "$policy" "$clusters"
+    [ -z "$kept" ] || mv "$kept" "$policy"
+}
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+if [ -e "$policy" ]; then
+    kept=$policy.before-signalbox
+    mv "$policy" "$kept"
+fi
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+mkdir -p "${clusters%/*}"
+echo 'create_main_cluster = false' >"$clusters"
+
+echo "Installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+install() {
+    apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 $missing
+}
+{
+    install || { apt-get update -q && install; }
+} </dev/null >&2
+
+# A service that came with its package shall not start at the next boot either.
+case "$missing" in *redis-server*) update-rc.d redis-server disable >/dev/null 2>&1 || true ;; esac
