@@ -174,26 +174,23 @@ def test_somebody_elses_folder_is_left_as_it_is(installation):
 
 
 def test_killed_at_any_moment_the_next_start_completes(installation):
-    for delay in (0.0, 0.005, 0.02, 0.06, 0.15, 0.3, 0.45):
+    for delay in (0.0, 0.005, 0.02, 0.06, 0.15, 0.3, 0.4, 0.5):
         process = installation.start()
         # The moment of the kill is what is varied; nothing is waited for.
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        if (installation.dir / "api-key").exists():
-            break
     table = installation.up()
     data = Path(table["instance.data_dir"])
-    assert (data / "postgres" / "signalbox.conf").exists() and not (data / "postgres.unfinished").exists()
+    assert (data / "postgres" / "signalbox.conf").exists()
+    assert not list(data.glob("postgres.unfinished*"))
     assert "include 'signalbox.conf'" in (data / "postgres" / "postgresql.conf").read_text()
 
 
-def test_two_starts_at_once_exclude_each_other(installation):
+def test_starts_at_once_take_turns(installation):
     processes = [installation.start() for _ in range(4)]
     results = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
-    assert [code for _, code in results].count(0) >= 1
-    for text, code in results:
-        assert code == 0 or (code == 1 and "starting" in text), text
+    assert [code for _, code in results] == [0] * 4, results
     assert (installation.dir / "api-key").read_text().count("sbx_") == 1
 
 
