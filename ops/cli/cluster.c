@@ -152,7 +152,6 @@ static int create(const void *arg, struct error *err)
 {
     struct work own = *(const struct work *)arg;
     struct work *work = &own;
-    remove_unfinished(work->place->location.data_dir);
     if (mkdtemp(work->unfinished) == NULL) {
         return error_set(err, "cannot make %s: %s", work->unfinished, error_errno(errno));
     }
@@ -191,6 +190,7 @@ static int configure(const void *arg, struct error *err)
     const struct work *work = arg;
     const char *service = work->place->user.name;
     struct buffer text = {0};
+    remove_unfinished(work->place->location.data_dir);
     buffer_printf(&text,
                   "# Written by 'signalbox up' at every start; put your own changes into\n"
                   "# postgresql.conf, behind the include.\n"
