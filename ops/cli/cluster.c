@@ -72,8 +72,11 @@ static void last_line(int fd, char *out, size_t size)
     while (length > 0 && text[length - 1] == '\n') {
         text[--length] = '\0';
     }
-    const char *line = strrchr(text, '\n');
-    snprintf(out, size, "%s", line == NULL ? text : line + 1);
+    const char *newline = strrchr(text, '\n');
+    const char *line = newline == NULL ? text : newline + 1;
+    size_t room = strlen(line) < size ? strlen(line) : size - 1;
+    memcpy(out, line, room);
+    out[room] = '\0';
 }
 
 static void exec_initdb(pid_t parent, const char *program, const char *directory, int output)

@@ -20,8 +20,8 @@ static const char session_sql[] = "set client_min_messages = warning; set search
                                   " set lock_timeout = '30s'; set time zone 'UTC'";
 static const char lock_sql[] = "select pg_advisory_lock(" MIGRATION_LOCK ")";
 static const char database_known_sql[] = "select 1 from pg_database where datname = $1";
-/* allows ddl: the database that the migrations are for */
 static const char make_database_sql[] =
+    /* allows ddl: the database that the migrations are for */
     "create database " STORE_DATABASE " owner " STORE_OWNER " template template0 encoding 'UTF8'";
 /* Everybody whom roles.sql makes, with what is still missing for this user. 'SET' exists from 16
  * on; before, every member may SET ROLE. */
