@@ -69,10 +69,10 @@ static void lose(struct db *db, const char *why);
 /* ---- the connection string
  * ------------------------------------------------------------------------------------- */
 
-/* Session settings every actor gets: the statement limits of reliability 3.2. Only such as any role
- * may set. */
+/* Session settings every actor gets: the statement limits of reliability 3.2, and errors in one
+ * language. */
 static const char session_defaults[] =
-    "-c statement_timeout=30s -c lock_timeout=5s "
+    "-c lc_messages=C -c statement_timeout=30s -c lock_timeout=5s "
     "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c "
     "client_min_messages=warning";
 
