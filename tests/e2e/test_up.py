@@ -66,7 +66,11 @@ def installation():
     """In a folder that every user can reach."""
     folder = Path(tempfile.mkdtemp(prefix="sbup-"))
     folder.chmod(0o755)
-    own = Installation(folder)
+    try:
+        own = Installation(folder)
+    except OSError:
+        shutil.rmtree(folder)
+        raise
     yield own
     own.remove()
 
