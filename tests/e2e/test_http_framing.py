@@ -288,10 +288,16 @@ def test_a_client_that_stops_sending_gets_its_answers(echo):
 
 
 def test_a_client_that_goes_away_is_noticed(echo):
-    for _ in range(50):
-        with echo.connect() as client:
-            client.send(get(b"/later"))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    """By a reset, before, while and after it is answered."""
+    last = get(b"/later", b"Connection: close\r\n")
+    for data in (get(b"/later"), last, b"BAD\r\n\r\n", get(b"/later") + get(b"/later"), get(b"/large?bytes=9000000")):
+        for half_closed in (False, True):
+            for _ in range(10):
+                with echo.connect() as client:
+                    client.send(data)
+                    if half_closed:
+                        client.end()
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     with echo.connect() as client:
         client.send(get(b"/later"))
         assert client.answer()[0] == 200
