@@ -11,6 +11,7 @@
 #include "runtime/base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,10 @@ enum json_verdict json_check(const char *text, size_t length, const struct json_
 /* Span of member `name` (compared without escapes) of the object that begins at `object`; absent
  * when it is no object. Checked text only. */
 struct json_span json_member(struct json_span object, const char *name);
+/* Walks the members of an object: *cursor starts as {0}; false at the end. The name is the text
+ * between its quotes, escapes and all. */
+bool json_pair(struct json_span object, struct json_span *cursor, struct json_span *name_out,
+               struct json_span *value_out);
 /* Walks the elements of an array: *cursor starts as {0}; absent span at the end, and when it is no
  * array. Checked text only. */
 struct json_span json_element(struct json_span array, struct json_span *cursor);
