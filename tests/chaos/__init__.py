@@ -1,0 +1,1 @@
+"""Load with faults, histories of what clients saw, and the checker that judges them."""

@@ -1,0 +1,118 @@
+"""
+The readers of the chaos load: `python -m chaos.readers '{...}'`. Each takes a slot, follows its open run to the end,
+hanging up at random and coming back with Last-Event-ID, then goes on to the slot's next run. At the end of standard
+input each finishes the run it is at (the driver ends all of them) and the history is written.
+"""
+
+import json
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+from chaos.load import SLOTS, digest, key_of, run_of
+from harness.sse import Follower, SseStream
+
+FINISH_S = 40.0
+
+
+class Target:
+    """As much of a server as a Follower needs."""
+
+    def __init__(self, told):
+        self.address = (told["host"], told["port"])
+        self.api_key = Path(told["key_path"]).read_text(encoding="ascii").strip()
+
+    def stream(self, run_id, key=None, headers=None):
+        return SseStream(self.address, f"/api/v1/runs/{run_id}/stream", key or self.api_key, headers)
+
+
+class RunFollower(Follower):
+    """A run that does not exist yet is no violation: somebody will create it."""
+
+    def __init__(self, target, run_id, chance):
+        super().__init__(
+            target, run_id, leave=lambda: chance.random() < 0.01,
+            pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)),
+        )  # fmt: skip
+        self.missing = False
+
+    def _one_connection(self):
+        header = {"Last-Event-ID": str(self.cursor)} if self.cursor else {}
+        with self.server.stream(self.run_id, headers=header) as stream:
+            if stream.status == 404 and not self.events:
+                self.missing = True
+                self.stopping.set()
+                return
+        super()._one_connection()
+
+
+class Reader(threading.Thread):
+    def __init__(self, number, told, target, stopping):
+        super().__init__(daemon=True)
+        self.told, self.target, self.stopping = told, target, stopping
+        self.slot = number % SLOTS
+        self.chance = random.Random(f"{told['seed']}/reader{number}")
+        self.number = number
+        self.observers, self.absences, self.connections = [], [], 0
+
+    def run(self):
+        generation = 0
+        while True:
+            run = run_of(self.told["phase"], self.slot, generation)
+            stopped = self.stopping.is_set()  # asked before looking: a 404 after it means there is none
+            if self.follow(run):
+                generation += 1
+            elif stopped:
+                return
+            else:
+                self.stopping.wait(0.1)
+
+    def follow(self, run) -> bool:
+        """False: there is no such run."""
+        follower = RunFollower(self.target, run, self.chance)
+        follower.start()
+        deadline = None
+        while follower.is_alive():
+            follower.join(0.2)
+            if self.stopping.is_set():
+                deadline = deadline or time.monotonic() + FINISH_S
+                if time.monotonic() > deadline:
+                    follower.violations.append(f"not at the end {FINISH_S} s after it; at seq {follower.cursor}")
+                    follower.stop()
+        if follower.missing:
+            return False
+        self.absences += follower.absences
+        self.connections += follower.connections
+        self.observers.append({
+            "name": f"reader {self.number}", "run": run, "complaints": follower.violations,
+            "connections": [
+                (cursor, [(seq, kind, key_of(text), digest(text)) for seq, kind, text in events])
+                for cursor, events in follower.history
+            ],
+        })  # fmt: skip
+        return True
+
+
+def main():
+    told = json.loads(sys.argv[1])
+    stopping = threading.Event()
+    target = Target(told)
+    readers = [Reader(told["begin"] + n, told, target, stopping) for n in range(told["count"])]
+    for reader in readers:
+        reader.start()
+    sys.stdin.read()
+    stopping.set()
+    for reader in readers:
+        reader.join()
+    history = {
+        "observers": [observer for reader in readers for observer in reader.observers],
+        "absences": [absence for reader in readers for absence in reader.absences],
+        "connections": sum(reader.connections for reader in readers),
+    }
+    Path(told["out"]).write_text(json.dumps(history), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

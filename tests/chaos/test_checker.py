@@ -1,0 +1,201 @@
+"""The checker itself: a good history passes, and each invariant broken once is found."""
+
+import copy
+import random
+import time
+
+import pytest
+from chaos.checker import Connection, History, Observer, Op, Read, Row, Write, check
+
+RUN = "r"
+
+
+def row(seq, key=None, digest=None, kind="CUSTOM"):
+    return Row(seq, kind, key, digest if digest is not None else (f"h-{key}" if key else "-"))
+
+
+def op(lane, ordinal, keys, begin, end, first=None, result="ok", run=RUN):
+    answers = [(first, first + len(keys) - 1)] if result == "ok" else []
+    return Op(lane, ordinal, run, list(keys), [f"h-{k}" for k in keys], begin, end, result, answers)
+
+
+def good() -> History:
+    """Two producers, an unknown outcome that arrived, one that did not, a refusal; a reader that reconnected."""
+    table = [
+        row(1, kind="RUN_STARTED"), row(2, "a0"), row(3, "b0"), row(4, "b1"), row(5, "a1"), row(6, "u0"),
+        row(7, kind="RUN_FINISHED"),
+    ]  # fmt: skip
+    history = History(tables={RUN: table}, heads={RUN: 7})
+    history.ops = [
+        op("A", 0, ["a0"], 0, 1, 2),
+        op("B", 0, ["b0", "b1"], 0.5, 2, 3),
+        op("A", 1, ["a1"], 2.5, 3, 5),
+        op("B", 1, ["u0"], 3, 8, result="unknown"),
+        op("B", 2, ["u1"], 9, 14, result="unknown"),
+        op("A", 2, ["f0"], 4, 5, result="fail"),
+    ]
+    history.observers = [Observer("reader", RUN, [Connection(0, table[:3]), Connection(3, table[3:])])]
+    history.copies = {("page", RUN): list(table), ("replay", RUN): list(table)}
+    history.reads = [Read(1.5, RUN, 1, [2], 2), Read(3.5, RUN, 4, [5], 5)]
+    history.writes = [Write(1, 1, True), Write(3, 1, True), Write(4, 2, True), Write(6, 2, True)]
+    history.restarts = [("sequencer-1", 3, 3)]
+    return history
+
+
+def test_a_good_history_passes():
+    assert check(good()) == []
+
+
+def lost(h):
+    h.tables[RUN] = h.tables[RUN][:4] + [row(5, "x1")] + h.tables[RUN][5:]
+
+
+def hole(h):
+    del h.tables[RUN][3]
+
+
+def wrong_head(h):
+    h.heads[RUN] = 9
+
+
+def doubled(h):
+    h.tables[RUN][4] = row(5, "a0")
+
+
+def seq_twice(h):
+    h.tables[RUN].insert(3, row(3, "b0"))
+
+
+def other_bytes(h):
+    h.copies["page", RUN][3] = row(4, "b1", "other")
+
+
+def page_short(h):
+    del h.copies["replay", RUN][-1]
+
+
+def reader_other_content(h):
+    h.observers[0].connections[1].rows[0] = row(4, "zz")
+
+
+def reader_skips(h):
+    del h.observers[0].connections[1].rows[0]
+
+
+def reader_repeats(h):
+    h.observers[0].connections[1].rows.insert(0, h.tables[RUN][2])
+
+
+def reader_not_to_the_end(h):
+    del h.observers[0].connections[1].rows[-1]
+
+
+def reader_lost_its_cursor(h):
+    h.observers[0].connections[1] = Connection(2, h.tables[RUN][2:])
+
+
+def reader_complains(h):
+    h.observers[0].complaints.append("ended tidily before the end")
+
+
+def reader_beyond_the_table(h):
+    h.observers[0].connections[1].rows.append(row(8, "q"))
+
+
+def overtaken(h):
+    h.ops.append(op("C", 0, [], 0, 0.1, 2, result="unknown"))
+    h.ops[0].begin, h.ops[0].end = 2.6, 2.9  # a0 at 2 begins after b0..b1 at 3..4 was told
+
+
+def stale_read(h):
+    h.reads.append(Read(3.5, RUN, 2, [3], 4))
+
+
+def reordered(h):
+    h.ops[0].ordinal, h.ops[2].ordinal = 1, 0
+    h.ops[0].begin, h.ops[0].end, h.ops[2].begin, h.ops[2].end = 0, 9, 0, 9
+
+
+def answers_differ(h):
+    h.ops[0].answers.append((6, 6))
+
+
+def half_a_batch(h):
+    h.ops[1].result, h.ops[1].answers = "unknown", []
+    h.ops[1].keys[1] = h.ops[1].hashes[1] = "missing"
+    h.ops.append(op("D", 0, ["b1"], 0, 20, result="unknown"))
+
+
+def phantom(h):
+    del h.ops[3]
+
+
+def epoch_down(h):
+    h.writes.append(Write(7, 1, True))
+
+
+def stale_writer(h):
+    h.writes[2] = Write(4, 2, False)
+
+
+def refused_but_there(h):
+    h.ops[3].result = "fail"
+
+
+def after_the_end(h):
+    h.tables[RUN][5] = row(6, kind="RUN_FAILED")
+    del h.ops[3]
+
+
+def miscounted(h):
+    h.restarts[0] = ("sequencer-1", 2, 3)
+
+
+def not_settled(h):
+    h.late.append("heads differ 5 s after the last fault")
+
+
+def ending_lost(h):
+    h.ops.append(Op("F", 0, RUN, [], [], 20, 21, "ok", [(6, 6)]))
+
+
+def run_gone(h):
+    h.ops.append(op("E", 0, ["e0"], 0, 1, 2, run="gone"))
+
+
+BAD = [
+    (lost, "I1"), (run_gone, "I1"), (ending_lost, "I1"), (hole, "I2"), (wrong_head, "I2"), (doubled, "I3"), (seq_twice, "I3"),
+    (other_bytes, "I4"), (page_short, "I4"), (reader_other_content, "I4"), (reader_beyond_the_table, "I4"),
+    (reader_skips, "I5"), (reader_repeats, "I5"), (reader_not_to_the_end, "I5"), (reader_lost_its_cursor, "I5"),
+    (reader_complains, "I5"), (overtaken, "I6"), (stale_read, "I7"), (reordered, "I8"), (answers_differ, "I9"),
+    (half_a_batch, "I9"), (phantom, "I9"), (epoch_down, "I10"), (stale_writer, "I10"), (refused_but_there, "I11"),
+    (after_the_end, "I11"), (miscounted, "I16"), (not_settled, "I16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "invariant"), BAD, ids=[f"{i}-{s.__name__}" for s, i in BAD])
+def test_each_broken_invariant_is_found(spoil, invariant):
+    history = copy.deepcopy(good())
+    spoil(history)
+    assert invariant in {violation.invariant for violation in check(history)}
+
+
+def test_every_invariant_has_a_bad_history():
+    assert {invariant for _, invariant in BAD} == {f"I{n}" for n in range(1, 12)} | {"I16"}
+
+
+def test_large_histories_take_little_time():
+    chance, history = random.Random(1), History()
+    for r in range(100):
+        run, rows, moment = f"run-{r}", [row(1, kind="RUN_STARTED")], 0.0
+        for n in range(500):
+            key = f"{r}-{n}"
+            history.ops.append(op(f"L{n % 4}", n, [key], moment, moment + 0.5, n + 2, run=run))
+            rows.append(row(n + 2, key))
+            moment += 0.5 + chance.random()
+        history.tables[run], history.heads[run] = rows, len(rows)
+        history.copies["page", run] = list(rows)
+        history.observers.append(Observer("r", run, [Connection(0, rows)]))
+    begin = time.monotonic()
+    assert check(history) == []
+    assert time.monotonic() - begin < 10

@@ -1,0 +1,73 @@
+"""
+Fixtures of every black-box test.
+
+    box        a running Signalbox shared by the tests of one worker; a test must leave it as it found it
+    own_box    a factory of Signalboxes that belong to one test, which may break them
+    client     the shared box's client        run_id   a fresh run on it
+    other      client of a second tenant on the shared box
+"""
+
+import pytest
+
+from harness.keys import make_tenant
+from harness.server import Server
+
+SHARED_SETTINGS = {"stream.ping_ms": 400}
+
+
+@pytest.fixture(scope="session")
+def shared_server():
+    server = Server(SHARED_SETTINGS)
+    try:
+        server.start()
+        yield server
+        server.begin()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def box(shared_server):
+    shared_server.begin()
+    yield shared_server
+    shared_server.verify()
+
+
+@pytest.fixture
+def own_box(request):
+    """own_box(settings, faults=…) starts one; all are checked, stopped and removed after the test."""
+    made = []
+
+    def start(settings=None, started=True, **options):
+        server = Server(settings, **options)
+        made.append(server)
+        return server.start() if started else server
+
+    yield start
+    problems = []
+    for server in made:
+        try:
+            server.close()
+        except AssertionError as error:
+            problems.append(str(error))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def client(box):
+    return box.client()
+
+
+@pytest.fixture
+def run_id(client):
+    return client.new_run()
+
+
+@pytest.fixture(scope="session")
+def other_key(shared_server):
+    return make_tenant(shared_server, "another tenant")
+
+
+@pytest.fixture
+def other(box, other_key):
+    return box.client(other_key)
