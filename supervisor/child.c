@@ -386,6 +386,7 @@ static bool strays_in_the_way(struct child *child, const struct child_fact *fact
     size_t strays = service_postgres_end_strays(settings_of(child), number);
     if (strays == 0) {
         child->stray_tries = 0;
+        service_postgres_forget_zombie(settings_of(child));
         return false;
     }
     child->stray_tries++;
@@ -496,6 +497,7 @@ static void act_drain(struct child *child, const struct child_fact *fact)
     } else {
         send_signal(child, step.signal);
     }
+    send_signal(child, SIGCONT); /* a stopped process hears nothing else */
 }
 
 /* The time of this step is over: the next, harder one. */
