@@ -158,3 +158,9 @@ void output_flush(struct output *output, int wait_ms)
         drain(output);
     }
 }
+
+void output_deinit(struct output *output)
+{
+    watch(output, false);
+    buffer_deinit(&output->backlog);
+}

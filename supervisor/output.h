@@ -37,5 +37,6 @@ void output_line(struct output *output, const char *line, size_t length);
 void output_people(struct output *output, const char *text);
 /* Tries to empty the backlog for at most `wait_ms`; before the process ends. */
 void output_flush(struct output *output, int wait_ms);
+void output_deinit(struct output *output);
 
 #endif

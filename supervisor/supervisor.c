@@ -428,6 +428,7 @@ static void tear_down(struct supervisor *supervisor)
     static const char *const sockets[] = {"control.sock", "commands.sock", "events.sock",
                                           "handover.sock"};
     end_orphans();
+    loop_turn(&supervisor->loop, 0); /* last words */
     for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", supervisor->state.run_dir, sockets[i]);
@@ -438,7 +439,9 @@ static void tear_down(struct supervisor *supervisor)
     /* Only now may whoever asked for the stop start another one. */
     state_close(&supervisor->state);
     control_close(&supervisor->control);
+    log_set_sink(NULL);
     output_flush(&supervisor->output, 1000);
+    output_deinit(&supervisor->output);
     for (size_t i = 0; i < supervisor->slot_count; i++) {
         slot_deinit(&supervisor->slots[i]);
     }
