@@ -20,6 +20,7 @@ struct output {
     bool socket;  /* stdout is a socket: send(), not write() */
     bool waits;   /* could block: a pipe or a terminal */
     bool watched; /* the loop tells when there is room */
+    bool cut;     /* the last line was not written whole */
     bool text;    /* for people, not JSON */
     bool colour;
     uint64_t dropped; /* since the last report */
