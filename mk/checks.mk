@@ -1,6 +1,6 @@
 # Rules as checks, unit tests, fuzzing, and the targets that put all tests together (tests/run.py runs and counts them).
 
-C_FILES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+C_FILES = $(shell git -c safe.directory='*' ls-files --cached --others --exclude-standard '*.c' '*.h')
 
 .PHONY: format
 format: ## lay out every C file with the pinned formatter
@@ -73,7 +73,8 @@ fuzz: $(addprefix fuzz-,$(FUZZERS)) ## search with libFuzzer from the committed 
 $(addprefix fuzz-,$(FUZZERS)): fuzz-%: $(FUZZ_OUT)/bin/%
 	@mkdir -p $(FUZZ_OUT)/found/$*
 	$< -runs=$(FUZZ_RUNS) -max_len=16384 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
-	  -artifact_prefix=$(FUZZ_OUT)/$*- $(FUZZ_OUT)/found/$* $(wildcard tests/fuzz/corpus/$*)
+	  -artifact_prefix=$(FUZZ_OUT)/$*- \
+	  $(addprefix -dict=,$(wildcard tests/fuzz/$*.dict)) $(FUZZ_OUT)/found/$* $(wildcard tests/fuzz/corpus/$*)
 
 -include $(shell find $(FUZZ_OUT)/obj -name '*.d' 2>/dev/null)
 
@@ -90,6 +91,10 @@ check: ## build, then every test: sources, unit tests, programs, black-box tests
 test: ## install what is missing, build, run every test; last line 'N passed, N failed[, N skipped]'
 	@ops/deps.sh
 	@$(PYTHON) tests/run.py source unit programs system
+
+.PHONY: check-config
+check-config: $(OUT)/bin/signalbox ## fail when ops/config/signalbox.conf is not what `make config` writes
+	@$< settings --example | diff ops/config/signalbox.conf - || { echo 'run `make config`'; exit 1; }
 
 # Leaks count as errors; a sanitizer's finding ends the process, so that the harness sees a death nobody asked for.
 .PHONY: asan-system

@@ -69,10 +69,10 @@ static void lose(struct db *db, const char *why);
 /* ---- the connection string
  * ------------------------------------------------------------------------------------- */
 
-/* Session settings every actor gets: the statement limits of reliability 3.2, and errors in one
- * language. */
+/* Session settings every actor gets: the statement limits of reliability 3.2. Only such as any role
+ * may set. */
 static const char session_defaults[] =
-    "-c lc_messages=C -c statement_timeout=30s -c lock_timeout=5s "
+    "-c statement_timeout=30s -c lock_timeout=5s "
     "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c "
     "client_min_messages=warning";
 
@@ -194,15 +194,16 @@ static void flush(struct db *db)
     }
 }
 
-/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful
- * commit: unknown, not success. */
+/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful commit: unknown, not
+ * success. Known by the server's function, because the text comes in the server's language. */
 static void on_notice(void *arg, const PGresult *notice)
 {
     struct db *db = arg;
+    const char *function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
     const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if (message != NULL && strstr(message, "synchronous replication") != NULL) {
+    if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0) {
         db->doubtful = true;
-    } else if (message != NULL) {
+    } else {
         LOG_WARN("database notice", LOG_TEXT("notice", message));
     }
 }

@@ -192,9 +192,11 @@ static void after_answer(struct http_connection *connection)
     }
 }
 
-static ssize_t send_parts(int fd, const struct buffer *head, const void *body, size_t length)
+/* How much of head and body the socket took; -1 when it is broken. */
+static ssize_t send_parts(int fd, struct http_text head, const void *body, size_t length)
 {
-    struct iovec parts[2] = {{head->data, head->length}, {(void *)(uintptr_t)body, length}};
+    struct iovec parts[2] = {{(void *)(uintptr_t)head.data, head.length},
+                             {(void *)(uintptr_t)body, length}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = length > 0 ? 2 : 1};
     ssize_t sent;
     do {
@@ -222,7 +224,8 @@ void http_connection_answer(struct http_connection *connection, const void *body
                             bool close_after)
 {
     struct http_server *server = connection->server;
-    ssize_t sent = send_parts(connection->fd, &server->head, body, length);
+    struct http_text head = {(const char *)server->head.data, server->head.length};
+    ssize_t sent = send_parts(connection->fd, head, body, length);
     if (sent >= 0) {
         keep_unsent(connection, (size_t)sent, body, length);
     }
@@ -499,18 +502,23 @@ void http_connection_read(struct http_connection *connection)
 
 static void write_on(struct http_connection *connection)
 {
-    static const struct buffer none;
-    ssize_t sent = send_parts(connection->fd, &connection->out, none.data, none.length);
+    struct http_text left = {(const char *)connection->out.data + connection->out_at,
+                             connection->out.length - connection->out_at};
+    ssize_t sent = send_parts(connection->fd, left, NULL, 0);
     if (sent < 0) {
         http_connection_close(connection);
         return;
     }
-    buffer_consume(&connection->out, (size_t)sent);
-    if (connection->out.length > 0) {
-        wait_for(connection, HTTP_WAIT_OTHER,
-                 clock_monotonic_ms() + connection->server->write_stall_ms);
+    connection->out_at += (size_t)sent;
+    if ((size_t)sent < left.length) {
+        if (sent > 0) {
+            wait_for(connection, HTTP_WAIT_OTHER,
+                     clock_monotonic_ms() + connection->server->write_stall_ms);
+        }
         return;
     }
+    buffer_deinit(&connection->out);
+    connection->out_at = 0;
     after_answer(connection);
     if (connection->state == HTTP_IDLE && connection->in.length > 0) {
         http_connection_run(connection, (const char *)connection->in.data, connection->in.length);

@@ -79,6 +79,7 @@ struct http_connection {
     struct uuid address;
     struct buffer in;  /* read behind the request in progress */
     struct buffer out; /* what the socket did not take */
+    size_t out_at;     /* of it, what the socket has taken since */
     const char *view;  /* while running: input not yet consumed, in `in` or the scratch */
     size_t view_length;
 };

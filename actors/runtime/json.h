@@ -1,7 +1,8 @@
 /*
  * JSON at the edge: one pass that checks the text (UTF-8 without BOM, depth, keys, no NUL, no
  * duplicate keys, numbers in range) and finds what a request needs, with the payload's own bytes as
- * spans. jansson is the judge of the grammar.
+ * spans. What is accepted is what jansson accepts with JSON_REJECT_DUPLICATES and JSON_DECODE_ANY,
+ * within the limits: docs/decisions/0002-json-validation.md.
  */
 #ifndef SIGNALBOX_RUNTIME_JSON_H
 #define SIGNALBOX_RUNTIME_JSON_H
@@ -10,6 +11,7 @@
 #include "runtime/base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,13 +33,20 @@ struct json_span {
     size_t length;
 };
 
-/* Checks `text` whole. On JSON_OK *value_out (may be NULL) is a new reference. err says where and
- * what otherwise. */
+/* Checks `text` whole (any value may stand outermost). On JSON_OK *value_out is a new reference;
+ * without value_out no tree is made, which costs a tenth. err says where and what otherwise. Limits
+ * of depth above 512 count as 512. */
 enum json_verdict json_check(const char *text, size_t length, const struct json_limits *limits,
                              json_t **value_out, struct error *err);
-/* Span of member `name` of the object that begins at `object`; checked text only. */
+/* Span of member `name` (compared without escapes) of the object that begins at `object`; absent
+ * when it is no object. Checked text only. */
 struct json_span json_member(struct json_span object, const char *name);
-/* Walks the elements of an array: *cursor starts as {0}; absent span at the end. */
+/* Walks the members of an object: *cursor starts as {0}; false at the end. The name is the text
+ * between its quotes, escapes and all. */
+bool json_pair(struct json_span object, struct json_span *cursor, struct json_span *name_out,
+               struct json_span *value_out);
+/* Walks the elements of an array: *cursor starts as {0}; absent span at the end, and when it is no
+ * array. Checked text only. */
 struct json_span json_element(struct json_span array, struct json_span *cursor);
 /* Replaces raw CR and LF by spaces (in valid JSON they can only stand between tokens). In place. */
 void json_flatten(char *text, size_t length);

@@ -16,6 +16,7 @@ static char sink_actor[LOG_NAME_BYTES_MAX] = "signalbox";
 static uint64_t sink_generation;
 static enum log_level sink_level = LOG_LEVEL_INFO;
 static uint64_t sink_tag_key;
+static void (*sink_function)(const char *line, size_t length);
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -32,6 +33,11 @@ void log_start(const char *actor, uint64_t generation, enum log_level lowest)
 void log_set_level(enum log_level lowest)
 {
     sink_level = lowest;
+}
+
+void log_set_sink(void (*sink)(const char *line, size_t length))
+{
+    sink_function = sink;
 }
 
 int log_level_parse(const char *text, enum log_level *level_out)
@@ -129,6 +135,11 @@ void log_write(enum log_level level, const char *message, const struct log_field
         }
     }
     buffer_append_text(&line, "}\n");
+    if (sink_function != NULL) {
+        sink_function((const char *)line.data, line.length - 1);
+        buffer_deinit(&line);
+        return;
+    }
     /* A full or broken log pipe must never stop an actor: what cannot be written at once is
      * dropped. */
     ssize_t written;

@@ -13,6 +13,7 @@
 
 #include "runtime/base/uuid.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
@@ -65,6 +66,9 @@ struct log_field {
  * out. Both are kept for the life of the process (the name is copied). */
 void log_start(const char *actor, uint64_t generation, enum log_level lowest);
 void log_set_level(enum log_level lowest);
+/* The supervisor's own lines go the way of everybody's: `sink` gets each without its line break, and
+ * nothing is written to stderr any more. */
+void log_set_sink(void (*sink)(const char *line, size_t length));
 /* "debug", "info", "warn", "error"; -1 for anything else. */
 SB_MUST_CHECK int log_level_parse(const char *text, enum log_level *level_out);
 int log_enabled(enum log_level level);

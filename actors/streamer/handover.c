@@ -1,0 +1,276 @@
+/* See handover.h. */
+#include "streamer/handover.h"
+
+#include "proto/child_contract.h"
+#include "proto/messages.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/limits.h"
+#include "runtime/base/list.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+#include "streamer/handoff.h"
+#include "streamer/reader.h"
+#include "streamer/streamer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS = 32, /* in one callback */
+    ARRIVAL_WAIT_MS = 1000,
+    ACCEPT_PAUSE_MS = 100, /* when the process has no descriptor left */
+    DESCRIPTORS_MAX = 8
+};
+
+struct handover {
+    struct streamer *streamer;
+    struct event *readable;
+    struct event *pause;
+    struct list arrivals;
+    uint8_t *packet; /* LIMIT_HANDOFF_FRAME_BYTES */
+    int listener;
+    bool stopped;
+};
+
+/* An accepted connection whose packet is not here yet. */
+struct arrival {
+    struct list node;
+    struct handover *handover;
+    struct event *event;
+    int fd;
+};
+
+/* ---- one packet
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
+{
+    struct message_header header;
+    struct message_handover message;
+    if (message_handover_decode(packet, length, &header, &message) != 0 ||
+        message.after_seq > INT64_MAX) {
+        return -1;
+    }
+    struct reader_opening opening = {.cursor = message.after_seq, .fd = fd};
+    memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
+    memcpy(opening.key.bytes, message.key, sizeof message.key);
+    memcpy(opening.run.bytes, message.run, sizeof message.run);
+    reader_open(streamer, &opening);
+    return 0;
+}
+
+static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
+{
+    struct message_header header;
+    struct message_handoff message;
+    if (message_handoff_decode(packet, length, &header, &message) != 0 ||
+        message.cursor > INT64_MAX) {
+        return -1;
+    }
+    struct reader_opening opening = {.cursor = message.cursor,
+                                     .fd = fd,
+                                     .handed_off = true,
+                                     .ended = message.ended,
+                                     .unsent = message.unsent.data,
+                                     .unsent_length = message.unsent.length};
+    memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
+    memcpy(opening.key.bytes, message.key, sizeof message.key);
+    memcpy(opening.run.bytes, message.run, sizeof message.run);
+    reader_open(streamer, &opening);
+    return 0;
+}
+
+static bool is_stream(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* The one descriptor of a packet; with none or several all are closed and -1 returned. */
+static int only_descriptor(struct msghdr *message)
+{
+    int fds[DESCRIPTORS_MAX];
+    size_t count = 0;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL;
+         part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS) {
+            count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+            memcpy(fds, CMSG_DATA(part), count * sizeof(int));
+        }
+    }
+    if (count == 1 && (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && is_stream(fds[0])) {
+        return fds[0];
+    }
+    for (size_t i = 0; i < count; i++) {
+        close(fds[i]);
+    }
+    return -1;
+}
+
+/* Whatever comes is data from outside this process: what is malformed is dropped and counted. */
+static void take_packet(struct handover *handover, size_t length, int fd)
+{
+    struct message_header header;
+    int taken = -1;
+    SB_FAULT("streamer_after_accept");
+    if (fd >= 0 && message_peek(handover->packet, length, &header) == 0) {
+        if (header.type == MESSAGE_HANDOVER) {
+            taken = open_handover(handover->streamer, handover->packet, length, fd);
+        } else if (header.type == MESSAGE_HANDOFF) {
+            taken = open_handoff(handover->streamer, handover->packet, length, fd);
+        }
+    }
+    if (taken != 0) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        LOG_WARN("a handed-over stream was not understood", LOG_INT("bytes", length));
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
+
+/* False while nothing is there. */
+static bool receive(struct handover *handover, int connection)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+    } control;
+    struct iovec bytes = {handover->packet, LIMIT_HANDOFF_FRAME_BYTES};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    ssize_t got = recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return false;
+    }
+    if (got > 0) {
+        take_packet(handover, (size_t)got, only_descriptor(&message));
+    }
+    return true;
+}
+
+/* ---- connections
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void end_arrival(struct arrival *arrival)
+{
+    list_remove(&arrival->node);
+    event_free(arrival->event);
+    close(arrival->fd);
+    free(arrival);
+}
+
+static void on_arrival(evutil_socket_t fd, short what, void *arg)
+{
+    struct arrival *arrival = arg;
+    struct streamer *streamer = arrival->handover->streamer;
+    if ((what & EV_TIMEOUT) != 0 || receive(arrival->handover, fd)) {
+        end_arrival(arrival);
+        handoff_continue(streamer);
+    }
+}
+
+static void await(struct handover *handover, int connection)
+{
+    const struct timeval limit = {ARRIVAL_WAIT_MS / 1000, 0};
+    struct arrival *arrival = memory_new(sizeof *arrival);
+    arrival->handover = handover;
+    arrival->fd = connection;
+    arrival->event = event_new(handover->streamer->actor->base, connection, EV_READ | EV_PERSIST,
+                               on_arrival, arrival);
+    list_append(&handover->arrivals, &arrival->node);
+    event_add(arrival->event, &limit);
+}
+
+static void on_listener(evutil_socket_t fd, short what, void *arg)
+{
+    struct handover *handover = arg;
+    (void)what;
+    for (int i = 0; i < ACCEPTS; i++) {
+        int connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (connection < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                const struct timeval pause = {0, ACCEPT_PAUSE_MS * 1000};
+                LOG_ERROR("cannot accept streams", LOG_TEXT("error", error_errno(errno)));
+                event_del(handover->readable);
+                event_add(handover->pause, &pause);
+            }
+            return;
+        }
+        if (receive(handover, connection)) {
+            close(connection);
+        } else {
+            await(handover, connection);
+        }
+    }
+}
+
+static void on_pause_end(evutil_socket_t fd, short what, void *arg)
+{
+    struct handover *handover = arg;
+    (void)fd;
+    (void)what;
+    if (!handover->stopped) {
+        event_add(handover->readable, NULL);
+    }
+}
+
+/* ---- life
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+struct handover *handover_create(struct streamer *streamer, struct error *err)
+{
+    struct event_base *base = streamer->actor->base;
+    int listener = actor_listener(streamer->actor, CHILD_LISTENER_HANDOVER);
+    if (listener < 0) {
+        error_set(err, "no listener for streams was inherited");
+        return NULL;
+    }
+    struct handover *handover = memory_new(sizeof *handover);
+    handover->streamer = streamer;
+    handover->listener = listener;
+    handover->packet = memory_new(LIMIT_HANDOFF_FRAME_BYTES);
+    list_init(&handover->arrivals);
+    evutil_make_socket_nonblocking(listener);
+    handover->readable = event_new(base, listener, EV_READ | EV_PERSIST, on_listener, handover);
+    handover->pause = event_new(base, -1, 0, on_pause_end, handover);
+    event_add(handover->readable, NULL);
+    return handover;
+}
+
+void handover_stop(struct handover *handover)
+{
+    handover->stopped = true;
+    event_del(handover->readable);
+}
+
+bool handover_is_pending(const struct handover *handover)
+{
+    return !list_is_empty(&handover->arrivals);
+}
+
+void handover_destroy(struct handover **handover)
+{
+    if (*handover == NULL) {
+        return;
+    }
+    LIST_FOR_EACH(node, &(*handover)->arrivals)
+    {
+        end_arrival(LIST_ENTRY(node, struct arrival, node));
+    }
+    event_free((*handover)->readable);
+    event_free((*handover)->pause);
+    free((*handover)->packet);
+    free(*handover);
+    *handover = NULL;
+}

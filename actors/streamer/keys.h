@@ -1,0 +1,22 @@
+/* Api keys with open streams: how many each has, and whether it is still good. */
+#ifndef SIGNALBOX_STREAMER_KEYS_H
+#define SIGNALBOX_STREAMER_KEYS_H
+
+#include "runtime/base/uuid.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct key_use;
+struct streamer;
+
+/* One more stream of this key. Keeps counting until keys_release. */
+struct key_use *keys_take(struct streamer *streamer, const struct uuid *id);
+void keys_release(struct streamer *streamer, struct key_use *key);
+const struct uuid *keys_id(const struct key_use *key);
+size_t keys_streams(struct streamer *streamer, const struct uuid *id);
+/* Asks about all keys in use when it is time; streams of those that are revoked or expired are
+ * broken off. */
+void keys_tick(struct streamer *streamer, int64_t now_ms);
+
+#endif

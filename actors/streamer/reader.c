@@ -1,0 +1,536 @@
+/* See reader.h. */
+#include "streamer/reader.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+#include "streamer/catch_up.h"
+#include "streamer/handoff.h"
+#include "streamer/heads.h"
+#include "streamer/keys.h"
+#include "streamer/pings.h"
+#include "streamer/run.h"
+#include "streamer/sse.h"
+#include "streamer/streamer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    IOVECS = 32,
+    SOCKET_EVENTS = 256,
+    DISCARD_BYTES =
+        16 << 10, /* a client has nothing to say on a stream; this much at once is abuse */
+    UNSENT_BYTES =
+        128 << 10, /* in the kernel, for one reader: the rest of its backlog stays in the table */
+    RETRY_MIN_MS = 1000,
+    RETRY_MAX_MS = 3000,
+    RETRY_REFUSED_MIN_MS = 10000,
+    RETRY_REFUSED_MAX_MS = 20000
+};
+
+/* What one write is made of, in this order. */
+struct gathered {
+    struct iovec iov[IOVECS];
+    int count;
+    size_t rest;
+    size_t frames;
+    size_t last;                     /* of the last chunk */
+    const struct run_window *source; /* of the frames */
+    struct window_position after;    /* all frames */
+};
+
+static struct streamer *streamer_of(const struct reader *reader)
+{
+    return reader->run->streamer;
+}
+
+static void set_behind(struct reader *reader, bool behind)
+{
+    if (reader->behind != behind) {
+        reader->behind = behind;
+        metric_add(METRIC_STREAMS_CATCHING_UP, behind ? 1 : -1);
+    }
+}
+
+static void set_rest(struct reader *reader, const void *bytes, size_t length)
+{
+    assert(reader->rest == NULL);
+    if (length > 0) {
+        reader->rest = memory_grow(NULL, 1, sizeof *reader->rest + length);
+        *reader->rest = (struct reader_rest){.length = length};
+        memcpy(reader->rest->bytes, bytes, length);
+    }
+}
+
+static void drop_rest(struct reader *reader)
+{
+    free(reader->rest);
+    reader->rest = NULL;
+}
+
+/* ---- gathering
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* Its position is beyond everything known: either the head that is being read will reach it, or it
+ * is told. */
+static void judge(struct reader *reader)
+{
+    struct run *run = reader->run;
+    if (run->closed || reader->cursor < run->window.next) {
+        return;
+    }
+    if (heads_is_pending(run) || run_has_hole(run)) {
+        run->judging = true;
+        return;
+    }
+    struct buffer text = {0};
+    reader->cursor = run->window.next - 1;
+    sse_append_reset(&text, reader->cursor);
+    set_rest(reader, text.data, text.length);
+    buffer_deinit(&text);
+}
+
+static const struct run_window *source_of(const struct reader *reader)
+{
+    uint64_t seq = reader->cursor + 1;
+    return run_window_has(&reader->run->window, seq) ? &reader->run->window
+                                                     : catch_up_page(reader->run, seq);
+}
+
+static void gather_frames(struct reader *reader, struct gathered *gathered)
+{
+    const struct window_position from = {reader->cursor, reader->skip};
+    gathered->after = from;
+    gathered->source = source_of(reader);
+    if (gathered->source == NULL) {
+        return;
+    }
+    int first = gathered->count;
+    gathered->count +=
+        run_window_gather(gathered->source, from, gathered->iov + first, IOVECS - 1 - first);
+    for (int i = first; i < gathered->count; i++) {
+        gathered->frames += gathered->iov[i].iov_len;
+    }
+    gathered->after = run_window_advance(gathered->source, from, gathered->frames);
+}
+
+static void gather(struct reader *reader, struct gathered *gathered)
+{
+    struct run *run = reader->run;
+    bool live = run->known && !reader->ending;
+    if (live && reader->rest == NULL) {
+        judge(reader);
+    }
+    if (reader->rest != NULL) {
+        gathered->rest = reader->rest->length - reader->rest->taken;
+        gathered->iov[gathered->count++] =
+            (struct iovec){reader->rest->bytes + reader->rest->taken, gathered->rest};
+    }
+    if (!live) {
+        return;
+    }
+    gather_frames(reader, gathered);
+    if (run->closed && gathered->after.cursor >= run->head && gathered->after.skip == 0) {
+        gathered->last = SSE_LAST_CHUNK_LENGTH;
+        gathered->iov[gathered->count++] =
+            (struct iovec){(char *)(uintptr_t)sse_last_chunk, SSE_LAST_CHUNK_LENGTH};
+    }
+}
+
+/* ---- writing
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* Moves the position by what the socket took; true when that was everything. */
+static bool take(struct reader *reader, const struct gathered *gathered, size_t taken)
+{
+    if (gathered->rest > 0) {
+        size_t part = taken < gathered->rest ? taken : gathered->rest;
+        reader->rest->taken += part;
+        if (part < gathered->rest) {
+            return false;
+        }
+        drop_rest(reader);
+        taken -= part;
+    }
+    if (gathered->frames > 0) {
+        const struct window_position from = {reader->cursor, reader->skip};
+        const struct window_position now = taken >= gathered->frames
+                                               ? gathered->after
+                                               : run_window_advance(gathered->source, from, taken);
+        metric_add(METRIC_STREAM_EVENTS_SENT, (int64_t)(now.cursor - reader->cursor));
+        reader->cursor = now.cursor;
+        reader->skip = (uint32_t)now.skip;
+        if (taken < gathered->frames) {
+            return false;
+        }
+        taken -= gathered->frames;
+    }
+    if (gathered->last > 0) {
+        reader->ending = true;
+        set_rest(reader, sse_last_chunk + taken, gathered->last - taken);
+    }
+    return reader->rest == NULL;
+}
+
+static uint32_t bytes_queued(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+static void block(struct reader *reader)
+{
+    catch_up_leave(reader);
+    reader->blocked = true;
+    reader->blocked_ms = clock_monotonic_ms();
+    reader->queued = bytes_queued(reader->fd);
+    list_remove(&reader->in_wait);
+    list_append(&streamer_of(reader)->blocked, &reader->in_wait);
+    set_behind(reader, true);
+}
+
+static void unblock(struct reader *reader)
+{
+    catch_up_leave(reader);
+    reader->blocked = false;
+    list_remove(&reader->in_wait);
+}
+
+/* Nothing to write: it is at the end of what is known, or its next event must be read. */
+static void settle(struct reader *reader)
+{
+    const struct run *run = reader->run;
+    if (run->known && reader->cursor + 1 < run->window.first) {
+        set_behind(reader, true);
+        catch_up_want(reader);
+    } else {
+        catch_up_leave(reader);
+        set_behind(reader, false);
+    }
+}
+
+void reader_pump(struct reader *reader)
+{
+    while (!reader->blocked && !reader->frozen) {
+        struct gathered gathered = {.count = 0};
+        gather(reader, &gathered);
+        if (gathered.count == 0) {
+            settle(reader);
+            return;
+        }
+        struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
+        SB_FAULT("streamer_before_write");
+        ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && errno != EAGAIN) {
+            reader_close(reader, errno == ETIMEDOUT ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
+                         error_errno(errno));
+            return;
+        }
+        if (sent < 0 || !take(reader, &gathered, (size_t)sent)) {
+            block(reader);
+        } else if (reader->ending) {
+            reader_close(reader, READER_CLOSE_ENDED, "end of the run");
+            return;
+        }
+    }
+}
+
+void reader_resume(struct reader *reader)
+{
+    if (reader->blocked) {
+        list_append(&streamer_of(reader)->blocked, &reader->in_wait);
+        handoff_continue(streamer_of(reader));
+    } else {
+        reader_pump(reader);
+    }
+}
+
+void reader_ping(struct reader *reader)
+{
+    /* A reader with something unwritten has no use for a ping, and half an event is no place for
+     * one. */
+    if (reader->blocked || reader->frozen || reader->rest != NULL || reader->skip > 0) {
+        return;
+    }
+    struct buffer text = {0};
+    sse_append_ping(&text);
+    set_rest(reader, text.data, text.length);
+    buffer_deinit(&text);
+    reader_pump(reader);
+}
+
+/* ---- the socket
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Throws away what the client sent. False when it has gone or sends too much. */
+static bool discard(int fd)
+{
+    char bytes[4096];
+    size_t total = 0;
+    for (;;) {
+        ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (got < 0) {
+            return errno == EAGAIN || errno == EINTR;
+        }
+        total += (size_t)got;
+        if (got == 0 || total >= DISCARD_BYTES) {
+            return false;
+        }
+    }
+}
+
+static bool timed_out(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ETIMEDOUT;
+}
+
+static void on_socket(struct reader *reader, uint32_t events)
+{
+    if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) {
+        reader_close(reader, timed_out(reader->fd) ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
+                     "hung up");
+        return;
+    }
+    if ((events & EPOLLIN) != 0 && !discard(reader->fd)) {
+        reader_close(reader, READER_CLOSE_GONE, "hung up, or sends too much");
+        return;
+    }
+    if ((events & EPOLLOUT) != 0 && reader->blocked) {
+        unblock(reader);
+        reader_pump(reader);
+    }
+}
+
+void reader_on_sockets(int fd, short what, void *arg)
+{
+    struct epoll_event events[SOCKET_EVENTS];
+    (void)what;
+    (void)arg;
+    /* One batch: the loop comes back for the rest. A reader is in it once, and no handler closes
+     * another one. */
+    int count = epoll_wait(fd, events, SOCKET_EVENTS, 0);
+    for (int i = 0; i < count; i++) {
+        on_socket(events[i].data.ptr, events[i].events);
+    }
+}
+
+static void set_options(const struct streamer *streamer, int fd)
+{
+    int on = 1;
+    int unsent = UNSENT_BYTES;
+    unsigned stall_ms = (unsigned)streamer->limits.stall_ms;
+    /* Best effort: a socket that does not know one of them still streams. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
+}
+
+static int watch_socket(const struct streamer *streamer, struct reader *reader)
+{
+    /* Edge-triggered and for everything, so that no write ever has to change it. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = reader};
+    return epoll_ctl(streamer->sockets, EPOLL_CTL_ADD, reader->fd, &event);
+}
+
+/* Another process may hold the same socket for a moment: leaving epoll and the shutdown are
+ * explicit. */
+static void close_socket(int fd, enum reader_close how)
+{
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (how != READER_CLOSE_HANDED) {
+        (void)discard(
+            fd); /* unread bytes would turn our end into a reset, which can overtake data */
+    }
+    if (how == READER_CLOSE_STALLED) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    } else if (how != READER_CLOSE_HANDED) {
+        (void)shutdown(fd, how == READER_CLOSE_ENDED ? SHUT_WR : SHUT_RDWR);
+    }
+    close(fd);
+}
+
+void reader_freeze(struct reader *reader)
+{
+    if (!reader->frozen) {
+        reader->frozen = true;
+        catch_up_leave(reader);
+        list_remove(&reader->in_wait);
+        (void)epoll_ctl(streamer_of(reader)->sockets, EPOLL_CTL_DEL, reader->fd, NULL);
+    }
+}
+
+int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_out)
+{
+    *cursor_out = reader->cursor;
+    if (reader->rest != NULL) {
+        buffer_append(out, reader->rest->bytes + reader->rest->taken,
+                      reader->rest->length - reader->rest->taken);
+    }
+    if (reader->skip > 0) {
+        const struct run_window *source = source_of(reader);
+        if (source == NULL) {
+            return -1;
+        }
+        const struct window_position at = {reader->cursor, reader->skip};
+        struct iovec iov;
+        run_window_gather(source, at, &iov, 1);
+        buffer_append(out, iov.iov_base, run_window_left(source, at));
+        *cursor_out = reader->cursor + 1;
+    }
+    return 0;
+}
+
+/* ---- life
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static unsigned random_between(unsigned low, unsigned high)
+{
+    return low + arc4random_uniform(high - low + 1);
+}
+
+/* Over a limit: native EventSource gives up for good on an error status, so it is told to come back
+ * later. */
+static void refuse(int fd, const char *why)
+{
+    struct buffer head = {0};
+    sse_append_head(&head, clock_real_us(),
+                    random_between(RETRY_REFUSED_MIN_MS, RETRY_REFUSED_MAX_MS));
+    if (send(fd, head.data, head.length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        LOG_DEBUG("refused stream has gone", LOG_TEXT("error", error_errno(errno)));
+    }
+    buffer_deinit(&head);
+    close_socket(fd, READER_CLOSE_BROKEN);
+    LOG_WARN("stream refused", LOG_TEXT("why", why));
+}
+
+static void begin(struct reader *reader, const struct reader_opening *opening)
+{
+    struct buffer head = {0};
+    if (opening->handed_off) {
+        reader->ending = opening->ended;
+        set_rest(reader, opening->unsent, opening->unsent_length);
+    } else {
+        sse_append_head(&head, clock_real_us(), random_between(RETRY_MIN_MS, RETRY_MAX_MS));
+        set_rest(reader, head.data, head.length);
+        buffer_deinit(&head);
+    }
+    if (reader->ending && reader->rest == NULL) {
+        reader_close(reader, READER_CLOSE_ENDED, "end of the run");
+        return;
+    }
+    reader_pump(reader);
+}
+
+static struct reader *create(struct streamer *streamer, const struct reader_opening *opening)
+{
+    struct reader *reader = pool_new(&streamer->reader_pool);
+    list_init(&reader->in_run);
+    list_init(&reader->in_slot);
+    list_init(&reader->in_wait);
+    reader->fd = opening->fd;
+    reader->cursor = opening->cursor;
+    reader->key = keys_take(streamer, &opening->key);
+    reader->run = run_watch(streamer, &opening->run, &opening->tenant);
+    list_append(&reader->run->readers, &reader->in_run);
+    pings_place(streamer, reader);
+    streamer->readers++;
+    metric_add(METRIC_STREAMS_OPENED, 1);
+    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    return reader;
+}
+
+void reader_open(struct streamer *streamer, const struct reader_opening *opening)
+{
+    if (!opening->handed_off && streamer->readers >= streamer->limits.per_process) {
+        refuse(opening->fd, "too many streams in this process");
+        return;
+    }
+    if (!opening->handed_off && keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
+        refuse(opening->fd, "too many streams of this key");
+        return;
+    }
+    struct reader *reader = create(streamer, opening);
+    struct run *run = reader->run;
+    SB_FAULT("streamer_after_register");
+    if (!uuid_equal(&run->tenant, &opening->tenant)) {
+        reader_close(reader, READER_CLOSE_BROKEN, "not this tenant's run");
+        return;
+    }
+    set_options(streamer, reader->fd);
+    if (watch_socket(streamer, reader) != 0) {
+        reader_close(reader, READER_CLOSE_BROKEN, error_errno(errno));
+        return;
+    }
+    if (run->known && reader->cursor >= run->window.next) {
+        heads_ask(run);
+    }
+    LOG_DEBUG("stream opened", LOG_UUID("run_id", &run->id), LOG_UUID("key_id", &opening->key),
+              LOG_INT("after_seq", reader->cursor), LOG_INT("handed_off", opening->handed_off));
+    begin(reader, opening);
+}
+
+void reader_close(struct reader *reader, enum reader_close how, const char *why)
+{
+    struct run *run = reader->run;
+    struct streamer *streamer = run->streamer;
+    LOG_DEBUG("stream closed", LOG_UUID("run_id", &run->id), LOG_INT("cursor", reader->cursor),
+              LOG_TEXT("why", why));
+    if (how == READER_CLOSE_STALLED) {
+        metric_add(METRIC_STREAMS_STALLED, 1);
+    }
+    reader_freeze(reader);
+    close_socket(reader->fd, how);
+    set_behind(reader, false);
+    list_remove(&reader->in_slot);
+    list_remove(&reader->in_run);
+    keys_release(streamer, reader->key);
+    drop_rest(reader);
+    pool_free(&streamer->reader_pool, reader);
+    streamer->readers--;
+    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    run_hold(run);
+    run_release(run);
+}
+
+void reader_check_stalled(struct streamer *streamer, int64_t now_ms)
+{
+    struct list *first;
+    while ((first = list_first(&streamer->blocked)) != NULL) {
+        struct reader *reader = LIST_ENTRY(first, struct reader, in_wait);
+        if (now_ms - reader->blocked_ms < streamer->limits.stall_ms) {
+            return;
+        }
+        uint32_t queued = bytes_queued(reader->fd);
+        if (queued < reader->queued) {
+            /* It takes a little, just not enough for the socket to be writable yet. */
+            reader->queued = queued;
+            reader->blocked_ms = now_ms;
+            list_remove(first);
+            list_append(&streamer->blocked, first);
+            continue;
+        }
+        reader_close(reader, READER_CLOSE_STALLED, "it takes nothing");
+    }
+}

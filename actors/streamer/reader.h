@@ -1,0 +1,90 @@
+/*
+ * One open stream. It owns a socket and a position; never a queue of events.
+ *
+ * What it gets next is found by its position: in its run's window, in a page from the table, or not
+ * in memory, then it asks for a page. When its socket is full it is left alone until the socket
+ * drains.
+ */
+#ifndef SIGNALBOX_STREAMER_READER_H
+#define SIGNALBOX_STREAMER_READER_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/error.h"
+#include "runtime/base/list.h"
+#include "runtime/base/uuid.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct key_use;
+struct run;
+struct streamer;
+
+/* Bytes that are nobody else's: response head, ping, what a predecessor could not write. */
+struct reader_rest {
+    size_t length;
+    size_t taken;
+    uint8_t bytes[];
+};
+
+/* Memory per idle stream is a promise: this struct is all there is of it besides its run. */
+struct reader {
+    struct list in_run;
+    struct list in_slot; /* of the wheel; while draining, of the hand-off */
+    struct list in_wait; /* run->waiting or streamer->blocked */
+    struct run *run;
+    struct key_use *key;
+    struct reader_rest *rest; /* owned; NULL: none */
+    uint64_t cursor;          /* last seq written whole */
+    int64_t blocked_ms;       /* when the socket last took something */
+    int fd;
+    uint32_t skip;   /* bytes of event cursor + 1 that are written */
+    uint32_t queued; /* bytes in the socket then */
+    bool blocked : 1;
+    bool waiting : 1; /* for a page */
+    bool behind : 1;  /* counted as catching up */
+    bool ending : 1;  /* nothing follows `rest` */
+    bool frozen : 1;  /* being handed to the successor */
+};
+
+/* How a stream comes. */
+struct reader_opening {
+    struct uuid tenant;
+    struct uuid key;
+    struct uuid run;
+    uint64_t cursor;
+    int fd;
+    bool handed_off; /* head already written by the predecessor */
+    bool ended;
+    const uint8_t *unsent; /* borrowed */
+    size_t unsent_length;
+};
+
+enum reader_close {
+    READER_CLOSE_ENDED,   /* all delivered, ended properly */
+    READER_CLOSE_GONE,    /* by the client */
+    READER_CLOSE_STALLED, /* it took nothing for too long */
+    READER_CLOSE_BROKEN,  /* by us: no last chunk */
+    READER_CLOSE_HANDED   /* the successor has it */
+};
+
+/* Takes the descriptor, whatever comes of it. */
+void reader_open(struct streamer *streamer, const struct reader_opening *opening);
+/* Frees the reader; its run too, when it was the last and nobody holds it. `why` is for the log. */
+void reader_close(struct reader *reader, enum reader_close how, const char *why);
+/* Writes what there is. May close the reader, never another one. */
+void reader_pump(struct reader *reader);
+/* The page it waited for is in memory. */
+void reader_resume(struct reader *reader);
+void reader_ping(struct reader *reader);
+/* From now on nothing happens to it but reader_unsent and reader_close by the caller. */
+void reader_freeze(struct reader *reader);
+/* Bytes that must go out before anything else, and the position behind them. -1: not in memory. */
+SB_MUST_CHECK int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_out);
+/* Events of the sockets. */
+void reader_on_sockets(int fd, short what, void *arg);
+/* Closes those that have taken nothing for too long. */
+void reader_check_stalled(struct streamer *streamer, int64_t now_ms);
+
+#endif

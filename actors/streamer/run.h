@@ -1,0 +1,84 @@
+/*
+ * One watched run: what is known of its log, its shared window of encoded events, and its readers.
+ *
+ * The window is [first, next): `next` is the seq expected from the bus. Frames beyond it wait in
+ * `ahead` while the hole is read from the table. A run lives as long as it has readers; nothing is
+ * remembered after it.
+ */
+#ifndef SIGNALBOX_STREAMER_RUN_H
+#define SIGNALBOX_STREAMER_RUN_H
+
+#include "proto/messages.h"
+#include "runtime/base/list.h"
+#include "runtime/base/uuid.h"
+#include "streamer/formats/native.h"
+#include "streamer/run_window.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct streamer;
+
+struct run {
+    struct streamer *streamer;
+    struct uuid id;
+    struct uuid tenant;
+    uint64_t serial; /* tells this life of the run from an earlier one when an answer comes late */
+    struct list readers;
+    struct list waiting; /* readers that need a page */
+    struct list pages;   /* struct page */
+    struct list in_changed;
+    struct list in_dirty; /* heads.dirty or heads.suspects */
+    struct list in_queue;
+    struct list in_recent;
+    struct run_window window;
+    struct run_window ahead;
+    size_t accounted; /* bytes of `window` in the streamer's sum */
+    uint64_t head;    /* highest last_seq read from the run's row */
+    uint64_t target;  /* highest seq known to be committed */
+    uint64_t suspect; /* head seen in a sweep while among the suspects, else 0 */
+    int64_t recent_ms;
+    unsigned holds;
+    bool known;       /* the head has been read since the run is watched */
+    bool closed;      /* by its row: nothing follows `head` */
+    bool asking;      /* a query for its head is on the way */
+    bool sweep;       /* it is dirty only because of a sweep */
+    bool judging;     /* a reader waits to hear whether it is beyond the head */
+    bool paging;      /* a page query is on the way */
+    bool filled_last; /* the last page was for the window, not for a reader */
+    bool gone;        /* it has no row: its readers are being broken off */
+};
+
+/* Found, or watched from now on: its frames are taken at once, its head is asked for. */
+struct run *run_watch(struct streamer *streamer, const struct uuid *id, const struct uuid *tenant);
+struct run *run_find(struct streamer *streamer, const struct uuid *id);
+/* Same life of the run, or NULL. */
+struct run *run_find_life(struct streamer *streamer, const struct uuid *id, uint64_t serial);
+/* While held, a run without readers stays; the last release ends it. */
+void run_hold(struct run *run);
+void run_release(struct run *run);
+/* Readers will be served in this pass. */
+void run_changed(struct run *run);
+/* Serves the readers of all changed runs. */
+void run_serve_changed(struct streamer *streamer);
+
+/* A frame of the bus. */
+void run_take_frame(struct run *run, const struct message_events *frame);
+/* Rows of the table, one by one: only the next expected one is taken. */
+void run_take_row(struct run *run, const struct native_event *event);
+/* All rows of a page are taken: what waited ahead joins. */
+void run_rows_taken(struct run *run);
+/* What its row said. `sweep`: nothing hinted at a loss, so what is missing may just not be here
+ * yet. */
+void run_learn(struct run *run, uint64_t last_seq, bool closed, bool sweep);
+/* Events are missing between the window and what is committed. */
+bool run_has_hole(const struct run *run);
+/* Reads the hole from the table. */
+void run_repair(struct run *run, const char *why);
+/* Drops windows that nobody needs any more. */
+void run_drop_idle_windows(struct streamer *streamer, int64_t now_ms);
+
+/* Appends one event to a window. */
+void run_encode(struct run_window *window, const struct native_event *event);
+
+#endif

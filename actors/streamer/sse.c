@@ -1,0 +1,78 @@
+/* See sse.h. */
+#include "streamer/sse.h"
+
+#include <string.h>
+#include <time.h>
+
+const char sse_last_chunk[] = "0\r\n\r\n";
+
+size_t sse_chunk_head(char text[SSE_CHUNK_HEAD_MAX], size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t length = 1;
+    for (size_t rest = size >> 4; rest > 0; rest >>= 4) {
+        length++;
+    }
+    for (size_t i = length; i > 0; i--) {
+        text[i - 1] = digits[size & 15];
+        size >>= 4;
+    }
+    text[length] = '\r';
+    text[length + 1] = '\n';
+    return length + 2;
+}
+
+static void append_chunk(struct buffer *out, const struct buffer *body)
+{
+    char head[SSE_CHUNK_HEAD_MAX];
+    buffer_append(out, head, sse_chunk_head(head, body->length));
+    buffer_append(out, body->data, body->length);
+    buffer_append(out, "\r\n", SSE_CHUNK_TAIL);
+}
+
+static void append_date(struct buffer *out, int64_t now_us)
+{
+    time_t seconds = (time_t)(now_us / 1000000);
+    struct tm parts;
+    char text[40];
+    gmtime_r(&seconds, &parts);
+    if (strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts) > 0) {
+        buffer_printf(out, "Date: %s\r\n", text);
+    }
+}
+
+void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms)
+{
+    struct buffer body = {0};
+    buffer_append_text(out, "HTTP/1.1 200 OK\r\n");
+    append_date(out, now_us);
+    /* X-Accel-Buffering: proxies of the nginx family hold a response back unless told not to. */
+    buffer_append_text(out, "Content-Type: text/event-stream; charset=utf-8\r\n"
+                            "Cache-Control: no-cache, no-transform\r\n"
+                            "X-Accel-Buffering: no\r\n"
+                            "X-Content-Type-Options: nosniff\r\n"
+                            "Connection: close\r\n"
+                            "Transfer-Encoding: chunked\r\n\r\n");
+    buffer_printf(&body, "retry: %u\n: open\n\n", retry_ms);
+    append_chunk(out, &body);
+    buffer_deinit(&body);
+}
+
+void sse_append_ping(struct buffer *out)
+{
+    static const char text[] = ": ping\nevent: ping\ndata: {}\n\n";
+    char head[SSE_CHUNK_HEAD_MAX];
+    buffer_append(out, head, sse_chunk_head(head, sizeof text - 1));
+    buffer_append(out, text, sizeof text - 1);
+    buffer_append(out, "\r\n", SSE_CHUNK_TAIL);
+}
+
+void sse_append_reset(struct buffer *out, uint64_t head)
+{
+    struct buffer body = {0};
+    buffer_append_text(&body, "event: reset\ndata: {\"last_seq\":");
+    buffer_append_int(&body, (int64_t)head);
+    buffer_append_text(&body, "}\n\n");
+    append_chunk(out, &body);
+    buffer_deinit(&body);
+}

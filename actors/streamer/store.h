@@ -1,0 +1,21 @@
+/* The statements of the streamer: it reads, and nothing else. */
+#ifndef SIGNALBOX_STREAMER_STORE_H
+#define SIGNALBOX_STREAMER_STORE_H
+
+#include "runtime/db.h"
+
+/* $1 uuid[] runs, $2 uuid[] tenants -> last_seq int8, closed bool, in the order asked; nulls for a
+ * run that is not there. */
+extern const struct db_statement store_heads;
+enum { STORE_HEADS_LAST_SEQ, STORE_HEADS_CLOSED };
+
+/* $1 uuid run, $2 uuid tenant, $3 int8 after, $4 int8 below, $5 int8 events at most, $6 int8 bytes
+ * at most (one event always) -> seq int8, event_type, ts timestamptz, payload json, by seq. */
+extern const struct db_statement store_page;
+enum { STORE_PAGE_SEQ, STORE_PAGE_TYPE, STORE_PAGE_TS, STORE_PAGE_PAYLOAD };
+
+/* $1 uuid[] keys in use -> key uuid of those that are no longer good. */
+extern const struct db_statement store_ended_keys;
+enum { STORE_ENDED_KEY };
+
+#endif
