@@ -2,7 +2,7 @@
  * JSON at the edge: one pass that checks the text (UTF-8 without BOM, depth, keys, no NUL, no
  * duplicate keys, numbers in range) and finds what a request needs, with the payload's own bytes as
  * spans. What is accepted is what jansson accepts with JSON_REJECT_DUPLICATES and JSON_DECODE_ANY,
- * within the limits: docs/decisions/0002-json-validation.md.
+ * within the limits: docs/decisions/0004-json-validation.md.
  */
 #ifndef SIGNALBOX_RUNTIME_JSON_H
 #define SIGNALBOX_RUNTIME_JSON_H

@@ -69,7 +69,8 @@ class System:
         return psycopg.connect(self.dsn(), autocommit=True)
 
     def dsn(self):
-        return self.status()["database"]["dsn"]
+        """As the superuser of the private server: the last user named wins."""
+        return self.status()["database"]["dsn"] + " user=postgres"
 
     def post(self, connection, path, body, headers=None):
         connection.request("POST", path, json.dumps(body),
