@@ -251,6 +251,7 @@ def test_limits_are_answered_with_a_later_retry(make_stage):
     assert refused.rest() == ([], False)
     assert " 200 OK" in refused.head
     assert stage.open(run, key=uuid.uuid4()).seqs(1) == [1]
+    stage.wait_logged("streams refused, a limit is reached", open=2)
     refused = stage.open(run, key=uuid.uuid4())
     assert 10_000 <= int(refused.frame().retry) <= 20_000
     assert refused.rest() == ([], False)
