@@ -133,10 +133,16 @@ def run_unit(runner, variant=None):
 
 
 def run_programs(runner):
-    code, _ = runner.make("all")
-    if code == 0:
-        code, _ = runner.command([sys.executable, "tests/checks/programs.py", f"{OUT[runner.variant]}/bin"])
-    return one(code)
+    """What can be seen in built programs only: they build, are hardened, and tell the same as the committed files."""
+    tally = one(runner.make("all")[0])
+    if tally.failed:
+        return tally
+    hardened = [sys.executable, "tests/checks/programs.py", f"{OUT[runner.variant]}/bin"]
+    for name, (code, _) in (("hardening", runner.command(hardened)), ("schema picture", runner.make("check-schema")),
+                            ("example settings file", runner.make("check-config"))):
+        print(f"{'ok    ' if code == 0 else 'FAILED'} {name}", flush=True)
+        tally.add(one(code))
+    return tally
 
 
 def run_fuzz(runner):

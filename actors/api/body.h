@@ -1,4 +1,4 @@
-/* Reading JSON bodies: members of objects in checked text, as spans. Pure. */
+/* Reading JSON bodies: what the values of checked text are. Pure. */
 #ifndef SIGNALBOX_API_BODY_H
 #define SIGNALBOX_API_BODY_H
 
@@ -9,10 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Walks the members of an object: *cursor starts as {0}; false at the end. The name is the text
- * between its quotes, escapes and all. Checked text only. */
-bool body_member(struct json_span object, struct json_span *cursor, struct json_span *name_out,
-                 struct json_span *value_out);
 bool body_is(struct json_span name, const char *want);
 static inline bool body_is_object(struct json_span value)
 {
@@ -36,7 +32,7 @@ struct json_span body_text(struct json_span value);
 SB_MUST_CHECK int body_uuid(struct json_span value, struct uuid *uuid_out);
 /* A whole number from 0 up, in digits; -1 otherwise. */
 SB_MUST_CHECK int body_number(struct json_span value, int64_t *number_out);
-/* Appends "/name" with the escapes of RFC 6901; `name` as body_member gives it. */
+/* Appends "/name" with the escapes of RFC 6901; `name` as json_pair gives it. */
 void body_pointer(struct buffer *out, struct json_span name);
 /* The text of the whole, without blanks around it. */
 struct json_span body_trim(const char *text, size_t length);

@@ -12,6 +12,7 @@
 #include "contracts/generated/event_types.h"
 #include "proto/outcome.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/number.h"
 #include "runtime/commands.h"
 
@@ -115,7 +116,7 @@ static int add_listed(struct exchange *exchange, struct json_span object, int in
     if (!body_is_object(object)) {
         return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "", "An event must be an object.");
     }
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (!take_member(&event, name, value)) {
             pointer_to(pointer, index, "");
             request_unknown_field(exchange, pointer, name);
@@ -163,7 +164,7 @@ static int read_append(struct exchange *exchange, struct json_span object,
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (body_is(name, "events")) {
             append->list = value;
         } else if (body_is(name, "expected_seq")) {
@@ -201,6 +202,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
         command_refused(exchange, result);
         return;
     }
+    SB_FAULT("api_before_answer");
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);
     buffer_append_text(body, "{\"first_seq\":");
@@ -240,11 +242,13 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    SB_FAULT("api_before_command");
     exchange_hold(exchange);
     if (commands_append(api->commands, &message, appended, exchange) != 0 &&
         exchange_resume(exchange)) {
         command_busy(exchange);
     }
+    SB_FAULT("api_after_command");
 }
 
 /* ---- GET ---- */

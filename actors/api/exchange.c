@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SCRATCH_KEPT_BYTES = 256 << 10 };
+
 /* Seconds, for everything that is over soon. */
 #define RETRY_AFTER "1"
 
@@ -39,6 +41,21 @@ void exchange_hold(struct exchange *exchange)
     exchange->holds++;
 }
 
+/* Nothing is under way: what large requests have grown is given back. */
+static void trim_scratch(struct api *api)
+{
+    if (api->body.capacity > SCRATCH_KEPT_BYTES) {
+        buffer_deinit(&api->body);
+    }
+    if (api->text.capacity > SCRATCH_KEPT_BYTES) {
+        buffer_deinit(&api->text);
+    }
+    if (api->events.alloc > SCRATCH_KEPT_BYTES) {
+        msgpack_sbuffer_destroy(&api->events);
+        msgpack_sbuffer_init(&api->events);
+    }
+}
+
 static void give_back(struct exchange *exchange)
 {
     struct api *api = exchange->api;
@@ -47,6 +64,9 @@ static void give_back(struct exchange *exchange)
         assert(!list_is_linked(&exchange->node));
         api->open--;
         list_append(&api->spare, &exchange->node);
+        if (api->open == 0) {
+            trim_scratch(api);
+        }
     }
 }
 
@@ -95,19 +115,24 @@ int exchange_detach(struct exchange *exchange)
     return fd;
 }
 
+static struct log_field id_field(const char *name, const struct uuid *id)
+{
+    return uuid_is_nil(id) ? LOG_TEXT(name, NULL) : LOG_UUID(name, id);
+}
+
 static void log_answer(const struct exchange *exchange, int status)
 {
-    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
-    const char *pattern = exchange->route == NULL ? "none" : exchange->route->pattern;
-    if (status >= 500) {
-        LOG_WARN("request failed", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
-                 LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
-                 LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+    enum log_level level = status >= 500 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+    if (!log_enabled(level)) {
         return;
     }
-    LOG_DEBUG("request answered", LOG_INT("request", exchange->number), LOG_TEXT("route", pattern),
-              LOG_INT("status", status), LOG_UUID("tenant_id", &exchange->who.tenant),
-              LOG_UUID("run_id", &exchange->id), LOG_INT("took_us", took_us));
+    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
+    LOG_AT(level, status >= 500 ? "request failed" : "request answered",
+           LOG_INT("request", exchange->number),
+           LOG_TEXT("route", exchange->route == NULL ? NULL : exchange->route->pattern),
+           LOG_INT("status", status), LOG_TEXT("problem", exchange->problem),
+           id_field("tenant_id", &exchange->who.tenant), id_field("run_id", &exchange->id),
+           LOG_INT("took_us", took_us));
 }
 
 void exchange_reply(struct exchange *exchange, int status, const char *content_type,
@@ -142,6 +167,7 @@ void exchange_problem(struct exchange *exchange, enum problem problem, const cha
     } else if (status == 503 || status == 429) {
         fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
     }
+    exchange->problem = problem_info(problem)->slug;
     problem_write(&body, problem, detail, extra);
     exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, &body);
     buffer_deinit(&body);

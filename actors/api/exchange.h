@@ -27,6 +27,7 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run in the path */
     uint64_t number;
+    const char *problem; /* slug of what was answered, for the log */
     unsigned holds;
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);

@@ -5,10 +5,10 @@
 #include "proto/child_contract.h"
 #include "proto/messages.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/base/limits.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "runtime/base/metrics.h"
 
 #include <errno.h>
 #include <event2/util.h>
@@ -126,7 +126,9 @@ static void give_to(struct handover *handover, struct exchange *exchange, int pe
 {
     encode(handover, exchange);
     int connection = exchange_detach(exchange);
+    SB_FAULT("api_before_handover");
     if (send_with(peer, &handover->frame, connection) == 0) {
+        SB_FAULT("api_after_handover");
         (void)close(connection);
     } else {
         LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));

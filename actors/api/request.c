@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 static struct request_parameter *find(struct request_parameter *parameters, size_t count,
                                       struct http_text name)
@@ -81,25 +80,6 @@ int request_limit(struct exchange *exchange, const struct request_parameter *par
     return 0;
 }
 
-/* application/json or application/…+json, whatever parameters follow. */
-static bool is_json(struct http_text type)
-{
-    static const char plain[] = "application/json";
-    static const char prefix[] = "application/";
-    static const char suffix[] = "+json";
-    const char *semicolon = memchr(type.data, ';', type.length);
-    size_t length = semicolon == NULL ? type.length : (size_t)(semicolon - type.data);
-    while (length > 0 && (type.data[length - 1] == ' ' || type.data[length - 1] == '\t')) {
-        length--;
-    }
-    if (length == sizeof plain - 1 && strncasecmp(type.data, plain, length) == 0) {
-        return true;
-    }
-    return length >= sizeof prefix + sizeof suffix - 1 &&
-           strncasecmp(type.data, prefix, sizeof prefix - 1) == 0 &&
-           strncasecmp(type.data + length - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
-}
-
 /* Payload text is kept byte for byte, except for line breaks between tokens: they would end a line
  * of a stream. Most bodies have none and are read where they are. */
 static struct json_span flatten(struct api *api, struct json_span text)
@@ -119,16 +99,10 @@ int request_body(struct exchange *exchange, bool may_be_empty, struct json_span 
     static const char empty_object[] = "{}";
     struct api *api = exchange->api;
     struct http_text body = http_request_body(exchange->request);
-    struct http_text type = http_request_field(exchange->request, "Content-Type", NULL);
     struct error err;
     if (body.length == 0 && may_be_empty) {
         *object_out = (struct json_span){empty_object, sizeof empty_object - 1};
         return 0;
-    }
-    if (type.data != NULL && !is_json(type)) {
-        exchange_problem(exchange, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                         "The body must be application/json.", NULL);
-        return -1;
     }
     switch (json_check(body.data, body.length, &api->json_limits, NULL, &err)) {
     case JSON_OK:

@@ -12,6 +12,7 @@
 #include "api/store.h"
 #include "proto/outcome.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
 #include "runtime/commands.h"
 
 #include <string.h>
@@ -81,7 +82,7 @@ static int read_creation(struct exchange *exchange, struct json_span object,
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
-    while (body_member(object, &cursor, &name, &value)) {
+    while (json_pair(object, &cursor, &name, &value)) {
         if (body_is(name, "id")) {
             if (body_uuid(value, &creation->id) != 0 || uuid_is_nil(&creation->id)) {
                 return wrong_member(exchange, "/id", "id must be a lower-case UUID.");
@@ -172,6 +173,7 @@ static void created(void *arg, enum command_state state, const struct message_re
         command_refused(exchange, result);
         return;
     }
+    SB_FAULT("api_run_created");
     memcpy(exchange->id.bytes, result->run, sizeof exchange->id.bytes);
     exchange->run.created = result->outcome == OUTCOME_OK;
     read_run(exchange);

@@ -16,30 +16,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEAD_STEP_BYTES = 2 << 10 };
-
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-static bool is_reading(const struct http_connection *connection)
+bool http_connection_is_reading(const struct http_connection *connection)
 {
     return connection->state == HTTP_IDLE || connection->state == HTTP_READING_HEAD ||
            connection->state == HTTP_READING_BODY;
 }
 
-/* Out of the server's books; the memory goes when nobody works on the connection any more. */
+/* Out of the server's books. The memory goes with the resume event: whoever works on the connection
+ * now can still see that it is gone. */
 static void leave(struct http_connection *connection)
 {
     connection->state = HTTP_GONE;
     connection->view_length = 0;
     http_deadline_clear(&connection->deadline);
-    list_remove(&connection->resume_node);
-    http_server_forget(connection->server, connection);
     event_free(connection->event);
     buffer_deinit(&connection->out);
-    if (!connection->running) {
-        buffer_deinit(&connection->in);
-        free(connection);
-    }
+    http_server_forget(connection->server, connection);
 }
 
 static void drop_request(struct http_connection *connection)
@@ -148,18 +142,17 @@ static void update_deadline(struct http_connection *connection)
 }
 
 /* Brings events, deadline and memory in line with the state. May free the connection. */
-static void settle(struct http_connection *connection)
+void http_connection_settle(struct http_connection *connection)
 {
     if (connection->state == HTTP_GONE) {
-        buffer_deinit(&connection->in);
-        free(connection);
         return;
     }
-    if (connection->ended && (is_reading(connection) || connection->state == HTTP_LINGERING)) {
+    if (connection->ended && connection->in.length == 0 &&
+        (http_connection_is_reading(connection) || connection->state == HTTP_LINGERING)) {
         http_connection_close(connection);
         return;
     }
-    if (connection->state == HTTP_IDLE) {
+    if (connection->state == HTTP_IDLE && connection->in.length == 0) {
         buffer_deinit(&connection->in);
         buffer_deinit(&connection->out);
     }
@@ -242,7 +235,7 @@ void http_connection_answer(struct http_connection *connection, const void *body
     } else {
         wait_for(connection, HTTP_WAIT_OTHER, clock_monotonic_ms() + server->write_stall_ms);
     }
-    if (connection->running || connection->state == HTTP_GONE) {
+    if (connection->running) {
         return;
     }
     if (connection->state == HTTP_IDLE && connection->in.length > 0) {
@@ -251,207 +244,7 @@ void http_connection_answer(struct http_connection *connection, const void *body
         event_active(server->resume, 0, 0);
         return;
     }
-    settle(connection);
-}
-
-static bool refuse(struct http_connection *connection, int status, const char *slug,
-                   const char *detail)
-{
-    struct http_problem problem = {status, slug, detail};
-    http_reply_problem(connection->request, &problem);
-    return false;
-}
-
-/* The whole request is there. */
-static bool handle(struct http_connection *connection)
-{
-    struct http_server *server = connection->server;
-    connection->state = HTTP_HANDLING;
-    connection->request->handled = true;
-    server->options.handle(server->options.arg, connection->request);
-    return true;
-}
-
-static bool begin_body(struct http_connection *connection)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    struct http_request *request = connection->request;
-    const struct http_head *head = &request->head;
-    if (head->content_length > request->body_limit) {
-        return refuse(connection, 413, "too-large", "The body is larger than this route takes.");
-    }
-    request->unread_body = false;
-    if (!head->chunked && head->content_length <= 0) {
-        return handle(connection);
-    }
-    /* A client that does not even take this is not worth a buffer. */
-    ssize_t size = sizeof go_on - 1;
-    if (head->expects_continue && send(connection->fd, go_on, (size_t)size, MSG_NOSIGNAL) != size) {
-        http_connection_close(connection);
-        return false;
-    }
-    http_chunked_init(&request->chunked);
-    request->body_since_ms = request->started_us / 1000;
-    connection->state = HTTP_READING_BODY;
-    return true;
-}
-
-static bool finish_head(struct http_connection *connection)
-{
-    struct http_request *request = connection->request;
-    const struct http_server_options *options = &connection->server->options;
-    const struct http_head *head = &request->head;
-    request->started_us = clock_monotonic_us();
-    request->path = head->path;
-    request->path.length =
-        (uint32_t)http_path_decode((char *)request->bytes.data + head->path.at, head->path.length);
-    request->unread_body = head->chunked || head->content_length > 0;
-    connection->state = HTTP_HANDLING;
-    int64_t limit = options->head(options->arg, request);
-    if (connection->state != HTTP_HANDLING || connection->request != request) {
-        return true; /* answered or handed over */
-    }
-    if (limit < 0) {
-        request->handled = true; /* the answer comes later; the body is not wanted */
-        return true;
-    }
-    request->accepted = true;
-    request->body_limit = limit;
-    return begin_body(connection);
-}
-
-static void consume(struct http_connection *connection, size_t size)
-{
-    connection->view += size;
-    connection->view_length -= size;
-}
-
-/* Moves input into the request's head; what turns out to lie behind the head is given back. */
-static bool read_head(struct http_connection *connection)
-{
-    struct http_request *request = connection->request;
-    const struct http_limits *limits = &connection->server->limits;
-    size_t room = limits->head_bytes + 1 - request->bytes.length;
-    size_t size = connection->view_length < room ? connection->view_length : room;
-    size = size < HEAD_STEP_BYTES ? size : HEAD_STEP_BYTES;
-    buffer_append(&request->bytes, connection->view, size);
-    consume(connection, size);
-    struct http_problem problem;
-    switch (http_head_feed(&request->head, (const char *)request->bytes.data, request->bytes.length,
-                           limits, &problem)) {
-    case HTTP_PARSE_MORE:
-        return connection->view_length > 0;
-    case HTTP_PARSE_BAD:
-        http_reply_problem(request, &problem);
-        return false;
-    case HTTP_PARSE_DONE:
-        break;
-    }
-    size_t behind = request->bytes.length - request->head.length;
-    connection->view -= behind;
-    connection->view_length += behind;
-    request->bytes.length = request->head.length;
-    return finish_head(connection);
-}
-
-static size_t body_missing(const struct http_request *request)
-{
-    return (size_t)request->head.content_length - request->body.length;
-}
-
-/* Memory for the bytes that come next, not for all that were promised. */
-static size_t reserve_body(struct http_request *request)
-{
-    size_t missing = body_missing(request);
-    size_t step = missing < HTTP_BODY_STEP_BYTES ? missing : HTTP_BODY_STEP_BYTES;
-    buffer_reserve(&request->body, step);
-    return step;
-}
-
-static bool read_sized_body(struct http_connection *connection)
-{
-    struct http_request *request = connection->request;
-    size_t missing = body_missing(request);
-    size_t size = connection->view_length < missing ? connection->view_length : missing;
-    if (size > 0) {
-        reserve_body(request);
-        buffer_append(&request->body, connection->view, size);
-        consume(connection, size);
-    }
-    return size == missing ? handle(connection) : false;
-}
-
-static bool read_chunked_body(struct http_connection *connection)
-{
-    struct http_request *request = connection->request;
-    struct http_range data;
-    struct http_problem problem;
-    size_t used;
-    if (connection->view_length == 0) {
-        return false;
-    }
-    enum http_parse result = http_chunked_feed(&request->chunked, connection->view,
-                                               connection->view_length, &used, &data, &problem);
-    if (request->chunked.total > (uint64_t)request->body_limit) {
-        return refuse(connection, 413, "too-large", "The body is larger than this route takes.");
-    }
-    buffer_append(&request->body, connection->view + data.at, data.length);
-    consume(connection, used);
-    switch (result) {
-    case HTTP_PARSE_MORE:
-        return true;
-    case HTTP_PARSE_DONE:
-        return handle(connection);
-    case HTTP_PARSE_BAD:
-        http_reply_problem(request, &problem);
-        return false;
-    }
-    return false;
-}
-
-/* True while there may be more to do. */
-static bool step(struct http_connection *connection)
-{
-    switch (connection->state) {
-    case HTTP_IDLE:
-        if (connection->view_length == 0) {
-            return false;
-        }
-        connection->request = http_request_take(connection->server, connection);
-        connection->state = HTTP_READING_HEAD;
-        return true;
-    case HTTP_READING_HEAD:
-        return connection->view_length > 0 && read_head(connection);
-    case HTTP_READING_BODY:
-        return connection->request->head.chunked ? read_chunked_body(connection)
-                                                 : read_sized_body(connection);
-    case HTTP_HANDLING:
-    case HTTP_WRITING:
-    case HTTP_LINGERING:
-    case HTTP_GONE:
-        break;
-    }
-    return false;
-}
-
-void http_connection_run(struct http_connection *connection, const char *bytes, size_t length)
-{
-    bool from_in = bytes == (const char *)connection->in.data;
-    assert(!connection->running && is_reading(connection));
-    connection->running = true;
-    connection->view = bytes;
-    connection->view_length = length;
-    while (step(connection)) {
-    }
-    connection->running = false;
-    if (connection->state != HTTP_GONE && connection->state != HTTP_LINGERING) {
-        if (from_in) {
-            buffer_consume(&connection->in, length - connection->view_length);
-        } else {
-            buffer_append(&connection->in, connection->view, connection->view_length);
-        }
-    }
-    settle(connection);
+    http_connection_settle(connection);
 }
 
 /* The client has closed its side, or the connection is broken. A client that has only stopped
@@ -466,13 +259,13 @@ static void on_input_end(struct http_connection *connection, ssize_t got)
         return;
     }
     connection->ended = true;
-    settle(connection);
+    http_connection_settle(connection);
 }
 
 static void read_into_body(struct http_connection *connection)
 {
     struct http_request *request = connection->request;
-    size_t room = reserve_body(request);
+    size_t room = http_input_reserve(request);
     ssize_t got = recv(connection->fd, request->body.data + request->body.length, room, 0);
     if (got <= 0) {
         on_input_end(connection, got);
@@ -492,7 +285,7 @@ void http_connection_read(struct http_connection *connection)
     ssize_t got = recv(connection->fd, server->scratch, sizeof server->scratch, 0);
     if (got <= 0) {
         on_input_end(connection, got);
-    } else if (is_reading(connection) && connection->in.length == 0) {
+    } else if (http_connection_is_reading(connection) && connection->in.length == 0) {
         http_connection_run(connection, server->scratch, (size_t)got);
     } else if (connection->state != HTTP_LINGERING) {
         buffer_append(&connection->in, server->scratch, (size_t)got);
@@ -522,8 +315,8 @@ static void write_on(struct http_connection *connection)
     after_answer(connection);
     if (connection->state == HTTP_IDLE && connection->in.length > 0) {
         http_connection_run(connection, (const char *)connection->in.data, connection->in.length);
-    } else if (connection->state != HTTP_GONE) {
-        settle(connection);
+    } else {
+        http_connection_settle(connection);
     }
 }
 
@@ -531,10 +324,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct http_connection *connection = arg;
     (void)fd;
-    /* Writing may free the connection; input is still there at the next turn. */
     if ((what & EV_WRITE) != 0) {
         write_on(connection);
-    } else if ((what & EV_READ) != 0) {
+    }
+    if ((what & EV_READ) != 0 && connection->state != HTTP_GONE) {
         http_connection_read(connection);
     }
 }
@@ -546,15 +339,17 @@ void http_connection_expire(struct http_connection *connection)
     switch (connection->state) {
     case HTTP_IDLE:
         /* A request that came in this very moment is served: its event is pending. */
-        if (recv(connection->fd, &byte, 1, MSG_PEEK) <= 0) {
+        if (connection->in.length == 0 && recv(connection->fd, &byte, 1, MSG_PEEK) <= 0) {
             http_connection_close(connection);
         }
         break;
     case HTTP_READING_HEAD:
-        refuse(connection, 408, "request-timeout", "The request head did not arrive in time.");
+        http_connection_refuse(connection, 408, "request-timeout",
+                               "The request head did not arrive in time.");
         break;
     case HTTP_READING_BODY:
-        refuse(connection, 408, "request-timeout", "The request body did not arrive in time.");
+        http_connection_refuse(connection, 408, "request-timeout",
+                               "The request body did not arrive in time.");
         break;
     case HTTP_WRITING:
     case HTTP_LINGERING:
@@ -580,5 +375,5 @@ void http_connection_open(struct http_server *server, int fd, const struct uuid 
     connection->event = event_new(server->base, fd, EV_READ | EV_PERSIST, on_event, connection);
     assert(connection->event != NULL);
     list_append(&server->connections, &connection->node);
-    settle(connection);
+    http_connection_settle(connection);
 }

@@ -35,7 +35,7 @@ enum http_state {
     HTTP_WRITING,   /* the answer did not fit the socket at once */
     HTTP_LINGERING, /* answered for the last time; reads to the end so that the answer is not lost
                        with a reset */
-    HTTP_GONE       /* closed or handed over; freed as soon as nobody works on it */
+    HTTP_GONE       /* closed or handed over; freed by the resume event */
 };
 
 /* Which limit the connection's deadline stands for. */
@@ -61,8 +61,8 @@ struct http_request {
 struct http_connection {
     struct http_server *server; /* borrowed */
     struct list node;
-    struct list resume_node;
-    struct event *event; /* owned */
+    struct list resume_node; /* in server->resumable or server->gone */
+    struct event *event;     /* owned */
     short interest;
     int fd;
     enum http_state state;
@@ -104,7 +104,8 @@ struct http_server {
     void (*drained)(void *arg);
     void *drained_arg;
     struct list connections;
-    struct list resumable;
+    struct list resumable; /* idle with a request in `in` */
+    struct list gone;      /* to be freed */
     size_t connection_count;
     struct map addresses; /* address -> count as a pointer */
     struct http_deadlines deadlines;
@@ -118,20 +119,32 @@ struct http_server {
 
 /* Takes over an accepted descriptor; `address` NULL: not counted. */
 void http_connection_open(struct http_server *server, int fd, const struct uuid *address);
-/* Closes at once, telling the caller of an unanswered request. Frees unless it is running. */
+/* Closes at once, telling the caller of an unanswered request. */
 void http_connection_close(struct http_connection *connection);
 /* Lets go of the descriptor without closing it. */
 int http_connection_detach(struct http_connection *connection, struct buffer *rest);
-/* Works through `length` bytes of input, which may lie in connection->in. May free it. */
-void http_connection_run(struct http_connection *connection, const char *bytes, size_t length);
-/* Reads and runs what has come; may free it. */
+/* Reads and runs what has come. */
 void http_connection_read(struct http_connection *connection);
 /* The answer's bytes are sent (head in server->head, then body); frees the request. */
 void http_connection_answer(struct http_connection *connection, const void *body, size_t length,
                             bool close_after);
 void http_connection_expire(struct http_connection *connection);
 
-/* server.c: a connection has left; may resume accepting. */
+/* Whether input may go into a request now. */
+bool http_connection_is_reading(const struct http_connection *connection);
+/* Brings events, deadline and memory in line with the state. */
+void http_connection_settle(struct http_connection *connection);
+
+/* input.c. Works through `length` bytes of input, which may lie in connection->in. */
+void http_connection_run(struct http_connection *connection, const char *bytes, size_t length);
+/* Answers with a problem and closes. Always false. */
+bool http_connection_refuse(struct http_connection *connection, int status, const char *slug,
+                            const char *detail);
+/* Makes room in the body for the bytes that come next, not for all that were promised. Returns how
+ * many. */
+size_t http_input_reserve(struct http_request *request);
+
+/* server.c: a connection has left: it is freed by the resume event; accepting may go on. */
 void http_server_forget(struct http_server *server, struct http_connection *connection);
 
 /* request.c: from and to the pool. */

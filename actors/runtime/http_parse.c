@@ -67,75 +67,9 @@ static bool is_token(const char *text, size_t length)
     return length > 0 && all_of(text, length, IS_TOKEN);
 }
 
-static int lower(char byte)
-{
-    return byte >= 'A' && byte <= 'Z' ? byte + ('a' - 'A') : byte;
-}
-
-bool http_text_equal(const char *left, size_t left_length, const char *right, size_t right_length)
-{
-    if (left_length != right_length) {
-        return false;
-    }
-    for (size_t i = 0; i < left_length; i++) {
-        if (left[i] != right[i] && lower(left[i]) != lower(right[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool equals(const char *text, size_t length, const char *word)
 {
     return http_text_equal(text, length, word, strlen(word));
-}
-
-static unsigned hex_value(char digit)
-{
-    return is(digit, IS_DIGIT) ? (unsigned)(digit - '0') : (unsigned)(lower(digit) - 'a') + 10;
-}
-
-/* Value of the escape whose '%' is at `text`, or -1. */
-static int escape_value(const char *text, size_t left)
-{
-    if (left < 3 || !is(text[1], IS_HEX) || !is(text[2], IS_HEX)) {
-        return -1;
-    }
-    return (int)(hex_value(text[1]) * 16 + hex_value(text[2]));
-}
-
-size_t http_path_decode(char *path, size_t length)
-{
-    size_t to = 0;
-    for (size_t from = 0; from < length;) {
-        int value = path[from] == '%' ? escape_value(path + from, length - from) : -1;
-        if (value < 0) {
-            path[to++] = path[from++];
-        } else if (value == '/') {
-            memcpy(path + to, "%2F", 3);
-            to += 3;
-            from += 3;
-        } else {
-            path[to++] = (char)value;
-            from += 3;
-        }
-    }
-    return to;
-}
-
-int http_percent_decode(const char *text, size_t length, struct buffer *out)
-{
-    size_t before = out->length;
-    for (size_t at = 0; at < length;) {
-        int value = text[at] == '%' ? escape_value(text + at, length - at) : (uint8_t)text[at];
-        if (value < 0) {
-            out->length = before;
-            return -1;
-        }
-        at += text[at] == '%' ? 3 : 1;
-        buffer_append_byte(out, (uint8_t)value);
-    }
-    return 0;
 }
 
 static bool is_control(int value)
@@ -163,7 +97,7 @@ static enum http_parse parse_target(struct http_head *head, const char *bytes,
             head->path.length = i;
             head->query = (struct http_range){target.at + i + 1, target.length - i - 1};
         } else if (text[i] == '%') {
-            int value = escape_value(text + i, target.length - i);
+            int value = http_escape_value(text + i, target.length - i);
             if (value < 0 || (!in_query && is_control(value))) {
                 return malformed(problem, "The request target holds a percent escape that is not "
                                           "allowed.");
@@ -232,7 +166,7 @@ static bool is_host(const char *text, size_t length)
         }
     } else {
         while (at < length &&
-               (is(text[at], IS_HOST) || escape_value(text + at, length - at) >= 0)) {
+               (is(text[at], IS_HOST) || http_escape_value(text + at, length - at) >= 0)) {
             at += text[at] == '%' ? 3 : 1;
         }
     }
@@ -426,96 +360,5 @@ enum http_parse http_head_feed(struct http_head *head, const char *bytes, size_t
             return result;
         }
     }
-    return HTTP_PARSE_MORE;
-}
-
-enum {
-    CHUNK_FIRST_DIGIT,
-    CHUNK_DIGITS,
-    CHUNK_LINE_FEED,
-    CHUNK_DATA,
-    CHUNK_DATA_RETURN,
-    CHUNK_DATA_LINE_FEED,
-    CHUNK_LAST_RETURN,
-    CHUNK_LAST_LINE_FEED
-};
-
-void http_chunked_init(struct http_chunked *chunked)
-{
-    *chunked = (struct http_chunked){.state = CHUNK_FIRST_DIGIT};
-}
-
-/* One byte of a chunk's size line; false when it cannot stand there. */
-static bool take_size(struct http_chunked *chunked, char byte)
-{
-    if (is(byte, IS_HEX) && chunked->state != CHUNK_LINE_FEED &&
-        chunked->line_bytes < HTTP_CHUNK_LINE_MAX) {
-        uint64_t left = chunked->left;
-        chunked->left = left > UINT64_MAX >> 4 ? UINT64_MAX : left * 16 + hex_value(byte);
-        chunked->line_bytes++;
-        chunked->state = CHUNK_DIGITS;
-        return true;
-    }
-    if (chunked->state == CHUNK_DIGITS && byte == '\r') {
-        chunked->state = CHUNK_LINE_FEED;
-        return true;
-    }
-    if (chunked->state == CHUNK_LINE_FEED && byte == '\n') {
-        bool overflow = chunked->total > UINT64_MAX - chunked->left;
-        chunked->total = overflow ? UINT64_MAX : chunked->total + chunked->left;
-        chunked->state = chunked->left == 0 ? CHUNK_LAST_RETURN : CHUNK_DATA;
-        return true;
-    }
-    return false;
-}
-
-/* A byte that ends a chunk or the body; false when it cannot stand there. */
-static bool take_end(struct http_chunked *chunked, char byte)
-{
-    bool line_feed =
-        chunked->state == CHUNK_DATA_LINE_FEED || chunked->state == CHUNK_LAST_LINE_FEED;
-    if (byte != (line_feed ? '\n' : '\r')) {
-        return false;
-    }
-    if (chunked->state == CHUNK_DATA_LINE_FEED) {
-        chunked->state = CHUNK_FIRST_DIGIT;
-        chunked->line_bytes = 0;
-    } else {
-        chunked->state++;
-    }
-    return true;
-}
-
-enum http_parse http_chunked_feed(struct http_chunked *chunked, const char *bytes, size_t length,
-                                  size_t *used_out, struct http_range *data_out,
-                                  struct http_problem *problem_out)
-{
-    size_t at = 0;
-    *data_out = (struct http_range){0, 0};
-    while (at < length) {
-        if (chunked->state == CHUNK_DATA) {
-            size_t size = length - at < UINT32_MAX ? length - at : UINT32_MAX;
-            size = size < chunked->left ? size : chunked->left;
-            *data_out = (struct http_range){(uint32_t)at, (uint32_t)size};
-            chunked->left -= size;
-            chunked->state = chunked->left == 0 ? CHUNK_DATA_RETURN : CHUNK_DATA;
-            *used_out = at + size;
-            return HTTP_PARSE_MORE;
-        }
-        bool last = chunked->state == CHUNK_LAST_LINE_FEED;
-        bool fits = chunked->state <= CHUNK_LINE_FEED ? take_size(chunked, bytes[at])
-                                                      : take_end(chunked, bytes[at]);
-        if (!fits) {
-            *used_out = at;
-            return malformed(problem_out, "The chunked body is malformed (extensions and trailers "
-                                          "are not accepted).");
-        }
-        at++;
-        if (last) {
-            *used_out = at;
-            return HTTP_PARSE_DONE;
-        }
-    }
-    *used_out = at;
     return HTTP_PARSE_MORE;
 }

@@ -111,6 +111,11 @@ size_t http_path_decode(char *path, size_t length);
  * an ordinary character. */
 SB_MUST_CHECK int http_percent_decode(const char *text, size_t length, struct buffer *out);
 
+/* 0..15, or -1. */
+int http_hex_value(char digit);
+/* Value of the escape whose '%' is at `text`, or -1 when it is malformed. */
+int http_escape_value(const char *text, size_t left);
+
 /* True when both are equal but for the case of ASCII letters. */
 bool http_text_equal(const char *left, size_t left_length, const char *right, size_t right_length);
 

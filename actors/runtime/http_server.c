@@ -86,8 +86,19 @@ void http_server_forget(struct http_server *server, struct http_connection *conn
         dismiss(server, &connection->address);
     }
     start_accepting(server);
-    if (server->draining && server->connection_count == 0) {
-        event_active(server->resume, 0, 0);
+    list_remove(&connection->resume_node);
+    list_append(&server->gone, &connection->resume_node);
+    event_active(server->resume, 0, 0);
+}
+
+static void free_gone(struct http_server *server)
+{
+    while (!list_is_empty(&server->gone)) {
+        struct http_connection *connection =
+            LIST_ENTRY(list_first(&server->gone), struct http_connection, resume_node);
+        list_remove(&connection->resume_node);
+        buffer_deinit(&connection->in);
+        free(connection);
     }
 }
 
@@ -165,6 +176,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
         list_remove(&connection->resume_node);
         http_connection_run(connection, (const char *)connection->in.data, connection->in.length);
     }
+    free_gone(server);
     if (server->draining && server->connection_count == 0 && server->drained != NULL) {
         void (*done)(void *) = server->drained;
         server->drained = NULL;
@@ -215,6 +227,7 @@ struct http_server *http_server_create(const struct http_server_options *options
     read_settings(server, options->settings);
     list_init(&server->connections);
     list_init(&server->resumable);
+    list_init(&server->gone);
     http_deadlines_init(&server->deadlines, options->base, on_expired, server);
     server->accept =
         event_new(options->base, options->listener, EV_READ | EV_PERSIST, on_accept, server);
@@ -243,6 +256,7 @@ void http_server_destroy(struct http_server **server_at)
         http_connection_close(
             LIST_ENTRY(list_first(&server->connections), struct http_connection, node));
     }
+    free_gone(server);
     while (server->spare != NULL) {
         struct http_request *request = server->spare;
         server->spare = request->next_spare;

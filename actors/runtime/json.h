@@ -2,7 +2,7 @@
  * JSON at the edge: one pass that checks the text (UTF-8 without BOM, depth, keys, no NUL, no
  * duplicate keys, numbers in range) and finds what a request needs, with the payload's own bytes as
  * spans. What is accepted is what jansson accepts with JSON_REJECT_DUPLICATES and JSON_DECODE_ANY,
- * within the limits: docs/decisions/0002-json-validation.md.
+ * within the limits: docs/decisions/0004-json-validation.md.
  */
 #ifndef SIGNALBOX_RUNTIME_JSON_H
 #define SIGNALBOX_RUNTIME_JSON_H
@@ -11,6 +11,7 @@
 #include "runtime/base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,10 @@ enum json_verdict json_check(const char *text, size_t length, const struct json_
 /* Span of member `name` (compared without escapes) of the object that begins at `object`; absent
  * when it is no object. Checked text only. */
 struct json_span json_member(struct json_span object, const char *name);
+/* Walks the members of an object: *cursor starts as {0}; false at the end. The name is the text
+ * between its quotes, escapes and all. */
+bool json_pair(struct json_span object, struct json_span *cursor, struct json_span *name_out,
+               struct json_span *value_out);
 /* Walks the elements of an array: *cursor starts as {0}; absent span at the end, and when it is no
  * array. Checked text only. */
 struct json_span json_element(struct json_span array, struct json_span *cursor);

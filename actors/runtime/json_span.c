@@ -110,6 +110,25 @@ struct json_span json_member(struct json_span object, const char *name)
     return (struct json_span){NULL, 0};
 }
 
+bool json_pair(struct json_span object, struct json_span *cursor, struct json_span *name_out,
+               struct json_span *value_out)
+{
+    const char *end = object.data + object.length;
+    const char *at = skip_space(cursor->data == NULL ? object.data + 1 : cursor->data);
+    if (*at == ',') {
+        at = skip_space(at + 1);
+    }
+    if (*at != '"') {
+        return false;
+    }
+    const char *quote = skip_string(at + 1, end);
+    *name_out = (struct json_span){at + 1, (size_t)(quote - at - 1)};
+    *value_out = value_at(skip_space(skip_space(quote + 1) + 1), end);
+    at = value_out->data + value_out->length;
+    *cursor = (struct json_span){at, (size_t)(end - at)};
+    return true;
+}
+
 struct json_span json_element(struct json_span array, struct json_span *cursor)
 {
     const char *end = array.data + array.length;

@@ -155,7 +155,8 @@ static void greet(struct redis *redis)
     } else if (url->password[0] != '\0') {
         failed |= redisAsyncCommand(redis->context, on_greeting, auth, "AUTH %s", url->password);
     }
-    failed |= redisAsyncCommand(redis->context, on_greeting, select, "SELECT %d", url->database);
+    failed |=
+        redisAsyncCommand(redis->context, on_greeting, select, "%s %d", select, url->database);
     if (failed != REDIS_OK) {
         drop(redis);
         retry_later(redis);

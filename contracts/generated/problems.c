@@ -30,7 +30,6 @@ static const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_REQUEST_TIMEOUT] = {"request-timeout", 408, "Request timeout"},
     [PROBLEM_TOO_LARGE] = {"too-large", 413, "Too large"},
     [PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, "URI too long"},
-    [PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {"unsupported-media-type", 415, "Unsupported media type"},
     [PROBLEM_EXPECTATION_FAILED] = {"expectation-failed", 417, "Expectation failed"},
     [PROBLEM_RATE_LIMITED] = {"rate-limited", 429, "Rate limited"},
     [PROBLEM_QUOTA_EXCEEDED] = {"quota-exceeded", 429, "Quota exceeded"},

@@ -33,7 +33,6 @@ enum problem {
     PROBLEM_REQUEST_TIMEOUT,
     PROBLEM_TOO_LARGE,
     PROBLEM_URI_TOO_LONG,
-    PROBLEM_UNSUPPORTED_MEDIA_TYPE,
     PROBLEM_EXPECTATION_FAILED,
     PROBLEM_RATE_LIMITED,
     PROBLEM_QUOTA_EXCEEDED,
@@ -46,7 +45,7 @@ enum problem {
     PROBLEM_VERSION_NOT_SUPPORTED,
 };
 
-enum { PROBLEM_COUNT = 36 };
+enum { PROBLEM_COUNT = 35 };
 
 struct problem_info {
     const char *slug;

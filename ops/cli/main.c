@@ -51,6 +51,23 @@ static const struct command commands[] = {
      "\n"
      "Works on DATABASE_URL, else on the database in the settings file, else on the embedded one\n"
      "of the server running in DIR.\n"},
+    {"replay", command_replay,
+     "FILE.jsonl [--concurrency N] [--rate EVENTS_PER_S] | --check RUN_ID FILE:LINE",
+     "send recorded conversations in, one run a line",
+     "  --concurrency N          runs at a time (default 1)\n"
+     "  --rate EVENTS_PER_S      events a second over all runs (default: as fast as acknowledged)\n"
+     "  --check RUN_ID FILE:LINE rebuild the conversation from the run's log, compare it with the\n"
+     "                           line, name the first difference\n"
+     "\n"
+     "Every request is repeated until it has a definite outcome; Idempotency-Keys make that safe.\n"
+     "Gives up when nothing was answered for two minutes.\n"},
+    {"tail", command_tail, "RUN_ID [--after-seq N]", "follow a run's events to its end",
+     "  --after-seq N        begin after this event (default 0: from the first)\n"
+     "\n"
+     "Connects again by itself where it left off. With --json one event a line, as streamed.\n"},
+    {"verify", command_verify, "[RUN_ID]", "check the run log in the database",
+     "Dense seqs, heads, ends, positions, commands, statuses; one line a violation, then a sum.\n"
+     "Reads one snapshot and may run beside a working server. Exit 1 when something is wrong.\n"},
     {"settings", command_settings, "[--example] [--config FILE]",
      "every setting, its value and meaning",
      "  --config FILE        read this settings file\n"

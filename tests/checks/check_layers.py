@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Who may include and call whom (docs/architecture.md, "Layers"): lower never knows upper.
+"""Who may include and call whom: lower never knows upper, no actor knows another, one file each talks to a service.
 
 An exception is a comment `allows include: why` on the line or the line above it.
 """

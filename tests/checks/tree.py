@@ -5,18 +5,20 @@ import re
 import subprocess
 import sys
 
+# What .gitignore names, for trees without git.
+IGNORED = {".git", "build", "var", "node_modules", "__pycache__", ".pytest_cache", ".hypothesis"}
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def files(*endings):
     """Committed and new files (not ignored ones), as paths below ROOT, optionally by ending."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT,
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT,
                             capture_output=True, text=True)
     if listed.returncode == 0:
         names = [name for name in listed.stdout.split("\0") if name]
     else:  # an unpacked archive
         names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")
-                 if path.is_file() and path.relative_to(ROOT).parts[0] not in ("build", "var", ".git")]
+                 if path.is_file() and not set(path.relative_to(ROOT).parts) & IGNORED]
     return sorted(name for name in set(names) if (not endings or name.endswith(endings)) and (ROOT / name).is_file())
 
 

@@ -288,10 +288,16 @@ def test_a_client_that_stops_sending_gets_its_answers(echo):
 
 
 def test_a_client_that_goes_away_is_noticed(echo):
-    for _ in range(50):
-        with echo.connect() as client:
-            client.send(get(b"/later"))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    """By a reset, before, while and after it is answered."""
+    last = get(b"/later", b"Connection: close\r\n")
+    for data in (get(b"/later"), last, b"BAD\r\n\r\n", get(b"/later") + get(b"/later"), get(b"/large?bytes=9000000")):
+        for half_closed in (False, True):
+            for _ in range(10):
+                with echo.connect() as client:
+                    client.send(data)
+                    if half_closed:
+                        client.end()
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     with echo.connect() as client:
         client.send(get(b"/later"))
         assert client.answer()[0] == 200
@@ -388,14 +394,14 @@ def test_the_body_has_a_deadline():
 
 
 def test_idle_connections_are_closed():
-    with running("http.idle_ms=300", "http.head_timeout_ms=5000") as echo, echo.connect() as client:
+    with running("http.idle_ms=2000", "http.head_timeout_ms=60000") as echo, echo.connect() as client:
         for _ in range(3):
             client.send(GOOD)
+            started = time.monotonic()
             assert client.answer()[0] == 200
-            assert not select.select([client.socket], [], [], 0.15)[0]
-        started = time.monotonic()
+            assert not select.select([client.socket], [], [], 0.1)[0]
         assert client.rest() == b""
-        assert 0.1 <= time.monotonic() - started < 5
+        assert 1.99 <= time.monotonic() - started < TIMEOUT_S
 
 
 def sockets(echo):
@@ -425,8 +431,8 @@ def test_requests_and_age_of_a_connection():
         client.send(GOOD * 5)
         assert ["connection" in client.answer()[1] for _ in range(3)] == [False, False, True]
         assert client.rest() == b""
+    started = time.monotonic()
     with running("http.connection_age_ms=1000") as echo, echo.connect() as client:
-        started = time.monotonic()
         while True:
             client.send(GOOD)
             if "connection" in client.answer()[1]:
@@ -437,16 +443,14 @@ def test_requests_and_age_of_a_connection():
         assert client.rest() == b""
 
 
-def answered(client):
-    return bool(select.select([client.socket], [], [], 0.3)[0])
-
-
 def test_connections_above_the_cap_wait():
     with running("http.connections_max=3") as echo, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(echo.connect()) for _ in range(4)]
         for client in clients:
             client.send(GOOD)
-        assert [answered(client) for client in clients] == [True, True, True, False]
+        for client in clients[:3]:
+            assert client.answer()[0] == 200
+        assert not select.select([clients[3].socket], [], [], 0.3)[0]
         clients[0].socket.close()
         assert clients[3].answer()[0] == 200
 
@@ -457,18 +461,17 @@ def test_accepting_pauses_without_descriptors():
         clients = [stack.enter_context(echo.connect()) for _ in range(40)]
         for client in clients:
             client.send(GOOD)
-        waiting = list(clients)
-        while ready := select.select([client.socket for client in waiting], [], [], 0.3)[0]:
-            waiting = [client for client in waiting if client.socket not in ready]
-        assert 8 < len(waiting) < 40
+        assert "cannot accept" in echo.process.stderr.readline()
+        served = select.select([client.socket for client in clients], [], [], TIMEOUT_S)[0]
+        assert 0 < len(served) < 32
         for client in clients:
-            if client not in waiting:
+            if client.socket in served:
                 assert client.answer()[0] == 200
                 client.socket.close()
-        for client in waiting:
-            assert client.answer()[0] == 200
-            client.socket.close()
-        assert "cannot accept" in echo.stop()
+        for client in clients:
+            if client.socket not in served:
+                assert client.answer()[0] == 200
+                client.socket.close()
 
 
 def test_drain_ends_idle_connections_and_finishes_requests():
@@ -486,11 +489,10 @@ def test_drain_ends_idle_connections_and_finishes_requests():
         busy.send(b"b")
         status, fields, body = busy.answer()
         assert (status, body, fields["connection"]) == (200, b"ab", "close")
-        with pytest.raises(ConnectionError):
+        busy.socket.close()
+        with pytest.raises(ConnectionError):  # in the backlog, until the listener is gone
             late = stack.enter_context(echo.connect())
             late.send(GOOD)
-            late.socket.settimeout(1)
             if not late.more():
                 raise ConnectionError
-        busy.socket.close()
         assert echo.process.wait(TIMEOUT_S) == 0

@@ -1,4 +1,4 @@
-// fuzz-sources: actors/runtime/http_parse.c actors/runtime/http_query.c
+// fuzz-sources: actors/runtime/http_text.c actors/runtime/http_query.c
 /*
  * Query parameters of any bytes: every pair is found, decoding matches encoding, a malformed escape
  * is always reported.

@@ -1,5 +1,5 @@
 /*
- * The generated tables of the contracts: names and numbers of event types, problem types.
+ * The generated tables of the contracts: names and numbers of event types (R019), problem types.
  */
 #include "contracts/generated/event_types.h"
 #include "contracts/generated/problems.h"

@@ -42,7 +42,7 @@ static void test_members(void **state)
         struct json_span name;
         struct json_span value;
         size_t at = 0;
-        while (body_member(span_of(cases[i].object), &cursor, &name, &value)) {
+        while (json_pair(span_of(cases[i].object), &cursor, &name, &value)) {
             assert_non_null(cases[i].members[at]);
             assert_span(name, cases[i].members[at++]);
             assert_span(value, cases[i].members[at++]);

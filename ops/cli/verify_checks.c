@@ -1,0 +1,130 @@
+/*
+ * See verify_checks.h. The statements need no write and keep nothing but counters: big sorts and
+ * groups are the server's, which spills them to disk within its own work_mem.
+ */
+#include "ops/cli/verify_checks.h"
+
+#define ENDS "('RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED')"
+
+const char *const VERIFY_COUNT_SQL =
+    "select (select count(*) from runs where $1::uuid is null or run_id = $1),"
+    "       (select count(*) from run_events where $1::uuid is null or run_id = $1)";
+
+const struct verify_check VERIFY_CHECKS[] = {
+    {"log", "seqs are 1..n, positions grow with them, RUN_STARTED is first, an end is last",
+     "select run_id::text, seq::text, concat_ws('; ',"
+     "    case when seq <> coalesce(seq_before, 0) + 1"
+     "         then 'follows seq ' || coalesce(seq_before, 0) end,"
+     "    case when position <= position_before"
+     "         then 'position ' || position || ' follows position ' || position_before end,"
+     "    case when (seq = 1) <> (event_type = 'RUN_STARTED') then 'is ' || event_type end,"
+     "    case when type_before in " ENDS
+     "         then event_type || ' stands after ' || type_before end)"
+     "  from (select run_id, seq, position, event_type, lag(seq) over log as seq_before,"
+     "               lag(position) over log as position_before,"
+     "               lag(event_type) over log as type_before"
+     "          from run_events where $1::uuid is null or run_id = $1"
+     "        window log as (partition by run_id order by seq)) e"
+     " where seq <> coalesce(seq_before, 0) + 1 or position <= position_before"
+     "    or (seq = 1) <> (event_type = 'RUN_STARTED') or type_before in " ENDS},
+
+    {"heads", "a head equals the last seq of its run, and is closed exactly when the run has ended",
+     "select run_id::text, e.last_seq::text,"
+     "       case when h.last_seq is null then 'has events and no head'"
+     "            else concat_ws('; ',"
+     "                 case when h.last_seq <> coalesce(e.last_seq, 0)"
+     "                      then 'the head is ' || h.last_seq || ', the last seq is '"
+     "                           || coalesce(e.last_seq, 0) end,"
+     "                 case when h.closed and not coalesce(e.ended, false)"
+     "                      then 'the head is closed, the log has no end'"
+     "                      when not h.closed and e.ended"
+     "                      then 'the log has an end, the head is open' end) end"
+     "  from (select run_id, last_seq, closed from run_heads"
+     "         where $1::uuid is null or run_id = $1) h"
+     "  full join (select run_id, max(seq) as last_seq, bool_or(event_type in " ENDS ") as ended"
+     "               from run_events where $1::uuid is null or run_id = $1 group by run_id) e"
+     "       using (run_id)"
+     " where h.last_seq is null or h.last_seq <> coalesce(e.last_seq, 0)"
+     "    or h.closed <> coalesce(e.ended, false)"},
+
+    {"orphans", "every run has a head, every head and every event a run, all of one tenant",
+     "select coalesce(r.run_id, h.run_id)::text, null,"
+     "       case when r.run_id is null then 'a head without a run'"
+     "            when h.run_id is null then 'a run without a head'"
+     "            else 'the head is of tenant ' || h.tenant_id || ', the run of ' || r.tenant_id "
+     "end"
+     "  from (select run_id, tenant_id from runs where $1::uuid is null or run_id = $1) r"
+     "  full join (select run_id, tenant_id from run_heads"
+     "              where $1::uuid is null or run_id = $1) h using (run_id)"
+     " where r.run_id is null or h.run_id is null or r.tenant_id <> h.tenant_id"
+     " union all "
+     "select e.run_id::text, e.seq::text,"
+     "       case when r.run_id is null then 'an event without a run'"
+     "            else 'the event is of tenant ' || e.tenant_id || ', the run of ' || r.tenant_id "
+     "end"
+     "  from run_events e left join runs r using (run_id)"
+     " where ($1::uuid is null or e.run_id = $1)"
+     "   and (r.run_id is null or e.tenant_id <> r.tenant_id)"},
+
+    {"status", "the status of a run follows from its last lifecycle event",
+     "select run_id::text, e.seq::text,"
+     "       'is ' || r.status || ' after ' || coalesce(e.event_type::text, 'no event')"
+     "       || case when r.started_at is null then ', not started' else '' end"
+     "       || case when r.completed_at is null then ', not completed' else ', completed' end"
+     "  from runs r left join"
+     "       (select distinct on (run_id) run_id, seq, event_type from run_events"
+     "         where event_type in ('RUN_STARTED', 'RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED')"
+     "           and ($1::uuid is null or run_id = $1)"
+     "         order by run_id, seq desc) e using (run_id)"
+     " where ($1::uuid is null or run_id = $1)"
+     "   and not coalesce(case e.event_type"
+     "           when 'RUN_STARTED' then r.status in ('running', 'interrupted', 'cancelling')"
+     "                               and r.started_at is not null and r.completed_at is null"
+     "           when 'RUN_FINISHED' then r.status = 'finished' and r.completed_at is not null"
+     "           when 'RUN_FAILED' then r.status = 'failed' and r.completed_at is not null"
+     "           when 'RUN_CANCELLED' then r.status = 'cancelled' and r.completed_at is not null"
+     "           end, r.status = 'pending' and r.started_at is null and r.completed_at is null)"},
+
+    {"commands", "a command's events stand together and are all there",
+     "select run_id::text, seq::text, 'a command of ' || coalesce(command_events::text, '?')"
+     "       || ' events has ' || next_seq - seq"
+     "  from (select e.run_id, e.seq, e.command_events,"
+     "               coalesce(lead(e.seq) over (partition by e.run_id order by e.seq),"
+     "                        h.last_seq + 1) as next_seq"
+     "          from run_events e join run_heads h using (run_id)"
+     "         where ($1::uuid is null or e.run_id = $1)"
+     "           and (e.command_no is not null or e.idempotency_key is not null)) c"
+     " where command_events is distinct from next_seq - seq"},
+
+    {"origins", "a command was done once, and lies below the high mark of its origin",
+     "select min(run_id::text), min(seq)::text,"
+     "       'command ' || command_no || ' of origin ' || origin || ' was done '"
+     "       || count(*) || ' times'"
+     "  from run_events where origin is not null group by origin, command_no"
+     " having count(*) > 1 and ($1::uuid is null or bool_or(run_id = $1))"
+     " union all "
+     "select e.run_id::text, e.seq::text,"
+     "       'command ' || e.command_no || ' is above the high mark ' || o.command_no"
+     "       || ' of origin ' || e.origin"
+     "  from run_events e join origins o using (origin)"
+     " where ($1::uuid is null or e.run_id = $1) and e.command_no > o.command_no"},
+
+    {"positions", "positions are unique, the last one is the shard's, no outbox is ahead of it",
+     "select min(run_id::text), min(seq)::text,"
+     "       'position ' || position || ' is used ' || count(*) || ' times'"
+     "  from run_events group by position"
+     " having count(*) > 1 and ($1::uuid is null or bool_or(run_id = $1))"
+     " union all "
+     "select null, null, 'the position of the shards is ' || s.position"
+     "       || ', the last event has ' || e.position"
+     "  from (select coalesce(max(position), 0) as position from shard_positions) s,"
+     "       (select coalesce(max(position), 0) as position from run_events) e"
+     " where s.position <> e.position"
+     " union all "
+     "select null, null, 'outbox ' || c.sink || ' is at ' || c.position"
+     "       || ', shard ' || c.shard || ' at ' || coalesce(p.position, 0)"
+     "  from outbox_cursors c left join shard_positions p using (shard)"
+     " where c.position > coalesce(p.position, 0)"},
+};
+
+const size_t VERIFY_CHECKS_COUNT = sizeof VERIFY_CHECKS / sizeof VERIFY_CHECKS[0];
