@@ -4,6 +4,9 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+#include "supervisor/birth.h"
+#include "supervisor/record.h"
 #include "supervisor/service.h"
 #include "supervisor/slot.h"
 #include "supervisor/spawn.h"
@@ -11,14 +14,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,31 +149,10 @@ static void forget_control(struct child *child)
 static bool send_record(const struct child *child, enum child_record_type type, int64_t value,
                         int fd)
 {
-    struct child_record record = {.version = CHILD_RECORD_VERSION,
-                                  .type = type,
-                                  .generation = child->generation,
-                                  .value = value};
-    struct iovec part = {&record, sizeof record};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } ancillary = {0};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd >= 0) {
-        message.msg_control = &ancillary;
-        message.msg_controllen = sizeof ancillary;
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    }
-    if (child->control.fd < 0 ||
-        sendmsg(child->control.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    struct error err;
+    if (record_send(child->control.fd, child->generation, type, value, fd, &err) != 0) {
         LOG_WARN("an actor cannot be told", LOG_TEXT("name", child->slot->name),
-                 LOG_INT("record", type),
-                 LOG_TEXT("reason", child->control.fd < 0 ? "its control socket is closed"
-                                                          : error_errno(errno)));
+                 LOG_INT("record", type), LOG_TEXT("reason", err.text));
         return false;
     }
     return true;
@@ -240,140 +219,25 @@ static void on_control(struct loop_source *source, uint32_t events)
     (void)events;
     for (int i = 0; i < CHILD_RECORDS_A_TURN && child->control.fd >= 0; i++) {
         struct child_record record;
-        ssize_t got = recv(child->control.fd, &record, sizeof record, MSG_DONTWAIT | MSG_TRUNC);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        switch (record_receive(child->control.fd, child->generation, &record)) {
+        case RECORD_TAKEN:
+            handle_record(child, &record);
+            break;
+        case RECORD_NONE:
             return;
-        }
-        if (got <= 0) {
-            /* Closed by an exiting actor; one that lives on without it will miss its beats. */
+        case RECORD_FOREIGN:
+            LOG_WARN("a record of another generation or version is dropped",
+                     LOG_TEXT("name", child->slot->name));
+            break;
+        case RECORD_CLOSED:
+            /* By an exiting actor; one that lives on without it will miss its beats. */
             forget_control(child);
             return;
         }
-        if ((size_t)got != sizeof record || record.version != CHILD_RECORD_VERSION ||
-            record.generation != child->generation) {
-            LOG_WARN("a record of another generation or version is dropped",
-                     LOG_TEXT("name", child->slot->name));
-            continue;
-        }
-        handle_record(child, &record);
     }
 }
 
 /* ---- start ---- */
-
-static void add_fd(struct spawn_order *order, struct buffer *names, const char *name, int fd)
-{
-    assert(order->fd_count < SPAWN_FDS_MAX);
-    buffer_printf(names, "%s%s:%zu", names->length == 0 ? "" : ",", name, order->fd_count);
-    order->fds[order->fd_count++] = fd;
-}
-
-/* Everything that is open only while one process is being made. */
-struct birth {
-    int log_fd;
-    int control_fd;
-    int settings_fd;
-    struct buffer names;
-    struct roster_command command;
-    struct spawn_order order;
-};
-
-static int open_birth(struct child *child, struct birth *birth, struct error *err)
-{
-    struct supervisor *supervisor = owner(child);
-    struct slot *slot = child->slot;
-    int ends[2];
-    child->log = log_pipe_create(&supervisor->loop, &supervisor->output, slot->name,
-                                 slot->row->log_kind, &birth->log_fd, err);
-    birth->settings_fd = child->log == NULL ? -1 : supervisor_settings_fd(supervisor, err);
-    if (birth->settings_fd < 0 || !is_actor(child)) {
-        return birth->settings_fd < 0 ? -1 : 0;
-    }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        return error_set(err, "cannot make a control socket: %s", error_errno(errno));
-    }
-    child->control.fd = ends[0];
-    birth->control_fd = ends[1];
-    if (loop_add(&supervisor->loop, &child->control, EPOLLIN, err) != 0) {
-        close(ends[0]);
-        child->control.fd = -1;
-        return -1;
-    }
-    return 0;
-}
-
-static void list_descriptors(struct child *child, struct birth *birth)
-{
-    struct supervisor *supervisor = owner(child);
-    const struct roster_row *row = child->slot->row;
-    struct spawn_order *order = &birth->order;
-    order->fds[0] = supervisor->null_fd;
-    order->fds[1] = order->fds[2] = birth->log_fd;
-    order->fd_count = 3;
-    if (row->kind == ROSTER_ONE_SHOT) {
-        order->fds[order->fd_count++] = birth->settings_fd;
-    } else if (row->kind == ROSTER_ACTOR) {
-        order->fds[order->fd_count++] = birth->control_fd;
-        assert(order->fd_count == CHILD_FD_FIRST_NAMED);
-        add_fd(order, &birth->names, CHILD_FD_SETTINGS_NAME, birth->settings_fd);
-        add_fd(order, &birth->names, CHILD_FD_METRICS_NAME, supervisor->board_fd);
-        for (unsigned i = 0; i < row->listener_count; i++) {
-            add_fd(order, &birth->names, listener_name(row->listeners[i]),
-                   supervisor->listeners.fds[row->listeners[i]]);
-        }
-    }
-}
-
-static void describe_birth(struct child *child, struct birth *birth)
-{
-    const struct settings *settings = settings_of(child);
-    const struct slot *slot = child->slot;
-    struct roster_instance instance = {.name = slot->name,
-                                       .generation = child->generation,
-                                       .slot = slot->index,
-                                       .hold = child->hold,
-                                       .settings_fd = CHILD_FD_CONTROL};
-    list_descriptors(child, birth);
-    roster_command(&birth->command, slot->row, settings, &instance, buffer_text(&birth->names));
-    birth->order.argv = birth->command.argv;
-    birth->order.envp = birth->command.envp;
-    birth->order.uid = (uid_t)settings_int(settings, SETTING_INSTANCE_UID);
-    birth->order.gid = (gid_t)settings_int(settings, SETTING_INSTANCE_GID);
-    /* A one-shot stays with our rights: it writes the api key where the operator looks for it. */
-    birth->order.drop =
-        geteuid() == 0 && birth->order.uid != 0 && slot->row->kind != ROSTER_ONE_SHOT;
-    birth->order.death_signal = slot->row->log_kind == LOG_LINE_POSTGRES ? SIGINT : SIGTERM;
-}
-
-static void close_birth(struct birth *birth)
-{
-    int fds[] = {birth->log_fd, birth->control_fd, birth->settings_fd};
-    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
-        if (fds[i] >= 0) {
-            close(fds[i]);
-        }
-    }
-    buffer_deinit(&birth->names);
-    roster_command_deinit(&birth->command);
-}
-
-static int make_process(struct child *child, struct error *err)
-{
-    struct birth birth = {.log_fd = -1, .control_fd = -1, .settings_fd = -1};
-    pid_t pid = -1;
-    if (open_birth(child, &birth, err) == 0) {
-        describe_birth(child, &birth);
-        pid = spawn_process(&birth.order, &child->pidfd, err);
-    }
-    close_birth(&birth);
-    if (pid < 0) {
-        forget_control(child);
-        log_pipe_release(&child->log);
-        return -1;
-    }
-    child->pid = pid;
-    return 0;
-}
 
 /* A killed postmaster's backends hold its shared memory for a moment; a server started meanwhile
  * would only fail. */
@@ -386,6 +250,7 @@ static bool strays_in_the_way(struct child *child, const struct child_fact *fact
     size_t strays = service_postgres_end_strays(settings_of(child), number);
     if (strays == 0) {
         child->stray_tries = 0;
+        service_postgres_forget_zombie(settings_of(child));
         return false;
     }
     child->stray_tries++;
@@ -406,7 +271,9 @@ static void act_start(struct child *child, const struct child_fact *fact)
     child->generation = state_next_generation(&supervisor->state);
     child->hold = slot_must_hold(child->slot, child);
     child->go_due = false;
-    if (make_process(child, &err) != 0) {
+    if (birth_make(child, &err) != 0) {
+        forget_control(child);
+        log_pipe_release(&child->log);
         child->state = CHILD_STATE_STOPPED;
         slot_child_spawn_failed(child->slot, child, &err);
         return;
@@ -496,6 +363,7 @@ static void act_drain(struct child *child, const struct child_fact *fact)
     } else {
         send_signal(child, step.signal);
     }
+    send_signal(child, SIGCONT); /* a stopped process hears nothing else */
 }
 
 /* The time of this step is over: the next, harder one. */
@@ -664,6 +532,7 @@ static void check_beats(struct child *child, int64_t now_ms)
     case WATCH_FINE:
         return;
     case WATCH_WARN:
+        metric_add(METRIC_BEATS_MISSED, 1);
         LOG_WARN("no beat", LOG_TEXT("name", child->slot->name),
                  LOG_INT("silent_ms", now_ms - child->watch.last_ms));
         return;

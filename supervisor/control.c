@@ -303,6 +303,8 @@ static void answer_last(struct client *client)
     int64_t end_ms = clock_monotonic_ms() + CONTROL_FLUSH_MS;
     if (client->phase == CLIENT_STOPPING) {
         buffer_append_text(&client->answer, "ok\n");
+    } else if (client->phase == CLIENT_WAITING) {
+        buffer_printf(&client->answer, "error %d the server is stopping\n", EXIT_CODE_FAILED);
     }
     while (client->answer.length > 0 && clock_monotonic_ms() < end_ms) {
         struct pollfd room = {.fd = client->source.fd, .events = POLLOUT};

@@ -292,10 +292,13 @@ static const char *guess_level(enum log_line_kind kind, const char *text, size_t
 {
     switch (kind) {
     case LOG_LINE_POSTGRES:
-        /* An ERROR of PostgreSQL is one statement refused to one client, who says so himself. */
-        return has(text, length, " PANIC: ") || has(text, length, " FATAL: ")     ? "error"
-               : has(text, length, " ERROR: ") || has(text, length, " WARNING: ") ? "warn"
-                                                                                  : "info";
+        /* ERROR and FATAL end one statement or one session, whose client says so himself (and a
+         * server that does not start is reported by its end); PANIC ends the server. */
+        return has(text, length, " PANIC: ") ? "error"
+               : has(text, length, " FATAL: ") || has(text, length, " ERROR: ") ||
+                       has(text, length, " WARNING: ")
+                   ? "warn"
+                   : "info";
     case LOG_LINE_REDIS:
         /* '#' marks warnings, and its banner too. */
         return has(text, length, " # WARNING") || has(text, length, "rror") ||

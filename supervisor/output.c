@@ -85,6 +85,7 @@ static void drain(struct output *output)
         } else {
             /* Disk full, reader gone: nobody can be told, so drop, count and live. */
             done = output->backlog.length;
+            output->cut = true;
             output->dropped++;
             output->dropped_total++;
         }
@@ -101,6 +102,10 @@ static void on_room(struct loop_source *source, uint32_t events)
 
 static void queue_line(struct output *output, const char *line, size_t length)
 {
+    if (output->cut) {
+        buffer_append_byte(&output->backlog, '\n');
+        output->cut = false;
+    }
     if (output->text) {
         log_line_show(&output->backlog, line, length, output->colour);
     } else {
@@ -157,4 +162,10 @@ void output_flush(struct output *output, int wait_ms)
         poll(&room, 1, (int)(end_ms - clock_monotonic_ms()));
         drain(output);
     }
+}
+
+void output_deinit(struct output *output)
+{
+    watch(output, false);
+    buffer_deinit(&output->backlog);
 }

@@ -20,6 +20,7 @@ struct output {
     bool socket;  /* stdout is a socket: send(), not write() */
     bool waits;   /* could block: a pipe or a terminal */
     bool watched; /* the loop tells when there is room */
+    bool cut;     /* the last line was not written whole */
     bool text;    /* for people, not JSON */
     bool colour;
     uint64_t dropped; /* since the last report */
@@ -37,5 +38,6 @@ void output_line(struct output *output, const char *line, size_t length);
 void output_people(struct output *output, const char *text);
 /* Tries to empty the backlog for at most `wait_ms`; before the process ends. */
 void output_flush(struct output *output, int wait_ms);
+void output_deinit(struct output *output);
 
 #endif

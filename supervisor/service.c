@@ -143,6 +143,7 @@ size_t service_postgres_end_strays(const struct settings *settings, int signal)
                 link_is((pid_t)pid, "exe", program)) {
                 found++;
                 pidfd_send_signal(pidfd, signal, NULL, 0);
+                pidfd_send_signal(pidfd, SIGCONT, NULL, 0);
             }
             if (pidfd >= 0) {
                 close(pidfd);
@@ -151,4 +152,33 @@ size_t service_postgres_end_strays(const struct settings *settings, int signal)
     }
     closedir(processes);
     return found;
+}
+
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    char text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (read_small(path, text, sizeof text) != 0) {
+        return false;
+    }
+    const char *end = strrchr(text, ')');
+    return end != NULL && strncmp(end, ") Z", 3) == 0;
+}
+
+void service_postgres_forget_zombie(const struct settings *settings)
+{
+    char paths[2][PATH_MAX];
+    snprintf(paths[0], PATH_MAX, "%s/postgres/postmaster.pid",
+             settings_text(settings, SETTING_INSTANCE_DATA_DIR));
+    snprintf(paths[1], PATH_MAX, "%s/.s.PGSQL.5432.lock",
+             settings_text(settings, SETTING_INSTANCE_RUN_DIR));
+    for (size_t i = 0; i < 2; i++) {
+        char text[4096];
+        int64_t pid;
+        if (read_small(paths[i], text, sizeof text) == 0 &&
+            number_parse(text, strcspn(text, "\n"), &pid) == 0 && is_zombie((pid_t)pid)) {
+            unlink(paths[i]);
+        }
+    }
 }

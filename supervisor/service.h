@@ -34,4 +34,10 @@ enum service_state service_redis_probe(const struct settings *settings, int *fd)
  * leaves its backends for a moment, and no new one starts beside them); returns how many. */
 size_t service_postgres_end_strays(const struct settings *settings, int signal);
 
+/* Removes the lock files of a postmaster that is dead but not reaped by whoever inherited it: its
+ * pid still exists, so that a new server would believe it alive. Only after end_strays() found
+ * none.
+ */
+void service_postgres_forget_zombie(const struct settings *settings);
+
 #endif

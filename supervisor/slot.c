@@ -3,6 +3,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
+#include "runtime/base/metrics.h"
 #include "supervisor/supervisor.h"
 
 #include <assert.h>
@@ -248,6 +249,7 @@ static void current_ended(struct slot *slot, int status, const struct restart_ex
         return;
     }
     slot->restarts += exit->permanent ? 1 : 0;
+    metric_add(METRIC_DEATHS, exit->permanent ? 1 : 0);
     if (slot->successor != NULL) {
         /* It has died before its planned end: the one being started takes its place. */
         child_destroy(&slot->current);

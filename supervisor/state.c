@@ -249,6 +249,7 @@ static void end_leftover(const struct leftover *leftover, uid_t uid)
                  LOG_INT("pid", leftover->pid));
         for (size_t i = 0; i < count; i++) {
             pidfd_send_signal(pidfd, steps[i].signal, NULL, 0);
+            pidfd_send_signal(pidfd, SIGCONT, NULL, 0); /* a stopped process hears nothing else */
             if (wait_gone(pidfd, steps[i].wait_ms)) {
                 break;
             }

@@ -87,7 +87,8 @@ static void write_database(struct buffer *out, const struct settings *settings)
     struct buffer text = {0};
     status_public_dsn(&text, url);
     if (settings_bool(settings, SETTING_DATABASE_EMBEDDED)) {
-        buffer_append_text(&text, " user=signalbox_owner"); /* peer authentication needs a role to map to */
+        buffer_append_text(
+            &text, " user=signalbox_owner"); /* peer authentication needs a role to map to */
     }
     buffer_append_text(out, "\"database\":{");
     write_text(out, "dsn", buffer_text(&text));

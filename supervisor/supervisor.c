@@ -285,6 +285,9 @@ static int open_board(struct supervisor *supervisor, struct error *err)
         ftruncate(supervisor->board_fd, (off_t)metrics_board_size()) != 0) {
         return error_set(err, "cannot make the metrics board: %s", error_errno(errno));
     }
+    if (metrics_start(supervisor->board_fd, METRICS_SLOTS - 1, "supervisor", err) != 0) {
+        return -1;
+    }
     supervisor->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     return supervisor->null_fd >= 0
                ? 0
@@ -297,7 +300,7 @@ static void make_slots(struct supervisor *supervisor)
     supervisor->slots = memory_array(METRICS_SLOTS, sizeof *supervisor->slots);
     for (unsigned i = 0; (row = roster_row(i)) != NULL; i++) {
         unsigned count = roster_count(row, supervisor->settings);
-        for (unsigned n = 1; n <= count && supervisor->slot_count < METRICS_SLOTS; n++) {
+        for (unsigned n = 1; n <= count && supervisor->slot_count < METRICS_SLOTS - 1; n++) {
             unsigned index = (unsigned)supervisor->slot_count++;
             slot_init(&supervisor->slots[index], supervisor, row, n, index);
         }
@@ -388,6 +391,7 @@ static void tick(struct supervisor *supervisor)
         supervisor->notify_due_ms = now_ms + supervisor->notify_every_ms;
     }
     stage_tick(supervisor, now_ms);
+    metric_set(METRIC_LOG_LINES_DROPPED, (int64_t)supervisor->output.dropped_total);
 }
 
 static void run(struct supervisor *supervisor)
@@ -428,6 +432,7 @@ static void tear_down(struct supervisor *supervisor)
     static const char *const sockets[] = {"control.sock", "commands.sock", "events.sock",
                                           "handover.sock"};
     end_orphans();
+    loop_turn(&supervisor->loop, 0); /* last words */
     for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", supervisor->state.run_dir, sockets[i]);
@@ -438,7 +443,9 @@ static void tear_down(struct supervisor *supervisor)
     /* Only now may whoever asked for the stop start another one. */
     state_close(&supervisor->state);
     control_close(&supervisor->control);
+    log_set_sink(NULL);
     output_flush(&supervisor->output, 1000);
+    output_deinit(&supervisor->output);
     for (size_t i = 0; i < supervisor->slot_count; i++) {
         slot_deinit(&supervisor->slots[i]);
     }

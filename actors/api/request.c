@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 static struct request_parameter *find(struct request_parameter *parameters, size_t count,
                                       struct http_text name)

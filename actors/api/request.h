@@ -26,8 +26,8 @@ SB_MUST_CHECK int request_parameters(struct exchange *exchange,
 SB_MUST_CHECK int request_limit(struct exchange *exchange,
                                 const struct request_parameter *parameter, int32_t *limit_out);
 
-/* The body: media type, JSON, an object. Line breaks between tokens have become blanks. Empty
- * counts as {} when `may_be_empty`. */
+/* The body: JSON, whatever its Content-Type says, and an object. Line breaks between tokens have
+ * become blanks. Empty counts as {} when `may_be_empty`. */
 SB_MUST_CHECK int request_body(struct exchange *exchange, bool may_be_empty,
                                struct json_span *object_out);
 /* 422 with the pointer `prefix` + "/name". */

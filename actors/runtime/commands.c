@@ -19,7 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMANDS_TICK_MS = 50, COMMANDS_RETRY_MAX_MS = 1000, COMMANDS_SILENCE_MS = 1500 };
+enum {
+    COMMANDS_TICK_MS = 50,
+    COMMANDS_RETRY_MAX_MS = 1000,
+    COMMANDS_PROBE_MS = 1000,
+    COMMANDS_SILENCE_MS = 2500
+};
 
 struct entry {
     char *frame; /* owned; NULL once settled */
@@ -32,7 +37,8 @@ struct entry {
 struct commands {
     struct actor *actor; /* borrowed */
     struct bus_socket *socket;
-    struct event *tick;
+    struct event *tick;  /* while something is in flight */
+    struct event *probe; /* otherwise: is the sequencer alive? */
     struct entry *ring;
     size_t window;
     size_t window_bytes;
@@ -41,7 +47,8 @@ struct commands {
     uint64_t unsent;
     uint64_t next;
     bool up;
-    int64_t silent_since_ms; /* last sign of the sequencer while something is in flight */
+    int64_t heard_ms;        /* last sign of the sequencer; 0: never */
+    int64_t silent_since_ms; /* the same or the last resend, while something is in flight */
     int64_t retry_ms;
     int64_t paused_until_ms;
 };
@@ -134,7 +141,7 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
     struct message_result result;
     struct message_nack nack;
     struct message_busy busy;
-    commands->silent_since_ms = clock_monotonic_ms();
+    commands->heard_ms = commands->silent_since_ms = clock_monotonic_ms();
     if (message_peek(frame, length, &header) != 0) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
     } else if (header.type == MESSAGE_RESULT &&
@@ -206,6 +213,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     pump(commands);
 }
 
+/* A frozen sequencer keeps its connection open: only an answer shows that it is alive. */
+static void on_probe(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct commands *commands = arg;
+    if (commands->up && commands->first == commands->next) {
+        say_hello(commands);
+    }
+}
+
 struct commands *commands_create(struct actor *actor, struct error *err)
 {
     struct commands *commands = memory_new(sizeof *commands);
@@ -222,6 +240,8 @@ struct commands *commands_create(struct actor *actor, struct error *err)
     commands->ring = memory_array(commands->window, sizeof *commands->ring);
     commands->first = commands->unsent = commands->next = 1;
     commands->tick = event_new(actor->base, -1, EV_PERSIST, on_tick, commands);
+    commands->probe = event_new(actor->base, -1, EV_PERSIST, on_probe, commands);
+    event_add(commands->probe, &(struct timeval){COMMANDS_PROBE_MS / 1000, 0});
     struct bus_options options = {.role = BUS_COMMANDS_CLIENT,
                                   .path = path,
                                   .identity = identity,
@@ -247,6 +267,7 @@ void commands_destroy(struct commands **commands)
     }
     bus_close(&(*commands)->socket);
     event_free((*commands)->tick);
+    event_free((*commands)->probe);
     free((*commands)->ring);
     free(*commands);
     *commands = NULL;
@@ -332,6 +353,6 @@ size_t commands_in_flight(const struct commands *commands)
 
 bool commands_reachable(const struct commands *commands)
 {
-    return commands->up && (commands->first == commands->next ||
-                            clock_monotonic_ms() - commands->silent_since_ms < COMMANDS_SILENCE_MS);
+    return commands->up && commands->heard_ms > 0 &&
+           clock_monotonic_ms() - commands->heard_ms < COMMANDS_SILENCE_MS;
 }

@@ -194,8 +194,9 @@ static void flush(struct db *db)
     }
 }
 
-/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful commit: unknown, not
- * success. Known by the server's function, because the text comes in the server's language. */
+/* A wait for a synchronous standby that was cancelled comes as a warning behind a successful
+ * commit: unknown, not success. Known by the server's function, because the text comes in the
+ * server's language. */
 static void on_notice(void *arg, const PGresult *notice)
 {
     struct db *db = arg;

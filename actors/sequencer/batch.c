@@ -6,15 +6,15 @@
  * A batch that the database refuses for its data is taken back and tried in halves, down to the one
  * bad command.
  */
-#include "batch_params.h"
+#include "sequencer/batch_params.h"
 #include "contracts/generated/event_types.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "sequencer.h"
-#include "store.h"
+#include "sequencer/sequencer.h"
+#include "sequencer/store.h"
 
 #include <assert.h>
 #include <stdlib.h>

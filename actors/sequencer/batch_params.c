@@ -1,9 +1,9 @@
 /* See batch_params.h. One pass over the batch per array: rows are in cache, and libpq copies each
  * byte once. */
-#include "batch_params.h"
+#include "sequencer/batch_params.h"
 
 #include "contracts/generated/event_types.h"
-#include "sequencer.h"
+#include "sequencer/sequencer.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "sequencer.h"
+#include "sequencer/sequencer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +215,8 @@ static void take_hello(struct sequencer *sequencer, const struct bus_peer *peer,
     origin->seen_ms = clock_monotonic_ms();
     origin->peer = *peer;
     order_hello(origin, hello.oldest);
+    send_nack(sequencer, peer,
+              origin->expected); /* also the sign of life that a quiet sender asks for */
 }
 
 void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length)

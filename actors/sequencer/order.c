@@ -1,5 +1,5 @@
 /* See order.h. */
-#include "order.h"
+#include "sequencer/order.h"
 
 #include "runtime/base/memory.h"
 

@@ -9,8 +9,8 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/log.h"
 #include "runtime/base/metrics.h"
-#include "sequencer.h"
-#include "store.h"
+#include "sequencer/sequencer.h"
+#include "sequencer/store.h"
 
 #include <string.h>
 
@@ -165,6 +165,7 @@ void publish_start(struct sequencer *sequencer)
 static void on_cursor_stored(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
+    sequencer->storing_cursor = false;
     if (status == DB_REFUSED) {
         if (strcmp(db_sqlstate(result), "SB001") == 0) {
             sequencer_fenced(sequencer);

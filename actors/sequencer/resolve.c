@@ -9,8 +9,8 @@
  */
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "sequencer.h"
-#include "store.h"
+#include "sequencer/sequencer.h"
+#include "sequencer/store.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Heads of runs in memory (a bounded cache of committed state) and the recent client keys. See
  * sequencer.h. */
 #include "runtime/base/memory.h"
-#include "sequencer.h"
+#include "sequencer/sequencer.h"
 
 #include <assert.h>
 #include <sodium.h>

@@ -8,7 +8,7 @@
  * are in the table; senders ask again in order; a successor takes the next epoch, and a batch of
  * the old one can no longer commit.
  */
-#include "sequencer.h"
+#include "sequencer/sequencer.h"
 
 #include "proto/child_contract.h"
 #include "runtime/base/limits.h"
@@ -20,9 +20,10 @@
 
 enum { SEQUENCER_DRAIN_LINGER_MS = 200 };
 
-/* The statement limits of reliability 3.2: a frozen writer must not hold anything for long. And plans that do not depend
- * on statistics: every statement here finds its rows by index from an array, whatever the tables held when it was
- * planned (a hash join over run_events, planned while it was small, cost 160 us a command). */
+/* The statement limits of reliability 3.2: a frozen writer must not hold anything for long. And
+ * plans that do not depend on statistics: every statement here finds its rows by index from an
+ * array, whatever the tables held when it was planned (a hash join over run_events, planned while
+ * it was small, cost 160 us a command). */
 static const char session_settings[] =
     "-c statement_timeout=5s -c lock_timeout=2s -c jit=off -c plan_cache_mode=force_generic_plan "
     "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
@@ -66,12 +67,11 @@ void sequencer_check_drained(struct sequencer *sequencer)
     if (!sequencer->actor->draining || sequencer->batch.under_way || sequencer->queue_count > 0) {
         return;
     }
-    if (sequencer->serving && sequencer->published != sequencer->published_stored) {
-        publish_store_cursor(sequencer); /* its answer comes back here */
-        return;
+    if (sequencer->serving) {
+        publish_store_cursor(sequencer);
     }
-    if (db_outstanding(sequencer->writer) > 0 && db_is_connected(sequencer->writer)) {
-        return;
+    if (sequencer->storing_cursor) {
+        return; /* its answer comes back here */
     }
     actor_drained(sequencer->actor);
 }

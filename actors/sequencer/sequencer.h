@@ -9,7 +9,7 @@
 #ifndef SIGNALBOX_SEQUENCER_SEQUENCER_H
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
-#include "order.h"
+#include "sequencer/order.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
 #include "runtime/actor.h"
@@ -144,6 +144,7 @@ struct sequencer {
     uint64_t counter; /* of EVENTS frames */
     int64_t published;
     int64_t published_stored;
+    bool storing_cursor;
     struct event *hint_timer;
     int64_t hinted_ms;
     int64_t hinted_position;

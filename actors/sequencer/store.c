@@ -1,5 +1,5 @@
 /* See store.h. */
-#include "store.h"
+#include "sequencer/store.h"
 
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",

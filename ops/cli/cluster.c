@@ -17,12 +17,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define UNFINISHED "postgres.unfinished."
+
 struct work {
     const struct place *place;
     const char *bin_dir;
     char invoker[64]; /* who runs `up`, or empty */
     char path[PATH_MAX];
-    char unfinished[PATH_MAX];
+    char unfinished[PATH_MAX]; /* template of mkdtemp(), then the name */
 };
 
 static const char include_line[] = "\n# Written anew at every start:\ninclude 'signalbox.conf'\n";
@@ -37,12 +39,23 @@ static int remove_entry(const char *path, const struct stat *status SB_UNUSED, i
     return remove(path);
 }
 
-static int remove_tree(const char *path, struct error *err)
+/* What starts that were killed left behind. A straggler of one of them may still write for a
+ * moment: what cannot be removed now is removed at the next start. */
+static void remove_unfinished(const char *data_dir)
 {
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
-        return error_set(err, "cannot remove %s: %s", path, error_errno(errno));
+    DIR *stream = opendir(data_dir);
+    if (stream == NULL) {
+        return;
     }
-    return 0;
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+        char path[PATH_MAX];
+        struct error ignored;
+        if (strncmp(entry->d_name, UNFINISHED, strlen(UNFINISHED)) == 0 &&
+            path_join(path, sizeof path, data_dir, entry->d_name, &ignored) == 0) {
+            (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        }
+    }
+    closedir(stream);
 }
 
 /* The last line that the program wrote, for the error message. */
@@ -59,11 +72,14 @@ static void last_line(int fd, char *out, size_t size)
     while (length > 0 && text[length - 1] == '\n') {
         text[--length] = '\0';
     }
-    const char *line = strrchr(text, '\n');
-    snprintf(out, size, "%s", line == NULL ? text : line + 1);
+    const char *newline = strrchr(text, '\n');
+    const char *line = newline == NULL ? text : newline + 1;
+    size_t room = strlen(line) < size ? strlen(line) : size - 1;
+    memcpy(out, line, room);
+    out[room] = '\0';
 }
 
-static void exec_initdb(const char *program, const char *directory, int output)
+static void exec_initdb(pid_t parent, const char *program, const char *directory, int output)
 {
     char *const argv[] = {(char *)(uintptr_t)program,
                           "-D",
@@ -77,7 +93,8 @@ static void exec_initdb(const char *program, const char *directory, int output)
                           NULL};
     char *const environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", NULL};
     int null = open("/dev/null", O_RDONLY);
-    if (null >= 0 && dup2(null, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2) {
+    if (service_user_die_with(parent) == 0 && null >= 0 && dup2(null, 0) == 0 &&
+        dup2(output, 1) == 1 && dup2(output, 2) == 2) {
         execve(program, argv, environment);
     }
     _exit(127);
@@ -100,9 +117,10 @@ static int run_initdb(const struct work *work, struct error *err)
         return error_set(err, "cannot write in %s: %s", work->place->location.data_dir,
                          error_errno(errno));
     }
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        exec_initdb(program, work->unfinished, output);
+        exec_initdb(parent, program, work->unfinished, output);
     }
     int status = -1;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -135,9 +153,13 @@ static int append_include(const struct work *work, struct error *err)
 /* Made under another name, so that a cluster either exists whole or not at all. */
 static int create(const void *arg, struct error *err)
 {
-    const struct work *work = arg;
-    if (remove_tree(work->unfinished, err) != 0 || run_initdb(work, err) != 0 ||
-        append_include(work, err) != 0 || file_sync_directory(work->unfinished, err) != 0) {
+    struct work own = *(const struct work *)arg;
+    struct work *work = &own;
+    if (mkdtemp(work->unfinished) == NULL) {
+        return error_set(err, "cannot make %s: %s", work->unfinished, error_errno(errno));
+    }
+    if (run_initdb(work, err) != 0 || append_include(work, err) != 0 ||
+        file_sync_directory(work->unfinished, err) != 0) {
         return -1;
     }
     if (rename(work->unfinished, work->path) != 0) {
@@ -171,6 +193,7 @@ static int configure(const void *arg, struct error *err)
     const struct work *work = arg;
     const char *service = work->place->user.name;
     struct buffer text = {0};
+    remove_unfinished(work->place->location.data_dir);
     buffer_printf(&text,
                   "# Written by 'signalbox up' at every start; put your own changes into\n"
                   "# postgresql.conf, behind the include.\n"
@@ -236,7 +259,7 @@ int cluster_prepare(const struct place *place, const char *bin_dir, struct error
         snprintf(work.invoker, sizeof work.invoker, "%s", invoker->pw_name);
     }
     if (path_join(work.path, sizeof work.path, data_dir, "postgres", err) != 0 ||
-        path_join(work.unfinished, sizeof work.unfinished, data_dir, "postgres.unfinished", err) !=
+        path_join(work.unfinished, sizeof work.unfinished, data_dir, UNFINISHED "XXXXXX", err) !=
             0) {
         return -1;
     }

@@ -95,7 +95,8 @@ int location_write(const struct location *location, struct error *err)
     struct buffer text = {0};
     buffer_printf(&text, "run_dir=%s\ndata_dir=%s\nconfig_file=%s\n", location->run_dir,
                   location->data_dir, location->config_file);
-    int result = file_replace(path, buffer_text(&text), 0600, err);
+    /* No secret, and the next one to look may be another user. */
+    int result = file_replace(path, buffer_text(&text), 0644, err);
     buffer_deinit(&text);
     return result;
 }

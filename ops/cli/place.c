@@ -3,10 +3,12 @@
 
 #include "ops/cli/control.h"
 #include "ops/cli/files.h"
+#include "runtime/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 /* The longest name in a run directory (.s.PGSQL.5432, commands.sock) has 13 characters; the rest is
  * room for names that a takeover makes beside them. */
 enum { RUN_DIR_LENGTH_MAX = LIMIT_SOCKET_PATH_BYTES - 1 - 24, HASH_BYTES = 6, RANDOM_BYTES = 8 };
+enum { LOCK_WAIT_MS = 30000, LOCK_POLL_MS = 20 };
 
 static const char outside_data[] = "/var/lib/signalbox";
 
@@ -35,17 +38,23 @@ static bool is_empty(const char *dir)
     return entries <= 2;
 }
 
+/* Waits for a start that is on its way, or was killed a moment ago. */
 static int lock(struct place *place, struct error *err)
 {
     const char *dir = place->location.dir;
+    int64_t deadline_ms = clock_monotonic_ms() + LOCK_WAIT_MS;
     place->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (place->lock_fd < 0) {
         return error_set(err, "cannot open %s: %s", dir, error_errno(errno));
     }
-    if (flock(place->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK
-                   ? error_set(err, "another 'signalbox up' is starting in %s", dir)
-                   : error_set(err, "cannot lock %s: %s", dir, error_errno(errno));
+    while (flock(place->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return error_set(err, "cannot lock %s: %s", dir, error_errno(errno));
+        }
+        if (clock_monotonic_ms() > deadline_ms) {
+            return error_set(err, "another 'signalbox up' is starting in %s", dir);
+        }
+        (void)poll(NULL, 0, LOCK_POLL_MS);
     }
     return 0;
 }

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,10 +63,21 @@ static int drop_privileges(const struct service_user *user, struct error *err)
     return chdir("/") == 0 ? 0 : error_set(err, "cannot enter /: %s", error_errno(errno));
 }
 
-static void child(const struct service_user *user, service_user_fn *work, const void *arg, int pipe)
+int service_user_die_with(pid_t parent)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ? -1 : 0;
+}
+
+static void child(const struct service_user *user, pid_t parent, service_user_fn *work,
+                  const void *arg, int pipe)
 {
     struct error err = {0};
-    int failed = drop_privileges(user, &err) != 0 || work(arg, &err) != 0;
+    int failed = drop_privileges(user, &err) != 0;
+    /* After the change of user, which clears it. */
+    if (!failed && service_user_die_with(parent) != 0) {
+        _exit(1);
+    }
+    failed = failed || work(arg, &err) != 0;
     /* A packet below PIPE_BUF: whole, and the parent is reading. */
     if (failed && write(pipe, &err, sizeof err) < 0) {
         _exit(2);
@@ -80,10 +93,11 @@ int service_user_call(const struct service_user *user, service_user_fn *work, co
         return error_set(err, "cannot make a pipe: %s", error_errno(errno));
     }
     fflush(NULL);
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
         close(pipes[0]);
-        child(user, work, arg, pipes[1]);
+        child(user, parent, work, arg, pipes[1]);
     }
     int failed_errno = errno;
     close(pipes[1]);

@@ -30,6 +30,9 @@ SB_MUST_CHECK int service_user_choose(const char *data_dir, struct service_user 
 typedef int service_user_fn(const void *arg, struct error *err);
 SB_MUST_CHECK int service_user_call(const struct service_user *user, service_user_fn *work,
                                     const void *arg, struct error *err);
+/* The calling process, a child of `parent`, is killed when that dies: nothing of a start that was
+ * killed works on. -1: it is dead already. */
+SB_MUST_CHECK int service_user_die_with(pid_t parent);
 /* Whether the user can enter `directory`. */
 bool service_user_reaches(const struct service_user *user, const char *directory);
 

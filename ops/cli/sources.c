@@ -1,6 +1,7 @@
 /* See sources.h. */
 #include "ops/cli/sources.h"
 
+#include "ops/cli/files.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/number.h"
@@ -8,6 +9,7 @@
 #include <confuse.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,10 @@ int sources_set(struct sources *sources, enum setting id, const char *value, enu
 
 /* ---- the file ---- */
 
+/* libconfuse takes the end of the file for the end of every open section, so a file that was cut
+ * off would pass. A last option of our own, known outside of sections only, tells them apart. */
+#define LAST_OPTION "end-of-file"
+
 /* libconfuse reports through a callback without an argument of ours. */
 static struct error *file_err;
 
@@ -55,8 +61,9 @@ static void SB_PRINTF(2, 0) report(cfg_t *cfg, const char *format, va_list args)
 {
     char text[256];
     vsnprintf(text, sizeof text, format, args);
-    error_set(file_err, "%s: line %d: %s", cfg->filename == NULL ? "settings" : cfg->filename,
-              cfg->line, text);
+    bool cut = strstr(text, LAST_OPTION) != NULL;
+    error_set(file_err, "%s: line %d: %s", cfg->filename, cfg->line,
+              cut ? "a section is not closed" : text);
 }
 
 struct section {
@@ -111,29 +118,51 @@ static int take_values(struct sources *sources, cfg_t *cfg, const char *path, st
     return 0;
 }
 
-static int parse_file(struct sources *sources, cfg_opt_t *options, const char *path,
-                      struct error *err)
+/* `text` is the file with LAST_OPTION behind it. */
+static int parse_text(struct sources *sources, cfg_opt_t *options, const char *path,
+                      struct buffer *text, struct error *err)
 {
     cfg_t *cfg = cfg_init(options, CFGF_NONE);
-    if (cfg == NULL) {
+    FILE *file = fmemopen(text->data, text->length, "r");
+    if (cfg == NULL || file == NULL) {
         return error_set(err, "cannot read %s: out of memory", path);
     }
     cfg_set_error_function(cfg, report);
+    cfg->filename = strdup(path);
     file_err = err;
-    errno = 0;
+    error_set(err, "%s: a section, text or comment is not closed", path);
     int result = -1;
-    switch (cfg_parse(cfg, path)) {
-    case CFG_SUCCESS:
+    if (cfg_parse_fp(cfg, file) == CFG_SUCCESS && cfg_size(cfg, LAST_OPTION) > 0) {
         result = take_values(sources, cfg, path, err);
-        break;
-    case CFG_FILE_ERROR:
-        error_set(err, "cannot read %s: %s", path, error_errno(errno));
-        break;
-    default:
-        break; /* report() has said it */
     }
     file_err = NULL;
+    fclose(file);
     cfg_free(cfg);
+    return result;
+}
+
+static int read_and_parse(struct sources *sources, cfg_opt_t *options, const char *path,
+                          struct error *err)
+{
+    char resolved[PATH_MAX];
+    struct buffer text = {0};
+    if (realpath(path, resolved) == NULL) {
+        return error_set(err, "cannot read %s: %s", path, error_errno(errno));
+    }
+    int result = -1;
+    switch (file_read(resolved, &text, err)) {
+    case FILE_FOUND:
+        buffer_append_text(&text, "\n" LAST_OPTION " = reached\n");
+        result = parse_text(sources, options, path, &text, err);
+        explicit_bzero(text.data, text.length);
+        break;
+    case FILE_ABSENT:
+        error_set(err, "there is no %s", path);
+        break;
+    case FILE_FAILED:
+        break;
+    }
+    buffer_deinit(&text);
     return result;
 }
 
@@ -141,13 +170,13 @@ int sources_read_file(struct sources *sources, const char *path, struct error *e
 {
     struct section *sections = memory_array(SETTING_COUNT, sizeof *sections);
     size_t count = build_sections(sections);
-    cfg_opt_t *options = memory_array(count + 1, sizeof *options);
+    cfg_opt_t *options = memory_array(count + 2, sizeof *options);
     for (size_t i = 0; i < count; i++) {
         options[i] = (cfg_opt_t)CFG_SEC(sections[i].name, sections[i].options, CFGF_NODEFAULT);
     }
-    options[count] = (cfg_opt_t)CFG_END();
-    error_set(err, "%s is wrong", path);
-    int result = parse_file(sources, options, path, err);
+    options[count] = (cfg_opt_t)CFG_STR(LAST_OPTION, NULL, CFGF_NODEFAULT);
+    options[count + 1] = (cfg_opt_t)CFG_END();
+    int result = read_and_parse(sources, options, path, err);
     for (size_t i = 0; i < count; i++) {
         free(sections[i].options);
     }

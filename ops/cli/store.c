@@ -21,6 +21,7 @@ static const char session_sql[] = "set client_min_messages = warning; set search
 static const char lock_sql[] = "select pg_advisory_lock(" MIGRATION_LOCK ")";
 static const char database_known_sql[] = "select 1 from pg_database where datname = $1";
 static const char make_database_sql[] =
+    /* allows ddl: the database that the migrations are for */
     "create database " STORE_DATABASE " owner " STORE_OWNER " template template0 encoding 'UTF8'";
 /* Everybody whom roles.sql makes, with what is still missing for this user. 'SET' exists from 16
  * on; before, every member may SET ROLE. */
@@ -33,6 +34,7 @@ static const char roles_missing_sql[] =
     " order by r.place";
 static const char owner_may_create_sql[] =
     "select has_schema_privilege('" STORE_OWNER "', 'public', 'create')";
+/* allows ddl: rights that the first migration needs */
 static const char let_owner_create_sql[] = "grant create, usage on schema public to " STORE_OWNER;
 static const char table_known_sql[] = "select to_regclass('public.schema_migrations') is not null";
 static const char applied_sql[] =
@@ -227,6 +229,7 @@ static enum store_outcome grant_roles(struct store *store, const PGresult *missi
         const char *role = PQgetvalue(missing, row, 0);
         const char *user = PQgetvalue(missing, row, 3);
         if (PQgetvalue(missing, row, 1)[0] == 't') {
+            /* allows ddl: text for an administrator */
             buffer_printf(statements, "create role %s login;\n", role);
             buffer_printf(statements, "grant %s to %s;\n", role, user);
         } else if (PQgetvalue(missing, row, 2)[0] == 't') {

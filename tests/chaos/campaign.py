@@ -157,9 +157,10 @@ class Phase:
         if actor is not None:
             self.injected[actor] = self.injected.get(actor, 0) + count
 
-    def kill(self, name, kind=None):
-        """kill -9 and until the successor is ready."""
-        before = self.server.actor(name)
+    def kill(self, name, kind=None, settled=True):
+        """kill -9 and until the successor is ready. settled: wait until its death would be a late one."""
+        before = self.server.settled(name) if settled else self.server.actor(name)
+        self.pause()
         process = Process.of(before["pid"])
         self.note(kind or f"kill {before['actor']}", name)
         assert process is not None and process.kill(), f"{name} was dead already"
@@ -167,7 +168,7 @@ class Phase:
 
     def kill_at(self, point, name):
         """The actor kills itself at a fault point. False when nobody came by."""
-        before = self.server.actor(name)
+        before = self.server.settled(name)
         self.server.faults.order(point, "kill")
         try:
             self.server.faults.obeyed(point, 2)

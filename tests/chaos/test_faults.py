@@ -46,7 +46,6 @@ def test_the_sequencer_is_killed(campaign):
     points = fault_points("sequencer")
     with campaign.phase("kill sequencer") as phase:
         for n in rounds("sequencer"):
-            phase.pause()
             if n % 3 != 2 or not phase.kill_at(points[n // 3 % len(points)], "sequencer-1"):
                 phase.kill("sequencer-1")
             phase.moving()
@@ -56,7 +55,6 @@ def test_the_sequencer_is_killed(campaign):
 def test_apis_are_killed(campaign):
     with campaign.phase("kill api") as phase:
         for n in rounds("api"):
-            phase.pause()
             phase.kill(f"api-{n % 2 + 1}")
         phase.moving()
 
@@ -65,7 +63,6 @@ def test_apis_are_killed(campaign):
 def test_streamers_are_killed(campaign):
     with campaign.phase("kill streamer") as phase:
         for n in rounds("streamer"):
-            phase.pause()
             phase.kill(f"streamer-{n % 2 + 1}")
 
 
@@ -74,7 +71,6 @@ def test_streamers_are_killed(campaign):
 def test_the_others_are_killed(campaign, actor):
     with campaign.phase(f"kill {actor}") as phase:
         for _ in rounds(actor):
-            phase.pause(0.2)
             phase.kill(f"{actor}-1")
 
 
@@ -94,7 +90,7 @@ def test_two_actors_are_killed_at_once(campaign):
         for _ in rounds("two at once"):
             phase.pause()
             pair = campaign.chance.sample(names, 2)
-            before = {name: campaign.server.actor(name) for name in pair}
+            before = {name: campaign.server.settled(name) for name in pair}
             for name in pair:
                 phase.note("kill two", name)
                 assert Process.of(before[name]["pid"]).kill()

@@ -48,7 +48,7 @@ def test_a_death_before_the_publication_is_made_good(own_box):
     reader.start()
     try:
         for n in range(2):
-            generation = box.actor("sequencer-1")["generation"]
+            generation = box.settled("sequencer-1")["generation"]
             box.allow_restart("sequencer-1")
             box.faults.order("sequencer_after_ack", "kill")
             client.append_many(run_id, [custom([n, 0]), custom([n, 1])])

@@ -55,6 +55,7 @@ def append_until_acked(client, run_id, value, key):
 def test_a_killed_actor_is_replaced_and_nothing_is_lost(shot, name):
     client = shot.client()
     run_id = client.new_run()
+    shot.settled(name)
     reader = Follower(shot, run_id)
     reader.start()
     try:
@@ -78,6 +79,8 @@ def test_a_killed_api_refuses_no_connection(shot):
     import httpx
 
     client = shot.client()
+    for name in ("api-1", "api-2"):
+        shot.settled(name)
     for name in ("api-1", "api-2"):
         shot.kill(name)
     answer = None
@@ -176,6 +179,7 @@ def test_the_sequencer_dies_many_times(shot):
     reader.start()
     try:
         for n in range(6):
+            shot.settled("sequencer-1")
             generation = shot.kill("sequencer-1")["generation"]
             for i in range(5):
                 append_until_acked(client, run_id, [n, i], f"{n}-{i}")

@@ -239,7 +239,7 @@ def test_fenced_and_dependency_exits_are_not_counted():
         wait_until(lambda: supervisor.actor("job-runner-1")["restarts"] >= 4, "four tries")
         assert supervisor.actor("job-runner-1")["state"] != "throttled"
         supervisor.order("job-runner-1", "exit-ready 70")
-        wait_until(lambda: "70" in (supervisor.actor("job-runner-1")["last_end"] or ""), "it is fenced")
+        wait_until(lambda: "70" in (supervisor.actor("job-runner-1")["last_end"] or ""), "it is fenced", timeout=25)
         waits = [line["wait_ms"] for line in supervisor.log(message="started again later", name="job-runner-1")]
         assert waits[-1] == 1000
 

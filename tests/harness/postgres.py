@@ -30,9 +30,10 @@ def _unprivileged() -> dict:
 
 
 class Postgres:
-    """Use as a context manager."""
+    """Use as a context manager. durable: with fsync, as a server of Signalbox demands it."""
 
-    def __init__(self):
+    def __init__(self, durable=False):
+        self.durable = durable
         self.folder = Path(tempfile.mkdtemp(prefix="sbpg-"))
         self.user = _unprivileged()
         self.process = None
@@ -62,7 +63,8 @@ class Postgres:
     def start(self):
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "postgres", "-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"],
+                [BIN / "postgres", "-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=",
+                 "-c", f"fsync={'on' if self.durable else 'off'}"],
                 cwd="/", stdout=log, stderr=log, **self.user,
             )
         deadline = time.monotonic() + STARTED_WITHIN_S

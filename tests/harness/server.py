@@ -28,8 +28,11 @@ from harness.waiting import WaitTimeout, wait_until
 
 
 
-# What PostgreSQL says at an orderly stop when a backend has not yet noticed that its client is gone.
-ORDERLY = re.compile(r"FATAL:  (terminating connection due to administrator command|the database system is )")
+# What PostgreSQL says of clients that were killed, and at an orderly stop; deaths of clients are counted elsewhere.
+ORDERLY = re.compile(
+    r"FATAL:  (terminating connection due to administrator command|connection to client lost|the database system is )"
+)
+SETTLED_MS = 1100  # a death within the first second counts as an early one, and the next start waits
 
 
 class CommandFailed(AssertionError):
@@ -230,6 +233,15 @@ class Server:
 
         return wait_until(look, f"{name} to be ready after generation {after_generation}", timeout)
 
+    def settled(self, name, timeout=20.0) -> dict:
+        """Until the actor has been ready for so long that its death would be a late one: replaced at once."""
+
+        def look():
+            actor = self.actor(name)
+            return actor["state"] == "ready" and actor["uptime_ms"] >= SETTLED_MS and actor
+
+        return wait_until(look, f"{name} to have been ready for a second", timeout)
+
     def all_healthy(self, timeout=30.0):
         wait_until(
             lambda: all(a["state"] == "ready" and a["healthy"] for a in self.actors()) and self.http_ready(),
@@ -300,7 +312,8 @@ class Server:
         return actor
 
     def kill_and_wait(self, name, timeout=20.0) -> dict:
-        """kill -9, then until the successor is ready."""
+        """kill -9 of a settled actor, then until the successor is ready."""
+        self.settled(name)
         before = self.kill(name)
         return self.actor_ready(name, before["generation"], timeout)
 

@@ -66,8 +66,8 @@ struct log_field {
  * out. Both are kept for the life of the process (the name is copied). */
 void log_start(const char *actor, uint64_t generation, enum log_level lowest);
 void log_set_level(enum log_level lowest);
-/* The supervisor's own lines go the way of everybody's: `sink` gets each without its line break, and
- * nothing is written to stderr any more. */
+/* The supervisor's own lines go the way of everybody's: `sink` gets each without its line break,
+ * and nothing is written to stderr any more. */
 void log_set_sink(void (*sink)(const char *line, size_t length));
 /* "debug", "info", "warn", "error"; -1 for anything else. */
 SB_MUST_CHECK int log_level_parse(const char *text, enum log_level *level_out);

@@ -102,7 +102,7 @@ static void wraps_foreign_lines(void **state)
     check_level(LOG_LINE_ONE_SHOT, "anything", "info");
     check_level(LOG_LINE_POSTGRES, "[1] LOG:  ready", "info");
     check_level(LOG_LINE_POSTGRES, "[1] ERROR:  one statement", "warn");
-    check_level(LOG_LINE_POSTGRES, "[1] FATAL:  no", "error");
+    check_level(LOG_LINE_POSTGRES, "[1] FATAL:  one session", "warn");
     check_level(LOG_LINE_POSTGRES, "[1] PANIC:  no", "error");
     check_level(LOG_LINE_REDIS, "1:M 20 Nov # WARNING overcommit", "warn");
     check_level(LOG_LINE_REDIS, "1:M 20 Nov # Server initialized", "info");
