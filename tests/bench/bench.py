@@ -112,8 +112,7 @@ class Bench:
         results = {name: [] for name in cells}
         for round_number in range(self.rounds):
             for name, measure in cells.items():
-                with self.system.database() as database:
-                    database.execute("checkpoint")
+                self.system.checkpoint()
                 results[name].append(measure())
                 print(f"    round {round_number + 1}  {name:<44} "
                       f"{shown(results[name][-1].get('events_per_s', results[name][-1]['p50_us']))}/s  "
