@@ -415,7 +415,7 @@ def test_restart_of_a_throttled_actor_tries_at_once():
 
 def test_nobody_of_that_name():
     with running() as supervisor:
-        for name in ("nobody", "api-3", "", "api-"):
+        for name in ("nobody", "api-3", "", "api-", "prepare"):
             with pytest.raises(Refused) as refused:
                 supervisor.ask(f"restart {name}")
             assert refused.value.code == 4
