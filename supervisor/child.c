@@ -434,7 +434,7 @@ static void act_ended(struct child *child, const struct child_fact *fact)
     child->deadline_ms = 0;
     child->go_due = child->hold = false;
     supervisor_note_children(owner(child));
-    slot_child_ended(child->slot, child, fact->status, &exit);
+    slot_child_ended(child->slot, child, &exit);
 }
 
 static void ignore(struct child *child, const struct child_fact *fact)

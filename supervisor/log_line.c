@@ -190,10 +190,16 @@ static void show_value(struct buffer *out, const struct log_line_field *field)
         return;
     }
     for (at++, end--; at < end; at++) {
+        bool c1 = (uint8_t)*at == 0xc2 && (uint8_t)at[1] >= 0x80 && (uint8_t)at[1] < 0xa0;
         if (*at == '\\' && (at[1] == '"' || at[1] == '\\' || at[1] == '/')) {
             at++;
         }
-        buffer_append_byte(out, (uint8_t)*at);
+        if (c1 || *at == 0x7f) {
+            buffer_append_byte(out, '?');
+            at += c1;
+        } else {
+            buffer_append_byte(out, (uint8_t)*at);
+        }
     }
 }
 

@@ -79,6 +79,10 @@ static void shows_text_for_people(void **state)
                 "09:44:24.123 warn  api-1        say \"hi\" generation=7 path=a\\b\n");
     /* Escapes that could steer a terminal stay escapes. */
     check_shown("{\"message\":\"\\u001b[2J\\n\"}", "\\u001b[2J\\n\n");
+    check_shown("{\"message\":\"a\x7f"
+                "b\xc2\x9b"
+                "c\xc3\x9f\"}",
+                "a?b?c\xc3\x9f\n");
     check_shown("not ours", "not ours\n");
     check_shown("{\"no\":\"message\"}", "{\"no\":\"message\"}\n");
     check_shown("{\"ts\":1,\"level\":2,\"message\":3}", "2     3\n");
