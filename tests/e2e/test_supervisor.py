@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,6 +136,25 @@ def test_ipv6_and_nonsense_addresses():
     for listen in ("localhost", "127.0.0.1:99999", "example.org:1", ":1", "[::1:1"):
         with started(**{"server.listen": listen}) as supervisor:
             assert supervisor.wait_exit() == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to run as")
+def test_programs_in_a_closed_directory_can_be_started():
+    supervisor = Supervisor()
+    closed = supervisor.root / "closed"
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o700)
+    try:
+        # A real program: an interpreter could not read a script there. Sequencer and the like are scripts and fail.
+        subprocess.run(["cp", "-a", supervisor.bin, closed / "bin"], check=True)
+        (closed / "bin/signalbox-exporter").unlink()
+        shutil.copy("/bin/true", closed / "bin/signalbox-exporter")
+        supervisor.settings["instance.bin_dir"] = str(closed / "bin")
+        supervisor.start()
+        wait_until(lambda: supervisor.log(message="ended", name="exporter-1", end="exit code 0 (done)"),
+                   "the program ran", timeout=40)
+    finally:
+        supervisor.end()
 
 
 def test_sockets_are_private():
@@ -395,7 +415,7 @@ def test_restart_of_a_throttled_actor_tries_at_once():
 
 def test_nobody_of_that_name():
     with running() as supervisor:
-        for name in ("nobody", "api-3", "", "api-"):
+        for name in ("nobody", "api-3", "", "api-", "prepare"):
             with pytest.raises(Refused) as refused:
                 supervisor.ask(f"restart {name}")
             assert refused.value.code == 4
