@@ -110,6 +110,8 @@ static void __attribute__((noreturn)) run_child(const struct spawn_order *order,
     if (chdir("/") != 0) {
         give_up("entering", "/");
     }
+    /* Found while we still may: the service user need not reach the directory it is in. */
+    int program = open(order->argv[0], O_PATH | O_CLOEXEC);
     drop_rights(order);
     /* After the change of user: the kernel clears it there. The parent may be dead already. */
     if (prctl(PR_SET_PDEATHSIG, order->death_signal, 0, 0, 0) != 0) {
@@ -119,7 +121,7 @@ static void __attribute__((noreturn)) run_child(const struct spawn_order *order,
         _exit(EXIT_CODE_ORPHANED);
     }
     reset_signals();
-    execve(order->argv[0], order->argv, order->envp);
+    execveat(program, "", order->argv, order->envp, AT_EMPTY_PATH);
     give_up("executing", order->argv[0]);
     _exit(SPAWN_EXIT_FAILED);
 }

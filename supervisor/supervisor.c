@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SUPERVISOR_TURN_MS = 1000, SUPERVISOR_READY_TEXT_BYTES = 4096 };
+enum {
+    SUPERVISOR_TURN_MS = 1000,
+    SUPERVISOR_READY_TEXT_BYTES = 4096,
+    SUPERVISOR_ORPHAN_ROUNDS = 100,
+    SUPERVISOR_ORPHAN_WAIT_MS = 10
+};
 
 /* log.h writes through a function without an argument; this is its sink. */
 static struct output *log_output;
@@ -407,10 +413,11 @@ static void run(struct supervisor *supervisor)
     }
 }
 
-/* Orphans of our actors that outlived them: nothing of the house stays behind. */
-static void end_orphans(void)
+/* Kills our children, all of them orphans by now; returns how many there are. */
+static size_t kill_orphans(void)
 {
     char text[4096];
+    size_t count = 0;
     int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0) {
@@ -422,8 +429,20 @@ static void end_orphans(void)
         int64_t pid;
         if (number_parse(at, length, &pid) == 0 && pid > 1) {
             kill((pid_t)pid, SIGKILL); /* not reaped, so still ours */
+            count++;
         }
         at += length;
+    }
+    return count;
+}
+
+/* Processes that outlived their actor, and those that these leave in turn: nothing stays behind. */
+static void end_orphans(void)
+{
+    for (int i = 0; i < SUPERVISOR_ORPHAN_ROUNDS && kill_orphans() > 0; i++) {
+        while (waitpid(-1, NULL, WNOHANG) > 0) {
+        }
+        poll(NULL, 0, SUPERVISOR_ORPHAN_WAIT_MS);
     }
 }
 

@@ -666,6 +666,70 @@ def test_rubbish_on_the_control_socket():
         assert all(actor["restarts"] == 0 for actor in supervisor.status()["actors"])
 
 
+def test_records_that_break_the_contract_are_dropped():
+    with running({"exporter": "rude"}) as supervisor:
+        supervisor.wait_actor("exporter-1", state="ready", restarts=0, healthy=True)
+        dropped = supervisor.log(message="a record of another generation or version is dropped", name="exporter-1")
+        assert len(dropped) == 7
+        assert len(supervisor.log(message="a record makes no sense", name="exporter-1")) == 4
+        descriptors = os.listdir(f"/proc/{supervisor.process.pid}/fd")
+        supervisor.unorder("exporter")
+        supervisor.ask("restart exporter")
+        wait_until(lambda: len(os.listdir(f"/proc/{supervisor.process.pid}/fd")) <= len(descriptors), "none was kept")
+
+
+def test_an_actor_that_hangs_up_is_replaced():
+    with running({"exporter": "deaf"}, **QUICK_WATCHDOG) as supervisor:
+        supervisor.wait_actor("exporter-1", restarts=1)
+        assert "signal 6" in supervisor.log(message="ended", name="exporter-1")[0]["end"]
+
+
+def test_processes_that_outlive_their_actor_end_with_us():
+    with running({"exporter": "orphan"}) as supervisor:
+        pid = supervisor.process.pid
+        orphan = wait_until(lambda: [child for child in children_of(pid) if b"signalbox-orphan" in command_of(child)],
+                            "the orphan is ours")[0]
+        supervisor.unorder("exporter")
+        os.kill(supervisor.actor("exporter-1")["pid"], signal.SIGKILL)
+        supervisor.wait_actor("exporter-1", restarts=1, state="ready")
+        assert is_alive(orphan)
+        supervisor.ask("stop")
+        assert not is_alive(orphan)
+        assert supervisor.wait_exit() == 0
+
+
+def command_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+def test_a_stop_in_the_middle_of_a_restart():
+    with running({"exporter": "ignore-drain"}, **{"stop.exporter_ms": 1000}) as supervisor:
+        supervisor.ask("restart exporter")
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(supervisor.run_dir / "control.sock"))
+            peer.sendall(b"restart api\n")
+            supervisor.ask("stop")
+            peer.settimeout(5)
+            assert peer.recv(1000) == b"error 1 the server is stopping\n"
+        assert supervisor.wait_exit() == 0
+
+
+def test_deaths_by_the_dozen_leave_nothing_behind():
+    limits = {"restart.early_deaths": 1000000, "restart.late_deaths": 1000000, "restart.total_deaths": 1000000}
+    with running(**limits) as supervisor:
+        path = f"/proc/{supervisor.process.pid}/fd"
+        before = len(os.listdir(path))
+        for count in range(1, 7):
+            for actor in supervisor.status()["actors"]:
+                os.kill(actor["pid"], signal.SIGKILL)
+            for name in NAMES:
+                supervisor.wait_actor(name, state="ready", restarts=count, timeout=30)
+        wait_until(lambda: len(os.listdir(path)) <= before, "no more descriptors than before")
+        assert len(children_of(supervisor.process.pid)) == len(NAMES)
+
+
 def test_whoever_asked_for_a_restart_may_go():
     with running() as supervisor:
         with socket.socket(socket.AF_UNIX) as peer:

@@ -6,7 +6,9 @@ Orders are words in the file FAULT_DIR/<instance name> (or FAULT_DIR/<actor>), r
     exit CODE         exit at once                 never-ready      no READY, no end
     exit-ready CODE   exit right after READY       mute             READY, then no beat
     ignore-drain      DRAIN is not obeyed          unhealthy        beats say: not healthy
-    noise N           N log lines at the start     hold             (sequencer) only logs
+    noise N           N log lines at the start     orphan           leaves a process behind
+    rude              records that break the contract, before READY
+    deaf              closes the control socket after READY and lives on
 
 Later orders come as signals: USR1 exit 1, USR2 stop beating.
 """
@@ -96,6 +98,16 @@ class Fake:
         elif kind == GO:
             log("goes")
 
+    def be_rude(self):
+        whole = RECORD.pack(1, READY, GENERATION, 0, 1, 0, 0, 0, 0, 0)
+        for rude in (b"x", whole[:-1], whole + b"y", RECORD.pack(2, READY, GENERATION, 0, 1, 0, 0, 0, 0, 0),
+                     RECORD.pack(1, READY, GENERATION - 1, 0, 1, 0, 0, 0, 0, 0), bytes(60000)):
+            self.control.send(rude)
+        for kind in (0, GO, DRAIN, 2**32 - 1):
+            self.send(kind, -1)
+        self.control.sendmsg([whole[:8]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 50))])
+        self.send(BEAT)
+
     def run(self):
         if "noise" in self.orders:
             for number in range(self.number("noise")):
@@ -105,12 +117,22 @@ class Fake:
             sys.exit(self.number("exit"))
         log("up", held=os.environ.get("SIGNALBOX_HOLD", "0"), fds=",".join(sorted(FDS)), uid=os.getuid(),
             cwd=os.getcwd(), slot=os.environ["SIGNALBOX_SLOT"], open=",".join(sorted(os.listdir("/proc/self/fd"))))
+        if "orphan" in self.orders and os.fork() == 0:
+            if os.fork() == 0:
+                os.execv("/bin/sleep", ["signalbox-orphan", "300"])
+            os._exit(0)
+        if "rude" in self.orders:
+            self.be_rude()
         if "never-ready" in self.orders:
             while True:
                 time.sleep(1)
         self.send(READY)
         if "exit-ready" in self.orders:
             sys.exit(self.number("exit-ready"))
+        if "deaf" in self.orders:
+            self.control.close()
+            while True:
+                time.sleep(1)
         signal.signal(signal.SIGUSR1, lambda *_: os._exit(1))
         signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "beating", False))
         due = time.monotonic()

@@ -264,6 +264,38 @@ class Stage:
     def beat(self):
         self.bus.send(b"H" + envelope(HINT, [self.counter, 0], self.epoch))
 
+    def seqs(self, reader, count) -> list:
+        """Reads while the bus goes on beating: what comes was not brought by a repair after silence."""
+        seqs = []
+
+        def read():
+            self.beat()
+            try:
+                while len(seqs) < count:
+                    seqs.append(reader.event(0.1).seq)
+            except TimeoutError:
+                return False
+            return True
+
+        wait_until(read, f"{count} events")
+        return seqs
+
+    def rest(self, reader) -> tuple:
+        """Like Reader.rest, while the bus goes on beating."""
+        seqs = []
+
+        def read():
+            self.beat()
+            try:
+                while True:
+                    seqs.append(reader.event(0.1).seq)
+            except TimeoutError:
+                return None
+            except StreamEnded as end:
+                return [end.tidy]
+
+        return seqs, wait_until(read, "the end of the stream")[0]
+
     # ---- streams: what the api would do ------------------------------------------------------------------------------
 
     def hand(self, packet, descriptors):
