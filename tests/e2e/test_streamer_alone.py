@@ -228,10 +228,7 @@ def test_pings_come_in_step_with_the_setting(make_stage):
 
 def test_a_revoked_key_ends_its_streams_only(stage):
     run = stage.make_run()
-    other = uuid.uuid4()
-    stage.connection.execute(
-        "insert into api_keys values (%s, %s, %s, %s, '', '{}')", [other, stage.tenant, other.hex, bytes(32)]
-    )
+    other = stage.make_key()
     ends, stays = stage.open(run, key=other), stage.open(run)
     assert ends.seqs(1) == stays.seqs(1) == [1]
     stage.connection.execute("update api_keys set revoked_at = now() where key_id = %s", [other])
@@ -250,11 +247,11 @@ def test_limits_are_answered_with_a_later_retry(make_stage):
     assert 10_000 <= int(refused.frame().retry) <= 20_000
     assert refused.rest() == ([], False)
     assert " 200 OK" in refused.head
-    assert stage.open(run, key=uuid.uuid4()).seqs(1) == [1]
-    stage.wait_logged("streams refused, a limit is reached", open=2)
-    refused = stage.open(run, key=uuid.uuid4())
+    assert stage.open(run, key=stage.make_key()).seqs(1) == [1]
+    refused = stage.open(run, key=stage.make_key())
     assert 10_000 <= int(refused.frame().retry) <= 20_000
     assert refused.rest() == ([], False)
+    stage.wait_logged("streams refused, a limit is reached")
 
 
 def test_malformed_packets_are_dropped(stage):
