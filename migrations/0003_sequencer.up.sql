@@ -16,13 +16,13 @@ create table shard_positions (
     position bigint not null
 ) with (fillfactor = 50);
 
--- High mark of the command numbers of one sending process: every number up to it is settled.
+-- High mark of the command numbers of one sending process: every number up to it is settled. Few rows, one of them updated
+-- in every batch: no index on updated_at, so that those updates stay on their page.
 create table origins (
     origin bigint primary key,
     command_no bigint not null,
     updated_at timestamptz not null
 ) with (fillfactor = 50);
-create index origins_age on origins (updated_at);
 
 -- How far each sink that must be pushed to has been served.
 create table outbox_cursors (

@@ -231,8 +231,7 @@ CREATE TABLE public.run_events (
     command_events integer,
     origin bigint,
     command_no bigint,
-    dedup_key text,
-    CONSTRAINT run_events_seq_check CHECK ((seq >= 1))
+    dedup_key text
 );
 
 ALTER TABLE public.run_events OWNER TO signalbox_owner;
@@ -253,8 +252,7 @@ CREATE TABLE public.run_heads (
     run_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
     last_seq bigint NOT NULL,
-    closed boolean DEFAULT false NOT NULL,
-    CONSTRAINT run_heads_last_seq_check CHECK ((last_seq >= 0))
+    closed boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -352,8 +350,6 @@ ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id);
 
 CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
-
-CREATE INDEX origins_age ON public.origins USING btree (updated_at);
 
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
