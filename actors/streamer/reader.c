@@ -412,7 +412,7 @@ static unsigned random_between(unsigned low, unsigned high)
 
 /* Over a limit: native EventSource gives up for good on an error status, so it is told to come back
  * later. */
-static void refuse(int fd, const char *why)
+static void refuse(struct streamer *streamer, int fd, const char *why)
 {
     struct buffer head = {0};
     sse_append_head(&head, clock_real_us(),
@@ -422,7 +422,8 @@ static void refuse(int fd, const char *why)
     }
     buffer_deinit(&head);
     close_socket(fd, READER_CLOSE_BROKEN);
-    LOG_WARN("stream refused", LOG_TEXT("why", why));
+    streamer->refused++;
+    LOG_DEBUG("stream refused", LOG_TEXT("why", why));
 }
 
 static void begin(struct reader *reader, const struct reader_opening *opening)
@@ -464,11 +465,11 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
 void reader_open(struct streamer *streamer, const struct reader_opening *opening)
 {
     if (!opening->handed_off && streamer->readers >= streamer->limits.per_process) {
-        refuse(opening->fd, "too many streams in this process");
+        refuse(streamer, opening->fd, "too many streams in this process");
         return;
     }
     if (!opening->handed_off && keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
-        refuse(opening->fd, "too many streams of this key");
+        refuse(streamer, opening->fd, "too many streams of this key");
         return;
     }
     struct reader *reader = create(streamer, opening);
