@@ -495,6 +495,7 @@ int main(int argc, char **argv)
     read_ready_text(&supervisor, options.ready_text_file);
     if (set_up(&supervisor, &err) != 0) {
         LOG_ERROR("cannot start", LOG_TEXT("reason", err.text));
+        state_close(&supervisor.state);
         release(&supervisor);
         fprintf(stderr, "signalbox: %s\n", err.text);
         return EXIT_CODE_FAILED;
