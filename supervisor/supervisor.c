@@ -457,6 +457,19 @@ static void end_orphans(void)
     }
 }
 
+static void release(struct supervisor *supervisor)
+{
+    log_set_sink(NULL);
+    output_flush(&supervisor->output, 1000);
+    output_deinit(&supervisor->output);
+    for (size_t i = 0; i < supervisor->slot_count; i++) {
+        slot_deinit(&supervisor->slots[i]);
+    }
+    free(supervisor->slots);
+    free(supervisor->ready_text);
+    settings_destroy(&supervisor->settings);
+}
+
 static void tear_down(struct supervisor *supervisor)
 {
     static const char *const sockets[] = {"control.sock", "commands.sock", "events.sock",
@@ -473,15 +486,7 @@ static void tear_down(struct supervisor *supervisor)
     /* Only now may whoever asked for the stop start another one. */
     state_close(&supervisor->state);
     control_close(&supervisor->control);
-    log_set_sink(NULL);
-    output_flush(&supervisor->output, 1000);
-    output_deinit(&supervisor->output);
-    for (size_t i = 0; i < supervisor->slot_count; i++) {
-        slot_deinit(&supervisor->slots[i]);
-    }
-    free(supervisor->slots);
-    free(supervisor->ready_text);
-    settings_destroy(&supervisor->settings);
+    release(supervisor);
 }
 
 int main(int argc, char **argv)
@@ -501,7 +506,7 @@ int main(int argc, char **argv)
     read_ready_text(&supervisor, options.ready_text_file);
     if (set_up(&supervisor, &err) != 0) {
         LOG_ERROR("cannot start", LOG_TEXT("reason", err.text));
-        output_flush(&supervisor.output, 1000);
+        release(&supervisor);
         fprintf(stderr, "signalbox: %s\n", err.text);
         return EXIT_CODE_FAILED;
     }
