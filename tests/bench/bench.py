@@ -15,7 +15,9 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -80,8 +82,8 @@ class Bench:
         return process
 
     @staticmethod
-    def finish_readers(process):
-        output, _ = process.communicate()
+    def finish_readers(process, wanted_seq=None):
+        output, _ = process.communicate("" if wanted_seq is None else f"{wanted_seq}\n", timeout=120)
         return json.loads(output)
 
     def pgbench(self, script, runs):
@@ -234,24 +236,12 @@ class Bench:
         process = self.readers(runs, readers)
         produced = self.load(runs, "--warmup-ms", 0, *arguments, seconds=seconds)
         expected = produced["events_all"] + 1
-        seen = self.wait_for_readers(process, expected)
+        seen = self.finish_readers(process, expected)
         assert seen["gaps"] == 0 and seen["broken"] == 0, seen
         assert seen["lowest_seq"] == seen["highest_seq"] == expected, (seen, expected)
         produced["readers"] = seen
         self.report.cell(name, [seen["deliveries_per_s"]], raw=[produced])
         return produced, seen
-
-    def wait_for_readers(self, process, expected):
-        """All is acknowledged; readers have it soon after. Their sockets are drained when no bytes come any more."""
-        streamers = self.system.pids()["streamer"]
-        quiet = 0
-        last = None
-        while quiet < 4:
-            time.sleep(0.25)
-            now = [open(f"/proc/{pid}/io").read().split("\n")[1] for pid in streamers + [process.pid]]
-            quiet = quiet + 1 if now == last else 0
-            last = now
-        return self.finish_readers(process)
 
     def stream(self):
         row = self.report.row
@@ -274,6 +264,9 @@ class Bench:
     def idle_streams(self, count=5000):
         """What the streamers grow by, kernel memory of the sockets aside."""
         runs = self.system.make_runs(100)
+        restarted = self.system.ask("restart", "streamer")  # memory of earlier streams would be used again
+        assert restarted.returncode == 0, restarted
+        self.system.wait_ready()
         streamers = self.system.pids()["streamer"]
         warm = self.readers(runs, 100)  # one-off memory of the first streams
         self.finish_readers(warm)
@@ -344,6 +337,7 @@ def main():
     report = Report()
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     system = System(options.build)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         bench = Bench(system, report, options.rounds, options.seconds)
         report.header()
