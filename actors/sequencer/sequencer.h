@@ -169,7 +169,7 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
 void intake_answer(struct sequencer *sequencer, const struct command *command);
 /* Asks every known sender to send again what it has not got an answer for. */
 void intake_ask_again(struct sequencer *sequencer);
-void command_destroy(struct sequencer *sequencer, struct command *command);
+void command_destroy(struct command *command);
 
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
