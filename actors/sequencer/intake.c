@@ -104,7 +104,7 @@ static bool decode(struct command *command)
         scope = &command->tenant;
     }
     if (key.length > 0) {
-        command->key_hash = keys_hash(scope, key);
+        command->key_hash = keys_hash(command->type, scope, key);
     }
     command->number = header.request;
     return true;
