@@ -34,7 +34,7 @@ static void drop_commands(struct sequencer *sequencer)
     batch_abandon(sequencer);
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
-        command_destroy(sequencer, LIST_ENTRY(first, struct command, node));
+        command_destroy(LIST_ENTRY(first, struct command, node));
     }
     sequencer->queue_count = 0;
     sequencer->queue_bytes = 0;
