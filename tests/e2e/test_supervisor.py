@@ -72,6 +72,7 @@ def test_a_child_gets_what_the_contract_says_and_nothing_else():
             actor = line["actor"].rpartition("-")[0]
             assert line["fds"] == wanted.get(actor, "metrics,settings")
             assert line["uid"] == supervisor.uid and line["cwd"] == "/" and line["held"] == "0"
+            assert line["board"] == "no"
             # 0..3, the named ones, and the listing's own descriptor
             assert len(line["open"].split(",")) == 4 + len(line["fds"].split(",")) + 1
         slots = [line["slot"] for line in supervisor.log(message="up")]
@@ -444,7 +445,8 @@ def test_reloadable_settings_are_handed_out():
         before = [actor["pid"] for actor in supervisor.status()["actors"]]
         supervisor.on_reload(**{"log.level": "debug", "watchdog.warn_ms": 2500})
         os.kill(supervisor.process.pid, signal.SIGHUP)
-        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug")) == len(NAMES), "all have it")
+        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug", writable="no")) == len(NAMES),
+                   "all have it, and cannot change it")
         assert [actor["pid"] for actor in supervisor.status()["actors"]] == before
 
 
