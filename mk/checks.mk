@@ -32,7 +32,8 @@ define UNIT_RULE
 $(OUT)/tests/$(1): $(OUT)/obj/tests/unit/$(1).o $$(patsubst %,$(OUT)/lib/module-%.a,$$(call modules_of,tests/unit/$(1).c)) \
 		$(OUT)/lib/libruntime.a $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_TEST) $$(LIBS_ACTOR) $$(LIBS_CLI)
+	@echo "  LD  $$@"
+	$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_TEST) $$(LIBS_ACTOR) $$(LIBS_CLI)
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c tests/unit/*/*_test.c)),$(eval $(call UNIT_RULE,$(test))))
 
@@ -54,7 +55,7 @@ fuzz_object = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(1))
 
 $(FUZZ_OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 $(FUZZ_OUT)/libcode.a: $(call fuzz_object,$(RUNTIME) $(PROTO) $(BASE))
 	@rm -f $@

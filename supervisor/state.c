@@ -203,15 +203,25 @@ int64_t state_start_time(pid_t pid)
     return start;
 }
 
+/* From the status file: the owner of /proc/PID is root for a process that may not be dumped. */
 int state_process_uid(pid_t pid, uid_t *uid_out)
 {
     char path[64];
-    struct stat status;
-    snprintf(path, sizeof path, "/proc/%d", (int)pid);
-    if (stat(path, &status) != 0) {
+    char text[4096];
+    int64_t uid;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
         return -1;
     }
-    *uid_out = status.st_uid;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    const char *at = strstr(text, "\nUid:\t");
+    if (at == NULL || number_parse(at + 6, strcspn(at + 6, "\t"), &uid) != 0) {
+        return -1;
+    }
+    *uid_out = (uid_t)uid;
     return 0;
 }
 

@@ -50,7 +50,7 @@ static void on_log_line(const char *line, size_t length)
 
 int supervisor_make_memfd(const char *name, const void *bytes, size_t size, struct error *err)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     size_t done = 0;
     while (fd >= 0 && done < size) {
         ssize_t put = write(fd, (const char *)bytes + done, size - done);
@@ -61,7 +61,16 @@ int supervisor_make_memfd(const char *name, const void *bytes, size_t size, stru
         }
         done += put > 0 ? (size_t)put : 0;
     }
-    return fd >= 0 ? fd : error_set(err, "cannot make a memory file: %s", error_errno(errno));
+    /* Whoever inherits it could open it anew for writing. */
+    if (fd < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+        error_set(err, "cannot make a memory file: %s", error_errno(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
 }
 
 int supervisor_make_table(const struct settings *settings, struct error *err)
@@ -286,9 +295,11 @@ static int read_settings(struct supervisor *supervisor, int fd, struct error *er
 
 static int open_board(struct supervisor *supervisor, struct error *err)
 {
-    supervisor->board_fd = memfd_create("metrics", MFD_CLOEXEC);
+    supervisor->board_fd = memfd_create("metrics", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    /* Of a fixed size: an actor that shortened it would end everybody who has it mapped. */
     if (supervisor->board_fd < 0 ||
-        ftruncate(supervisor->board_fd, (off_t)metrics_board_size()) != 0) {
+        ftruncate(supervisor->board_fd, (off_t)metrics_board_size()) != 0 ||
+        fcntl(supervisor->board_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
         return error_set(err, "cannot make the metrics board: %s", error_errno(errno));
     }
     if (metrics_start(supervisor->board_fd, METRICS_SLOTS - 1, "supervisor", err) != 0) {
@@ -446,6 +457,19 @@ static void end_orphans(void)
     }
 }
 
+static void release(struct supervisor *supervisor)
+{
+    log_set_sink(NULL);
+    output_flush(&supervisor->output, 1000);
+    output_deinit(&supervisor->output);
+    for (size_t i = 0; i < supervisor->slot_count; i++) {
+        slot_deinit(&supervisor->slots[i]);
+    }
+    free(supervisor->slots);
+    free(supervisor->ready_text);
+    settings_destroy(&supervisor->settings);
+}
+
 static void tear_down(struct supervisor *supervisor)
 {
     static const char *const sockets[] = {"control.sock", "commands.sock", "events.sock",
@@ -462,15 +486,7 @@ static void tear_down(struct supervisor *supervisor)
     /* Only now may whoever asked for the stop start another one. */
     state_close(&supervisor->state);
     control_close(&supervisor->control);
-    log_set_sink(NULL);
-    output_flush(&supervisor->output, 1000);
-    output_deinit(&supervisor->output);
-    for (size_t i = 0; i < supervisor->slot_count; i++) {
-        slot_deinit(&supervisor->slots[i]);
-    }
-    free(supervisor->slots);
-    free(supervisor->ready_text);
-    settings_destroy(&supervisor->settings);
+    release(supervisor);
 }
 
 int main(int argc, char **argv)
@@ -490,7 +506,8 @@ int main(int argc, char **argv)
     read_ready_text(&supervisor, options.ready_text_file);
     if (set_up(&supervisor, &err) != 0) {
         LOG_ERROR("cannot start", LOG_TEXT("reason", err.text));
-        output_flush(&supervisor.output, 1000);
+        state_close(&supervisor.state);
+        release(&supervisor);
         fprintf(stderr, "signalbox: %s\n", err.text);
         return EXIT_CODE_FAILED;
     }

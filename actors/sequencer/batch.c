@@ -204,12 +204,6 @@ static void evaluate_create(struct sequencer *sequencer, struct command *command
 
 static void evaluate(struct sequencer *sequencer, struct command *command)
 {
-    const struct message_result *answered =
-        command->recover ? order_result_of(command->origin, command->number) : NULL;
-    if (answered != NULL) {
-        command->result = *answered; /* re-asked twice: the first one settled it */
-        return;
-    }
     if (command->recovered) {
         metric_add(METRIC_COMMANDS_DUPLICATE, 1);
         return;
@@ -261,7 +255,7 @@ static void free_commands(struct sequencer *sequencer)
     struct list *first;
     while ((first = list_first(&sequencer->batch.commands)) != NULL) {
         list_remove(first);
-        command_destroy(sequencer, LIST_ENTRY(first, struct command, node));
+        command_destroy(LIST_ENTRY(first, struct command, node));
     }
 }
 

@@ -2,7 +2,6 @@
  * byte once. */
 #include "sequencer/batch_params.h"
 
-#include "contracts/generated/event_types.h"
 #include "sequencer/sequencer.h"
 
 #include <string.h>
@@ -187,52 +186,6 @@ static void put_rows(struct db_params *params, const struct batch *batch)
     PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, (int64_t)command->number));
 }
 
-static const char *status_of(const struct batch *batch, size_t head)
-{
-    /* The closing event is the last row of its run. */
-    for (size_t i = batch->rows_count; i-- > 0;) {
-        if (batch->rows[i].head == (int)head + 1) {
-            switch ((enum event_type)batch->rows[i].type) {
-            case EVENT_TYPE_RUN_FINISHED:
-                return "finished";
-            case EVENT_TYPE_RUN_FAILED:
-                return "failed";
-            default:
-                return "cancelled";
-            }
-        }
-    }
-    return "failed";
-}
-
-static void put_statuses(struct db_params *params, const struct batch *batch)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < batch->heads_count; i++) {
-        count += batch->heads[i]->batch_closed ? 1 : 0;
-    }
-    db_array_begin(params, DB_ARRAY_UUID, count);
-    for (size_t i = 0; i < batch->heads_count; i++) {
-        if (batch->heads[i]->batch_closed) {
-            db_array_uuid(params, batch->heads[i]->id.bytes);
-        }
-    }
-    db_array_end(params);
-    db_array_begin(params, DB_ARRAY_TEXT, count);
-    for (size_t i = 0; i < batch->heads_count; i++) {
-        if (batch->heads[i]->batch_closed) {
-            const char *status = status_of(batch, i);
-            db_array_bytes(params, status, strlen(status));
-        }
-    }
-    db_array_end(params);
-    db_array_begin(params, DB_ARRAY_TIMESTAMPTZ, count);
-    for (size_t i = 0; i < count; i++) {
-        db_array_timestamptz(params, batch->ts_us);
-    }
-    db_array_end(params);
-}
-
 static void put_origins(struct db_params *params, const struct batch *batch)
 {
     db_array_begin(params, DB_ARRAY_INT8, batch->origins_count);
@@ -258,6 +211,5 @@ void batch_params(struct sequencer *sequencer)
     put_creates(params, batch);
     put_heads(params, batch);
     put_rows(params, batch);
-    put_statuses(params, batch);
     put_origins(params, batch);
 }

@@ -4,7 +4,7 @@
 
 struct sequencer;
 
-/* Fills batch.params: 33 parameters in the order of append_batch. */
+/* Fills batch.params: 30 parameters in the order of append_batch. */
 void batch_params(struct sequencer *sequencer);
 
 #endif

@@ -18,7 +18,8 @@
 enum {
     EPOCH_RENEW_MS = 1000,
     EPOCH_DRAIN_PAGE = 500,
-    EPOCH_ORIGIN_IDLE_MS = 600000 /* answers kept for a silent sender */
+    EPOCH_ANSWERS_MS = 600000,  /* answers kept for a silent sender */
+    EPOCH_ORIGINS_MS = 86400000 /* its numbers: as long as acquire_epoch keeps them in the table */
 };
 
 /* True: go on. Otherwise the attempt has ended, and what follows has been arranged. */
@@ -46,6 +47,7 @@ static void serve(struct sequencer *sequencer)
 {
     sequencer->taking = false;
     sequencer->serving = true;
+    metric_set(METRIC_OUTBOX_LAG_MS, 0);
     LOG_INFO("serving", LOG_INT("epoch", sequencer->epoch),
              LOG_INT("position", sequencer->position));
     publish_start(sequencer);
@@ -197,7 +199,8 @@ static void on_lease_timer(evutil_socket_t fd, short what, void *arg)
     if (sequencer->serving && db_is_connected(sequencer->writer)) {
         renew(sequencer);
         publish_store_cursor(sequencer);
-        order_forget(&sequencer->order, clock_monotonic_ms() - EPOCH_ORIGIN_IDLE_MS);
+        int64_t now_ms = clock_monotonic_ms();
+        order_forget(&sequencer->order, now_ms - EPOCH_ANSWERS_MS, now_ms - EPOCH_ORIGINS_MS);
     } else {
         epoch_take(sequencer);
     }

@@ -67,12 +67,12 @@ static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, 
     reply(sequencer, peer, &frame);
 }
 
-void command_destroy(struct sequencer *sequencer, struct command *command)
+void command_destroy(struct command *command)
 {
-    (void)sequencer;
     if (command->run != NULL) {
         command->run->users--;
     }
+    command->origin->users--;
     free(command->found);
     free(command->frame);
     free(command);
@@ -104,7 +104,7 @@ static bool decode(struct command *command)
         scope = &command->tenant;
     }
     if (key.length > 0) {
-        command->key_hash = keys_hash(scope, key);
+        command->key_hash = keys_hash(command->type, scope, key);
     }
     command->number = header.request;
     return true;
@@ -173,21 +173,21 @@ static void take_command(struct sequencer *sequencer, struct command *command)
 {
     struct order_origin *origin = order_origin(&sequencer->order, origin_of(command));
     struct message_result result;
+    bool full = queue_is_full(sequencer, command->length);
     command->origin = origin;
+    origin->users++;
     origin->seen_ms = clock_monotonic_ms();
     origin->peer = command->peer;
-    if (command->number == origin->expected && queue_is_full(sequencer, command->length)) {
-        send_busy(sequencer, &command->peer, command->number);
-        command_destroy(sequencer, command);
-        return;
-    }
-    switch (order_judge(origin, command->number, &result)) {
+    switch (order_judge(origin, command->number, full, &result)) {
     case ORDER_TAKE:
         enqueue(sequencer, command, false);
         return;
     case ORDER_RECOVER:
         enqueue(sequencer, command, true);
         return;
+    case ORDER_BUSY:
+        send_busy(sequencer, &command->peer, command->number);
+        break;
     case ORDER_ANSWER:
         metric_add(METRIC_COMMANDS_DUPLICATE, 1);
         send_result(sequencer, &command->peer, command->number, &result);
@@ -199,7 +199,7 @@ static void take_command(struct sequencer *sequencer, struct command *command)
     case ORDER_DROP:
         break;
     }
-    command_destroy(sequencer, command);
+    command_destroy(command);
 }
 
 /* Before we serve, the high marks are not loaded yet: who greets then is only remembered, so that

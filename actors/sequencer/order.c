@@ -56,10 +56,43 @@ void order_hello(struct order_origin *origin, uint64_t oldest)
     origin->nacked = false;
 }
 
-enum order_verdict order_judge(struct order_origin *origin, uint64_t number,
+static struct order_result *slot_of(struct order_origin *origin, uint64_t number)
+{
+    if (origin->results == NULL) {
+        origin->results = memory_array(ORDER_RESULTS, sizeof *origin->results);
+    }
+    return &origin->results[number % ORDER_RESULTS];
+}
+
+/* The answer kept for `number`, or NULL. */
+static const struct message_result *result_of(const struct order_origin *origin, uint64_t number)
+{
+    const struct order_result *slot =
+        origin->results == NULL ? NULL : &origin->results[number % ORDER_RESULTS];
+    return slot == NULL || slot->number != number || slot->pending ? NULL : &slot->result;
+}
+
+/* Settled before this process, or its answer has been dropped. */
+static enum order_verdict judge_old(struct order_origin *origin, uint64_t number, bool full)
+{
+    struct order_result *slot = slot_of(origin, number);
+    if (slot->number == number && slot->pending) {
+        return ORDER_WAIT;
+    }
+    if (full) {
+        return ORDER_BUSY;
+    }
+    *slot = (struct order_result){.number = number, .pending = true};
+    return ORDER_RECOVER;
+}
+
+enum order_verdict order_judge(struct order_origin *origin, uint64_t number, bool full,
                                struct message_result *result_out)
 {
     if (number == origin->expected) {
+        if (full) {
+            return ORDER_BUSY;
+        }
         origin->expected++;
         origin->nacked = false;
         return ORDER_TAKE;
@@ -72,20 +105,12 @@ enum order_verdict order_judge(struct order_origin *origin, uint64_t number,
     if (number > origin->settled) {
         return ORDER_WAIT;
     }
-    const struct message_result *kept = order_result_of(origin, number);
+    const struct message_result *kept = result_of(origin, number);
     if (kept == NULL) {
-        return ORDER_RECOVER;
+        return judge_old(origin, number, full);
     }
     *result_out = *kept;
     return ORDER_ANSWER;
-}
-
-const struct message_result *order_result_of(const struct order_origin *origin, uint64_t number)
-{
-    if (origin->results == NULL || origin->results[number % ORDER_RESULTS].number != number) {
-        return NULL;
-    }
-    return &origin->results[number % ORDER_RESULTS].result;
 }
 
 void order_reset(struct order *order)
@@ -103,29 +128,31 @@ void order_reset(struct order *order)
 
 void order_settle(struct order_origin *origin, uint64_t number, const struct message_result *result)
 {
-    if (origin->results == NULL) {
-        origin->results = memory_array(ORDER_RESULTS, sizeof *origin->results);
-    }
-    origin->results[number % ORDER_RESULTS] = (struct order_result){number, *result};
+    *slot_of(origin, number) = (struct order_result){.number = number, .result = *result};
     if (number > origin->settled) {
         assert(number == origin->settled + 1);
         origin->settled = number;
     }
 }
 
-void order_forget(struct order *order, int64_t before_ms)
+static bool is_idle(const struct order_origin *origin, int64_t since_ms)
 {
-    for (;;) {
-        size_t cursor = 0;
-        struct order_origin *origin;
-        while ((origin = map_next(&order->origins, &cursor)) != NULL &&
-               origin->seen_ms >= before_ms) {
+    return origin->users == 0 && origin->seen_ms < since_ms;
+}
+
+void order_forget(struct order *order, int64_t answers_ms, int64_t origins_ms)
+{
+    size_t cursor = 0;
+    struct order_origin *origin;
+    while ((origin = map_next(&order->origins, &cursor)) != NULL) {
+        if (is_idle(origin, origins_ms)) {
+            struct uuid key = map_number_key(origin->origin);
+            map_remove(&order->origins, &key);
+            destroy_origin(origin);
+            cursor = 0; /* the map has changed */
+        } else if (is_idle(origin, answers_ms)) {
+            free(origin->results);
+            origin->results = NULL;
         }
-        if (origin == NULL) {
-            return;
-        }
-        struct uuid key = map_number_key(origin->origin);
-        map_remove(&order->origins, &key);
-        destroy_origin(origin);
     }
 }

@@ -99,6 +99,7 @@ static void one_done(struct sequencer *sequencer)
         }
     }
     clear_found(sequencer);
+    runs_evict(sequencer); /* under load every commit finds a query under way */
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
@@ -141,9 +142,9 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
     one_done(sequencer);
 }
 
-static void keep_found(struct sequencer *sequencer, const struct uuid *scope,
-                       const struct db_result *result, int row, int hash_column,
-                       const struct key_entry *entry)
+static void keep_found(struct sequencer *sequencer, enum message_type type,
+                       const struct uuid *scope, const struct db_result *result, int row,
+                       int hash_column, const struct key_entry *entry)
 {
     size_t length;
     const char *text = db_bytes(result, row, 1, &length);
@@ -153,7 +154,7 @@ static void keep_found(struct sequencer *sequencer, const struct uuid *scope,
     if (length == sizeof copy->body) {
         memcpy(copy->body, body, length);
     }
-    copy->hash = keys_hash(scope, key);
+    copy->hash = keys_hash(type, scope, key);
     free(map_put(&sequencer->found_keys, &copy->hash, copy));
 }
 
@@ -166,7 +167,7 @@ static void on_keys(void *arg, enum db_status status, const struct db_result *re
             db_uuid(result, row, 0, &entry.run);
             entry.first_seq = (uint64_t)db_int8(result, row, 2);
             entry.last_seq = entry.first_seq + (uint64_t)db_int4(result, row, 3) - 1;
-            keep_found(sequencer, &entry.run, result, row, 4, &entry);
+            keep_found(sequencer, MESSAGE_APPEND, &entry.run, result, row, 4, &entry);
         }
     }
     one_done(sequencer);
@@ -181,7 +182,7 @@ static void on_create_keys(void *arg, enum db_status status, const struct db_res
             struct uuid tenant;
             db_uuid(result, row, 0, &tenant);
             db_uuid(result, row, 2, &entry.run);
-            keep_found(sequencer, &tenant, result, row, 3, &entry);
+            keep_found(sequencer, MESSAGE_CREATE_RUN, &tenant, result, row, 3, &entry);
         }
     }
     one_done(sequencer);

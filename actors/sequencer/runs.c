@@ -16,6 +16,9 @@ struct run *runs_get(struct sequencer *sequencer, const struct uuid *id)
 void runs_evict(struct sequencer *sequencer)
 {
     size_t limit = (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_RUNS_CACHED);
+    /* A queued command that was told "no such run" learns from memory alone that one before it has
+     * made it: such a run must outlive a whole queue, like the keys. */
+    limit = limit < sequencer->key_capacity ? sequencer->key_capacity : limit;
     /* While a resolve query is under way its answer may be older than what would be forgotten here.
      */
     if (sequencer->resolving > 0 || sequencer->runs.count <= limit) {
@@ -65,11 +68,14 @@ void runs_clear(struct sequencer *sequencer)
     keys_drop_to(sequencer, 0);
 }
 
-struct uuid keys_hash(const struct uuid *scope, struct message_span key)
+struct uuid keys_hash(enum message_type type, const struct uuid *scope, struct message_span key)
 {
     struct uuid hash;
     crypto_generichash_state state;
+    /* A run may have the id of a tenant: their keys are still different ones. */
+    uint8_t kind = type == MESSAGE_APPEND ? 'a' : 'c';
     crypto_generichash_init(&state, NULL, 0, sizeof hash.bytes);
+    crypto_generichash_update(&state, &kind, sizeof kind);
     crypto_generichash_update(&state, scope->bytes, sizeof scope->bytes);
     crypto_generichash_update(&state, key.data, key.length);
     crypto_generichash_final(&state, hash.bytes, sizeof hash.bytes);

@@ -169,7 +169,7 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
 void intake_answer(struct sequencer *sequencer, const struct command *command);
 /* Asks every known sender to send again what it has not got an answer for. */
 void intake_ask_again(struct sequencer *sequencer);
-void command_destroy(struct sequencer *sequencer, struct command *command);
+void command_destroy(struct command *command);
 
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
@@ -180,7 +180,8 @@ void runs_remove(struct sequencer *sequencer, struct run *run);
  * under way. */
 void runs_evict(struct sequencer *sequencer);
 void runs_clear(struct sequencer *sequencer);
-struct uuid keys_hash(const struct uuid *scope, struct message_span key);
+/* Of a client's key: APPEND within its run, CREATE_RUN within its tenant. */
+struct uuid keys_hash(enum message_type type, const struct uuid *scope, struct message_span key);
 const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash);
 void keys_add(struct sequencer *sequencer, const struct key_entry *entry);
 /* Removes the newest ones until `count` have ever been added. */

@@ -167,14 +167,85 @@ def test_endings_and_the_closed_mark_go_together(database, unchanged):
 def test_values_outside_their_sets_are_refused(database, unchanged):
     batch = Batch(database, unchanged)
     for changed in ({"e_type": [0]}, {"e_type": [-1]}, {"e_type": [len(batch.kinds) + 1]}, {"e_type": [None]}, {"e_payload": ["{"]},
-                    {"e_payload": [None]}, {"s_run": [unchanged], "s_status": ["done"], "s_ts": ["2026-01-01Z"]}):  # fmt: skip
+                    {"e_payload": [None]}):  # fmt: skip
         refused(batch, None, **changed)
+
+
+@pytest.mark.requirement("R025", "I2")
+def test_events_of_a_run_lie_in_the_order_of_their_seqs(database, unchanged):
+    refused(Batch(database, unchanged, [4, 3]), "SB002")
+    refused(Batch(database, unchanged, [3, 5, 4]), "SB002")
+
+
+@pytest.mark.requirement("I10")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"h_old": [2, 1], "h_new": [5, 0], "e_seq": [3, 5]},  # a head that goes back pays for a hole
+        {"h_old": [2, 1], "h_new": [3, 1]},  # a head that does not move
+        {"h_old": [2, 1], "h_new": [3, 1], "h_closed": [False, True]},  # closed without an event
+        {"h_old": [2, 1, 9], "h_new": [5, 2, 8], "e_seq": [3, 5, 2], "e_head": [1, 1, 2]},
+        {"h_old": [2, 1], "h_new": "[0:1]={3,2}"},
+        {"h_run": "[0:1]", "h_old": [2, 1], "h_new": [3, 2]},
+        {"h_old": [2, 1], "h_new": [3, 2], "h_closed": "[0:2]={t,f,f}"},
+        {"h_old": [2, 1], "h_new": [3, 2], "h_closed": [None, False]},
+        {"h_old": [2, 1], "h_new": [3, None]},
+        {"h_old": [2, 1], "h_new": [3, 2], "e_head": "[0:2]={2,1,2}"},
+        {"h_old": [2, 1], "h_new": [3, 2], "e_head": [1, None]},
+        {"h_old": [2, 1], "h_new": [3, 2], "e_head": [[1], [2]]},
+        {"h_old": [2, 1], "h_new": [3, 2], "e_seq": [3, None]},
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(client, database, unchanged, changed):
+    """Two runs, at seq 2 and 1, touched by one batch."""
+    other = client.new_run()
+    batch = Batch(database, unchanged, [3, 2])
+    tenant = batch.arguments["h_tenant"][0]
+    two = {"h_run": [unchanged, other], "h_tenant": [tenant, tenant], "h_closed": [False, False], "e_head": [1, 2]}
+    if changed.get("h_run"):
+        changed = changed | {"h_run": f"[0:1]={{{unchanged},{other}}}"}
+    many = len(changed.get("e_seq", [3, 2]))
+    per_event = {name: [batch.arguments[name][0]] * many for name in batch.arguments if name.startswith("e_")}
+    refused(batch, "SB002", **(per_event | {"e_seq": [3, 2]} | two | changed))
+    assert client.run(other)["last_seq"] == 1
+
+
+def test_a_batch_without_events_is_refused(database, unchanged):
+    nothing = {name: [] for name in ("e_head", "e_seq", "e_type", "e_payload", "e_ts", "e_actor", "e_key", "e_hash")}
+    for closed in (True, False):
+        refused(Batch(database, unchanged), "SB002", h_new=[2], h_closed=[closed], **nothing)
+    refused(Batch(database, unchanged), "SB002", h_run=[], h_tenant=[], h_old=[], h_new=[], h_closed=[], **nothing)
+
+
+@pytest.mark.requirement("R019")
+def test_a_run_starts_with_run_started_and_only_there(database, unchanged):
+    refused(Batch(database, unchanged, kinds=["RUN_STARTED"]), "SB002")
+    batch = Batch(database, unchanged, [1])
+    run_id = uuid.uuid4()
+    tenant = batch.arguments["h_tenant"]
+    created = {"c_run": [run_id], "c_tenant": tenant, "c_thread": [None], "c_parent": [None], "c_metadata": ["{}"],
+               "c_by": [""], "c_ts": ["2026-01-01Z"], "c_key": [None], "c_hash": [None]}  # fmt: skip
+    started = {"h_run": [run_id], "h_old": [0], "h_new": [1], "e_type": [1]}
+    refused(batch, "SB002", **(created | started | {"e_type": [17]}))
+    refused(batch, "SB002", **started)  # no such run
+    refused(Batch(database, unchanged), "SB002", **created)  # no event for it
+    assert database.rows("select run_id from runs where run_id = %s", run_id) == []
+
+
+def test_what_is_kept_of_a_command_is_complete(database, unchanged):
+    """The sequencer answers a repeated command from these columns."""
+    batch = Batch(database, unchanged)
+    for changed in ({"e_origin": [7]}, {"e_no": [7]}, {"e_events": [1]}, {"e_origin": [7], "e_no": [7]},
+                    {"e_key": ["k"], "e_events": [1], "e_origin": [7], "e_no": [7]}, {"e_hash": [b"x" * 32]},
+                    {"e_key": ["k"], "e_hash": [b"x" * 32]}):  # fmt: skip
+        refused(batch, "SB002", **changed)
 
 
 def test_the_same_key_cannot_be_stored_twice(client, database, unchanged):
     run_id = client.new_run()
     client.append(run_id, "CUSTOM", custom(1)["payload"], key="taken")
-    refused(Batch(database, run_id), "23505", e_key=["taken"], e_hash=[b"x" * 32], e_events=[1])
+    command = {"e_events": [1], "e_origin": [7], "e_no": [7]}
+    refused(Batch(database, run_id), "23505", e_key=["taken"], e_hash=[b"x" * 32], **command)
 
 
 def test_functions_do_not_run_with_the_callers_search_path(box, database, unchanged):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,6 +72,7 @@ def test_a_child_gets_what_the_contract_says_and_nothing_else():
             actor = line["actor"].rpartition("-")[0]
             assert line["fds"] == wanted.get(actor, "metrics,settings")
             assert line["uid"] == supervisor.uid and line["cwd"] == "/" and line["held"] == "0"
+            assert line["board"] == "no"
             # 0..3, the named ones, and the listing's own descriptor
             assert len(line["open"].split(",")) == 4 + len(line["fds"].split(",")) + 1
         slots = [line["slot"] for line in supervisor.log(message="up")]
@@ -135,6 +137,25 @@ def test_ipv6_and_nonsense_addresses():
     for listen in ("localhost", "127.0.0.1:99999", "example.org:1", ":1", "[::1:1"):
         with started(**{"server.listen": listen}) as supervisor:
             assert supervisor.wait_exit() == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to run as")
+def test_programs_in_a_closed_directory_can_be_started():
+    supervisor = Supervisor()
+    closed = supervisor.root / "closed"
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o700)
+    try:
+        # A real program: an interpreter could not read a script there. Sequencer and the like are scripts and fail.
+        subprocess.run(["cp", "-a", supervisor.bin, closed / "bin"], check=True)
+        (closed / "bin/signalbox-exporter").unlink()
+        shutil.copy("/bin/true", closed / "bin/signalbox-exporter")
+        supervisor.settings["instance.bin_dir"] = str(closed / "bin")
+        supervisor.start()
+        wait_until(lambda: supervisor.log(message="ended", name="exporter-1", end="exit code 0 (done)"),
+                   "the program ran", timeout=40)
+    finally:
+        supervisor.end()
 
 
 def test_sockets_are_private():
@@ -395,7 +416,7 @@ def test_restart_of_a_throttled_actor_tries_at_once():
 
 def test_nobody_of_that_name():
     with running() as supervisor:
-        for name in ("nobody", "api-3", "", "api-"):
+        for name in ("nobody", "api-3", "", "api-", "prepare"):
             with pytest.raises(Refused) as refused:
                 supervisor.ask(f"restart {name}")
             assert refused.value.code == 4
@@ -424,7 +445,8 @@ def test_reloadable_settings_are_handed_out():
         before = [actor["pid"] for actor in supervisor.status()["actors"]]
         supervisor.on_reload(**{"log.level": "debug", "watchdog.warn_ms": 2500})
         os.kill(supervisor.process.pid, signal.SIGHUP)
-        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug")) == len(NAMES), "all have it")
+        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug", writable="no")) == len(NAMES),
+                   "all have it, and cannot change it")
         assert [actor["pid"] for actor in supervisor.status()["actors"]] == before
 
 

@@ -45,6 +45,21 @@ def log(message, **fields):
         pass
 
 
+def can_change(fd):
+    """Whether a memory file can be opened for writing and cut short."""
+    try:
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR)
+    except OSError:
+        return "no"
+    try:
+        os.ftruncate(again, 0)
+        return "yes"
+    except OSError:
+        return "no"
+    finally:
+        os.close(again)
+
+
 class Fake:
     def __init__(self):
         self.settings = read_settings(FDS["settings"])
@@ -92,7 +107,7 @@ class Fake:
             sys.exit(0)
         elif kind == RELOAD:
             self.settings = read_settings(fds[0])
-            log("reloaded", log_level=self.settings["log.level"])
+            log("reloaded", log_level=self.settings["log.level"], writable=can_change(fds[0]))
         elif kind == DUMP:
             log("dumped")
         elif kind == GO:
@@ -116,7 +131,7 @@ class Fake:
             print("fake actor was told to exit", file=sys.stderr, flush=True)
             sys.exit(self.number("exit"))
         log("up", held=os.environ.get("SIGNALBOX_HOLD", "0"), fds=",".join(sorted(FDS)), uid=os.getuid(),
-            cwd=os.getcwd(), slot=os.environ["SIGNALBOX_SLOT"], open=",".join(sorted(os.listdir("/proc/self/fd"))))
+            cwd=os.getcwd(), board=can_change(FDS["metrics"]), slot=os.environ["SIGNALBOX_SLOT"], open=",".join(sorted(os.listdir("/proc/self/fd"))))
         if "orphan" in self.orders and os.fork() == 0:
             if os.fork() == 0:
                 os.execv("/bin/sleep", ["signalbox-orphan", "300"])
