@@ -336,6 +336,9 @@ def main():
     options = parser.parse_args()
     report = Report()
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    if os.getloadavg()[0] > 0.5:
+        report.note(f"others are using this machine (load average {os.getloadavg()[0]:.1f}): designs with many processes "
+                    "get the larger share of it, so ratios of rates are too low; CPU an event is what to compare")
     system = System(options.build)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
