@@ -141,7 +141,6 @@ void publish_hint(struct sequencer *sequencer)
     message_hint_encode(&frame, &header, &hint);
     (void)bus_send(sequencer->events, NULL, BUS_TOPIC_HINTS, frame.data, frame.size);
     sequencer->hinted_ms = clock_monotonic_ms();
-    sequencer->hinted_position = sequencer->position;
 }
 
 static void on_hint_timer(evutil_socket_t fd, short what, void *arg)
@@ -182,7 +181,7 @@ static void on_cursor_stored(void *arg, enum db_status status, const struct db_r
 
 void publish_store_cursor(struct sequencer *sequencer)
 {
-    if (sequencer->published == sequencer->published_stored ||
+    if (sequencer->storing_cursor || sequencer->published == sequencer->published_stored ||
         !db_is_connected(sequencer->writer)) {
         return;
     }
@@ -194,5 +193,6 @@ void publish_store_cursor(struct sequencer *sequencer)
              sequencer);
     db_params_deinit(&params);
     sequencer->published_stored = sequencer->published;
+    sequencer->storing_cursor = true;
     LOG_DEBUG("outbox advanced", LOG_INT("next_position", sequencer->published + 1));
 }
