@@ -147,7 +147,6 @@ struct sequencer {
     bool storing_cursor;
     struct event *hint_timer;
     int64_t hinted_ms;
-    int64_t hinted_position;
 };
 
 /* sequencer.c */
