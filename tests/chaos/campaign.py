@@ -21,7 +21,7 @@ from pathlib import Path
 from chaos.checker import Connection, History, Observer, Op, Read, Row, Write, check
 from chaos.load import SLOTS, digest, key_of, run_of
 from harness.paths import ROOT
-from harness.processes import Process
+from harness.processes import Process, open_descriptors
 from harness.server import Server
 from harness.sse import SseStream
 from harness.waiting import WaitTimeout, wait_until
@@ -33,6 +33,7 @@ SETTLE_S = 5.0
 SETTINGS = {
     "restart.early_deaths": 1_000_000, "restart.late_deaths": 1_000_000, "restart.total_deaths": 1_000_000,
     "stop.sequencer_ms": 1500,
+    "stream.sweep_ms": 600_000,  # the backstop is off: what it would hide must be repaired by the rules themselves
 }  # fmt: skip
 
 AUDIT = """
@@ -118,6 +119,7 @@ class Phase:
 
     def start(self):
         self.server.begin()
+        self.base_resources = self.resources()
         host, port = self.server.address
         base = {"seed": f"{self.campaign.seed}/{self.name}", "phase": self.name, "host": host, "port": port,
                 "key_path": str(self.server.dir / "api-key")}  # fmt: skip
@@ -127,6 +129,14 @@ class Phase:
             self._spawn("readers", base | {"begin": n * READERS, "count": READERS})
         self.base_counts = {a["name"]: a["restarts"] for a in self.server.actors()}
         self.moving()
+
+    def resources(self) -> dict:
+        """What must be the same again after everything has come back: descriptors, database sessions."""
+        found = {f"descriptors of {a['name']}": open_descriptors(a["pid"]) for a in self.server.actors()}
+        found["database sessions"] = self.server.database().value(
+            "select count(*) from pg_stat_activity where usename like 'signalbox%' and pid <> pg_backend_pid()"
+        )
+        return found
 
     def _spawn(self, program, told):
         out = self.campaign.folder / f"{program}-{len(self.programs)}.json"
@@ -150,10 +160,10 @@ class Phase:
 
     # Faults.
 
-    def note(self, kind, actor=None, count=1):
-        """A fault happens now; `actor` dies of it `count` times."""
+    def note(self, kind, actor=None, count=1, moment=None):
+        """A fault happens now (or did at `moment`); `actor` dies of it `count` times."""
         self.campaign.rounds += 1
-        self.faults.append((time.monotonic(), kind))
+        self.faults.append((moment or time.monotonic(), kind))
         if actor is not None:
             self.injected[actor] = self.injected.get(actor, 0) + count
 
@@ -166,17 +176,22 @@ class Phase:
         assert process is not None and process.kill(), f"{name} was dead already"
         self.server.actor_ready(name, before["generation"], 30)
 
-    def kill_at(self, point, name):
-        """The actor kills itself at a fault point. False when nobody came by."""
-        before = self.server.settled(name)
+    def kill_at(self, point, kind):
+        """Whoever of this kind comes to the fault point first kills itself there. False when nobody came by."""
+        before = {a["name"]: self.server.settled(a["name"]) for a in self.server.actors(kind)}
         self.server.faults.order(point, "kill")
+        moment = time.monotonic()
         try:
             self.server.faults.obeyed(point, 2)
         except WaitTimeout:
             if self.server.faults.withdraw(point):
                 return False
-        self.note(f"kill {before['actor']}", name)
-        self.server.actor_ready(name, before["generation"], 30)
+        died = wait_until(
+            lambda: [a["name"] for a in self.server.actors(kind) if a["restarts"] > before[a["name"]]["restarts"]],
+            f"a death at {point}",
+        )[0]
+        self.note(f"kill {kind}", died, moment=moment)
+        self.server.actor_ready(died, before[died]["generation"], 30)
         return True
 
     def kill_supervisor(self):
@@ -213,6 +228,7 @@ class Phase:
         readers = [self._end(program) for program in self.programs if program[0] == "readers"]
         self._take_clients(history, told, readers)
         self._take_server(history, runs)
+        self._take_resources(history)
         self._take_counts(history)
         self._measure(history, readers)
         return check(history)
@@ -291,6 +307,21 @@ class Phase:
         except WaitTimeout as error:
             history.late.append(str(error))
         self.campaign.events += sum(len(rows) for rows in history.tables.values())
+
+    def _take_resources(self, history):
+        """Descriptors within 5, sessions within 2 of what they were before the load (I16)."""
+
+        def leaks():
+            now = self.resources()
+            return {
+                name: (before, now.get(name)) for name, before in self.base_resources.items()
+                if abs(now.get(name, 0) - before) > (2 if name == "database sessions" else 5)
+            }  # fmt: skip
+
+        try:
+            wait_until(lambda: not leaks(), "the resources of before", SETTLE_S)
+        except WaitTimeout:
+            history.late.append(f"not given back: {leaks()}")
 
     def _replay(self, run):
         with SseStream(self.server.address, f"/api/v1/runs/{run}/stream", self.server.api_key) as stream:

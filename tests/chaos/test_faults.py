@@ -32,6 +32,15 @@ def rounds(kind):
     return range(max(1, round(count * float(os.environ.get("CHAOS_SCALE", "1")))))
 
 
+def shoot(phase, kind, names):
+    """kill -9 at random moments, and every third time at a point between two steps, if the actor has any."""
+    points = fault_points(kind)
+    for n in rounds(kind):
+        if n % 3 != 2 or not points or not phase.kill_at(points[n // 3 % len(points)], kind):
+            phase.kill(names[n % len(names)])
+        phase.moving()
+
+
 @pytest.mark.requirement("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I11", "R036", "R060")
 def test_no_fault_at_all(campaign):
     """The load alone: what the checker finds here is no matter of faults."""
@@ -42,28 +51,20 @@ def test_no_fault_at_all(campaign):
 
 @pytest.mark.requirement("I1", "I6", "I9", "I10", "I16", "R044")
 def test_the_sequencer_is_killed(campaign):
-    """At random moments, and every third time at a point between two of its steps."""
-    points = fault_points("sequencer")
     with campaign.phase("kill sequencer") as phase:
-        for n in rounds("sequencer"):
-            if n % 3 != 2 or not phase.kill_at(points[n // 3 % len(points)], "sequencer-1"):
-                phase.kill("sequencer-1")
-            phase.moving()
+        shoot(phase, "sequencer", ["sequencer-1"])
 
 
 @pytest.mark.requirement("I1", "I9", "I16")
 def test_apis_are_killed(campaign):
     with campaign.phase("kill api") as phase:
-        for n in rounds("api"):
-            phase.kill(f"api-{n % 2 + 1}")
-        phase.moving()
+        shoot(phase, "api", ["api-1", "api-2"])
 
 
 @pytest.mark.requirement("I4", "I5", "I16", "R052")
 def test_streamers_are_killed(campaign):
     with campaign.phase("kill streamer") as phase:
-        for n in rounds("streamer"):
-            phase.kill(f"streamer-{n % 2 + 1}")
+        shoot(phase, "streamer", ["streamer-1", "streamer-2"])
 
 
 @pytest.mark.requirement("I16")

@@ -185,6 +185,22 @@ def test_readers_that_reconnect_all_the_time_miss_and_double_nothing(box, client
     assert sum(reader.connections for reader in readers) > 150
 
 
+@pytest.mark.requirement("R052", "R053")
+def test_an_event_joins_at_the_very_moment_a_stream_opens(own_box):
+    """The one event of a quiet run is appended while its stream opens; no later event and no sweep would repair it."""
+    box = own_box({"stream.sweep_ms": 600_000})
+    client = box.client()
+    chance = random.Random(52)
+    for _ in range(250):
+        run_id = client.new_run()
+        pause = chance.random() * 0.003
+        writer = threading.Timer(pause, client.append, (run_id, "CUSTOM", custom(1)["payload"]))
+        writer.start()
+        with box.stream(run_id) as stream:
+            assert [seq for seq, _, _ in stream.take(2, 5)] == [1, 2]
+        writer.join()
+
+
 @pytest.mark.requirement("R060")
 def test_a_reader_that_comes_back_after_a_while_gets_the_rest(box, client, run_id):
     client.append_many(run_id, [custom(n) for n in range(20)])
