@@ -5,6 +5,8 @@ VARIANT ?= release
 DIR ?= var
 LISTEN ?= 127.0.0.1:8080
 CC := gcc
+# V=1 shows every command.
+Q := $(if $(V),,@)
 CLANG := clang-14
 CLANG_FORMAT := clang-format-14
 PYTHON := /usr/bin/python3
@@ -52,27 +54,32 @@ $(OUT)/lib/libruntime.a: $(call object,$(RUNTIME))
 $(OUT)/lib/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR  $@"
+	$(Q)ar rcs $@ $^
 
 define ACTOR_RULE
 $(OUT)/bin/signalbox-$(1): $$(call object,$$(wildcard actors/$(1)/*.c actors/$(1)/*/*.c)) $(OUT)/lib/libruntime.a \
 		$(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_ACTOR)
+	@echo "  LD  $$@"
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_ACTOR)
 endef
 $(foreach actor,$(ACTORS),$(eval $(call ACTOR_RULE,$(actor))))
 
 $(OUT)/bin/signalbox-supervisor: $(call object,$(wildcard supervisor/*.c)) $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(OUT)/bin/signalbox: $(call object,$(wildcard ops/cli/*.c)) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLI)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLI)
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 

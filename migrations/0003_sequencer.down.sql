@@ -1,4 +1,5 @@
 drop function append_batch;
+drop function event_types;
 drop function advance_outbox;
 drop function renew_lease;
 drop function acquire_epoch;

@@ -16,13 +16,13 @@ create table shard_positions (
     position bigint not null
 ) with (fillfactor = 50);
 
--- High mark of the command numbers of one sending process: every number up to it is settled.
+-- High mark of the command numbers of one sending process: every number up to it is settled. Few rows, one of them updated
+-- in every batch: no index on updated_at, so that those updates stay on their page.
 create table origins (
     origin bigint primary key,
     command_no bigint not null,
     updated_at timestamptz not null
 ) with (fillfactor = 50);
-create index origins_age on origins (updated_at);
 
 -- How far each sink that must be pushed to has been served.
 create table outbox_cursors (
@@ -95,6 +95,11 @@ begin
 end
 $$;
 
+-- All event types by their number, from 1. Immutable, so that a prepared statement has them as a constant (looking them up
+-- is a tenth of a small batch); types are only ever added at the end, and by a migration, which restarts the sequencer.
+create function event_types() returns run_event_type[] language sql immutable parallel safe
+    return enum_range(null::run_event_type);
+
 -- One group commit. c_*: runs to create. h_*: one entry a touched run (old and new head). e_*: one entry an event,
 -- in position order; e_head is the 1-based index into h_*, e_type the 1-based number in run_event_type (arrays of
 -- numbers are subscripted and sent without a look-up a row). o_*: origins' high marks.
@@ -112,30 +117,32 @@ create function append_batch(
 ) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
-    types constant run_event_type[] := enum_range(null::run_event_type);
     touched bigint;
-    growing bigint;
-    starting bigint;
+    heads constant integer := coalesce(cardinality(h_run), 0);
+    starting integer := 0;
     reached bigint[] := h_old;
-    head integer;
-    next bigint;
 begin
     perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
     if not found then
         raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
     end if;
 
+    -- Loops over arrays, here and below: in a small batch a query costs more than all of them.
     -- Arrays that are both subscripted and unnested must have one shape, or the two would not agree. Every head moves.
-    select count(*) filter (where h.new > h.old and h.closed is not null), count(*) filter (where h.old = 0)
-      into growing, starting
-      from unnest(h_old, h_new, h_closed) as h (old, new, closed);
     if (array_ndims(h_run) = 1 and array_lower(h_run, 1) = 1 and array_lower(h_tenant, 1) = 1
         and array_lower(h_old, 1) = 1 and array_lower(h_new, 1) = 1 and array_lower(h_closed, 1) = 1
-        and cardinality(h_run) = growing and cardinality(h_tenant) = growing and cardinality(h_old) = growing
-        and cardinality(h_new) = growing and cardinality(h_closed) = growing
+        and cardinality(h_tenant) = heads and cardinality(h_old) = heads
+        and cardinality(h_new) = heads and cardinality(h_closed) = heads
         and array_lower(e_head, 1) = 1 and array_lower(e_seq, 1) = 1) is not true then
         raise exception 'the heads do not fit together' using errcode = 'SB002';
     end if;
+    for i in 1 .. heads loop
+        if (h_new[i] > h_old[i] and h_closed[i] is not null) is not true then
+            raise exception 'the heads do not fit together' using errcode = 'SB002';
+        elsif h_old[i] = 0 then
+            starting := starting + 1;
+        end if;
+    end loop;
 
     if starting <> coalesce(cardinality(c_run), 0) then
         raise exception 'a run is created by its first event' using errcode = 'SB002';
@@ -151,12 +158,10 @@ begin
 
     -- Each event is the next one of its run, and together they reach the new heads.
     for i in 1 .. cardinality(e_seq) loop
-        head := e_head[i];
-        next := reached[head] + 1;
-        if (next = e_seq[i]) is not true then
+        if (e_seq[i] = reached[e_head[i]] + 1) is not true then
             raise exception 'the batch is not dense' using errcode = 'SB002';
         end if;
-        reached[head] := next;
+        reached[e_head[i]] := e_seq[i];
     end loop;
     if reached <> h_new then
         raise exception 'the batch is not dense' using errcode = 'SB002';
@@ -165,8 +170,8 @@ begin
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
                             command_hash, command_events, origin, command_no)
-    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, types[e.type], e.payload, e.actor, e.ts, e.key,
-           e.hash, e.events, e.origin, e.no
+    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
+           e.ts, e.key, e.hash, e.events, e.origin, e.no
       from unnest(e_head, e_seq, e_type, e_payload, e_ts, e_actor, e_key, e_hash, e_events, e_origin, e_no)
            with ordinality
         as e (head, seq, type, payload, ts, actor, key, hash, events, origin, no, ordinal)
@@ -184,7 +189,7 @@ begin
       from unnest(h_run, h_tenant, h_old, h_new, h_closed) as h (run, tenant, old, new, closed)
      where r.run_id = h.run and r.tenant_id = h.tenant and r.last_seq = h.old and not r.closed;
     get diagnostics touched = row_count;
-    if touched <> growing then
+    if touched <> heads then
         raise exception 'a head is not where the batch starts' using errcode = 'SB002';
     end if;
 

@@ -8,7 +8,8 @@ BENCH_SHARED := $(call object,tests/bench/tool.c tests/bench/histogram.c) $(OUT)
 
 $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libpq libzmq)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libpq libzmq)
 
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)

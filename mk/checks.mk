@@ -32,7 +32,8 @@ define UNIT_RULE
 $(OUT)/tests/$(1): $(OUT)/obj/tests/unit/$(1).o $$(patsubst %,$(OUT)/lib/module-%.a,$$(call modules_of,tests/unit/$(1).c)) \
 		$(OUT)/lib/libruntime.a $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_TEST) $$(LIBS_ACTOR) $$(LIBS_CLI)
+	@echo "  LD  $$@"
+	$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_TEST) $$(LIBS_ACTOR) $$(LIBS_CLI)
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*_test.c tests/unit/*/*_test.c)),$(eval $(call UNIT_RULE,$(test))))
 
@@ -45,6 +46,8 @@ check-unit: ## build and run the unit tests (VARIANT=asan: under the sanitizers)
 
 # ---- fuzzing: tests/fuzz/NAME_fuzz.c with tests/fuzz/corpus/NAME ----------------------------------------------------
 FUZZ_RUNS ?= 100000
+# At most this long a target; 0: as long as the runs take.
+FUZZ_SECONDS ?= 0
 FUZZ_OUT := build/fuzz
 FUZZ_FLAGS := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZERS := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -52,7 +55,7 @@ fuzz_object = $(patsubst %.c,$(FUZZ_OUT)/obj/%.o,$(1))
 
 $(FUZZ_OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 $(FUZZ_OUT)/libcode.a: $(call fuzz_object,$(RUNTIME) $(PROTO) $(BASE))
 	@rm -f $@
@@ -72,7 +75,7 @@ fuzzers: $(addprefix $(FUZZ_OUT)/bin/,$(FUZZERS))
 fuzz: $(addprefix fuzz-,$(FUZZERS)) ## search with libFuzzer from the committed corpus, FUZZ_RUNS inputs a target
 $(addprefix fuzz-,$(FUZZERS)): fuzz-%: $(FUZZ_OUT)/bin/%
 	@mkdir -p $(FUZZ_OUT)/found/$*
-	$< -runs=$(FUZZ_RUNS) -max_len=16384 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+	$< -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
 	  -artifact_prefix=$(FUZZ_OUT)/$*- \
 	  $(addprefix -dict=,$(wildcard tests/fuzz/$*.dict)) $(FUZZ_OUT)/found/$* $(wildcard tests/fuzz/corpus/$*)
 

@@ -3,4 +3,5 @@ HTTP_ECHO_OBJECTS = $(call object,tests/harness/http_echo.c $(wildcard actors/ru
 
 $(OUT)/test/http_echo: $(HTTP_ECHO_OBJECTS) $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent_core)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libevent_core)

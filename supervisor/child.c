@@ -406,13 +406,12 @@ static void act_ended(struct child *child, const struct child_fact *fact)
     };
     char end[64];
     child_exit_text(fact->status, end, sizeof end);
-    const char *words = log_pipe_last(child->log);
-    if (exit.by_signal || exit.code != 0) {
-        snprintf(child->slot->last_end, sizeof child->slot->last_end, "%s%s%s", end,
-                 *words == '\0' ? "" : ": ", words);
-    } else {
-        snprintf(child->slot->last_end, sizeof child->slot->last_end, "%s", end);
-    }
+    /* Whoever was killed had no last words to say about it. */
+    bool killed = exit.by_signal && WTERMSIG(fact->status) == SIGKILL;
+    bool silent = killed || (!exit.by_signal && exit.code == 0);
+    const char *words = silent ? "" : log_pipe_last(child->log);
+    snprintf(child->slot->last_end, sizeof child->slot->last_end, "%s%s%s", end,
+             *words == '\0' ? "" : ": ", words);
     if (child->leaving) {
         LOG_INFO("stopped", LOG_TEXT("name", child->slot->name), LOG_INT("pid", child->pid),
                  LOG_TEXT("end", end));
@@ -435,7 +434,7 @@ static void act_ended(struct child *child, const struct child_fact *fact)
     child->deadline_ms = 0;
     child->go_due = child->hold = false;
     supervisor_note_children(owner(child));
-    slot_child_ended(child->slot, child, fact->status, &exit);
+    slot_child_ended(child->slot, child, &exit);
 }
 
 static void ignore(struct child *child, const struct child_fact *fact)

@@ -118,7 +118,8 @@ static void do_restart(struct client *client, const char *argument)
     }
     for (size_t i = 0; i < supervisor->slot_count; i++) {
         struct slot *slot = &supervisor->slots[i];
-        if (strcmp(slot->name, argument) == 0 || strcmp(slot->row->actor, argument) == 0) {
+        if (slot->row->kind != ROSTER_ONE_SHOT &&
+            (strcmp(slot->name, argument) == 0 || strcmp(slot->row->actor, argument) == 0)) {
             if (ticket == NULL) {
                 ticket = roll_ticket_create(on_done, client);
             }

@@ -190,10 +190,16 @@ static void show_value(struct buffer *out, const struct log_line_field *field)
         return;
     }
     for (at++, end--; at < end; at++) {
+        bool c1 = (uint8_t)*at == 0xc2 && (uint8_t)at[1] >= 0x80 && (uint8_t)at[1] < 0xa0;
         if (*at == '\\' && (at[1] == '"' || at[1] == '\\' || at[1] == '/')) {
             at++;
         }
-        buffer_append_byte(out, (uint8_t)*at);
+        if (c1 || *at == 0x7f) {
+            buffer_append_byte(out, '?');
+            at += c1;
+        } else {
+            buffer_append_byte(out, (uint8_t)*at);
+        }
     }
 }
 
@@ -281,6 +287,34 @@ void log_line_show(struct buffer *out, const char *text, size_t length, bool col
         }
     }
     buffer_append_byte(out, '\n');
+}
+
+static bool is_complaint(const struct log_line *line)
+{
+    const struct log_line_field *level = find(line, "level");
+    return level != NULL &&
+           ((level->value_length == 7 && memcmp(level->value, "\"error\"", 7) == 0) ||
+            (level->value_length == 6 && memcmp(level->value, "\"warn\"", 6) == 0));
+}
+
+void log_line_complaint(struct buffer *out, const struct log_line *line)
+{
+    const struct log_line_field *message = find(line, "message");
+    const struct log_line_field *const left_out[] = {find(line, "ts"), find(line, "level"),
+                                                     find(line, "actor"), find(line, "generation"),
+                                                     message};
+    if (message == NULL || !is_complaint(line)) {
+        return;
+    }
+    show_value(out, message);
+    for (size_t i = 0; i < line->count; i++) {
+        if (!is_one_of(&line->fields[i], left_out, sizeof left_out / sizeof left_out[0])) {
+            buffer_append_text(out, ", ");
+            buffer_append(out, line->fields[i].key, line->fields[i].key_length);
+            buffer_append_byte(out, ' ');
+            show_value(out, &line->fields[i]);
+        }
+    }
 }
 
 static bool has(const char *text, size_t length, const char *word)

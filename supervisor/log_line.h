@@ -35,6 +35,10 @@ SB_MUST_CHECK int log_line_parse(const char *text, size_t length, struct log_lin
  * that does not parse is shown as it is. */
 void log_line_show(struct buffer *out, const char *text, size_t length, bool colour);
 
+/* Appends the message and the fields that explain it, without time, level and names. Nothing when
+ * the line is no warning and no error. */
+void log_line_complaint(struct buffer *out, const struct log_line *line);
+
 /* Appends a JSON line (without break) around `text`. */
 void log_line_wrap(struct buffer *out, enum log_line_kind kind, const char *actor, const char *text,
                    size_t length);

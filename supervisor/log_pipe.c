@@ -59,17 +59,6 @@ struct log_pipe *log_pipe_create(struct loop *loop, struct output *output, const
 
 static void keep_last(struct log_pipe *pipe, const char *text, size_t length)
 {
-    struct log_line parsed;
-    if (log_line_parse(text, length, &parsed) == 0) {
-        for (size_t i = 0; i < parsed.count; i++) {
-            const struct log_line_field *field = &parsed.fields[i];
-            if (field->key_length == 7 && memcmp(field->key, "message", 7) == 0 &&
-                field->value_length >= 2) {
-                text = field->value + 1;
-                length = field->value_length - 2;
-            }
-        }
-    }
     snprintf(pipe->last, sizeof pipe->last, "%.*s",
              (int)(length < sizeof pipe->last ? length : sizeof pipe->last - 1), text);
 }
@@ -77,21 +66,25 @@ static void keep_last(struct log_pipe *pipe, const char *text, size_t length)
 static void pass_on(struct log_pipe *pipe, const char *text, size_t length)
 {
     struct log_line parsed;
+    struct buffer words = {0};
     while (length > 0 && (text[length - 1] == '\r' || text[length - 1] == ' ')) {
         length--;
     }
     if (length == 0) {
         return;
     }
-    keep_last(pipe, text, length);
     if (log_line_parse(text, length, &parsed) == 0) {
+        log_line_complaint(&words, &parsed);
+        if (words.length > 0) {
+            keep_last(pipe, (const char *)words.data, words.length);
+        }
         output_line(pipe->output, text, length);
-        return;
+    } else {
+        keep_last(pipe, text, length);
+        log_line_wrap(&words, pipe->kind, pipe->name, text, length);
+        output_line(pipe->output, (const char *)words.data, words.length);
     }
-    struct buffer wrapped = {0};
-    log_line_wrap(&wrapped, pipe->kind, pipe->name, text, length);
-    output_line(pipe->output, (const char *)wrapped.data, wrapped.length);
-    buffer_deinit(&wrapped);
+    buffer_deinit(&words);
 }
 
 /* A line beyond the limit is passed on as far as it goes; its rest is skipped. */

@@ -22,8 +22,8 @@ struct log_pipe *log_pipe_create(struct loop *loop, struct output *output, const
 /* Reads what is there; the pipe destroys itself when its last writer is gone. Clears the pointer;
  * accepts NULL. */
 void log_pipe_release(struct log_pipe **pipe);
-/* Reads what is there now and returns the last line that was no JSON, or the message of the last
- * one that was ("" when none). Borrowed until the next call. */
+/* Reads what is there now and returns its last words: the last line that was no JSON, or the last
+ * warning or error ("" when none). Borrowed until the next call. */
 const char *log_pipe_last(struct log_pipe *pipe);
 
 #endif

@@ -62,7 +62,9 @@ static void conclude(struct reload *reload)
     }
     buffer_deinit(&reload->table_text);
     buffer_deinit(&reload->words_text);
-    notify_send("READY=1");
+    if (reload->supervisor->stage.phase == STAGE_RUNNING) {
+        notify_send("READY=1");
+    }
     if (reload->again) {
         reload->again = false;
         reload_start(reload, NULL, NULL);
@@ -346,7 +348,9 @@ void reload_start(struct reload *reload, roll_done_fn done, void *data)
     reload->data = data;
     reload->ended = false;
     reload->deadline_ms = clock_monotonic_ms() + RELOAD_WAIT_MS;
-    notify_reloading();
+    if (reload->supervisor->stage.phase == STAGE_RUNNING) {
+        notify_reloading();
+    }
     if (run_command(reload, &err) != 0) {
         fail(reload, &err);
     }

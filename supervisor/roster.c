@@ -130,13 +130,12 @@ static void add_word(char *words[ROSTER_WORDS_MAX], const char *format, ...)
     va_start(args, format);
     vsnprintf((char *)buffer_reserve(&text, (size_t)size + 1), (size_t)size + 1, format, args);
     va_end(args);
-    for (size_t i = 0; i + 1 < ROSTER_WORDS_MAX; i++) {
-        if (words[i] == NULL) {
-            words[i] = (char *)text.data;
-            return;
-        }
+    size_t count = 0;
+    while (words[count] != NULL) {
+        count++;
     }
-    assert(!"a command has too many words");
+    assert(count + 1 < ROSTER_WORDS_MAX);
+    words[count] = (char *)text.data;
 }
 
 /* A clean environment: whatever `up` was started with, secrets included, goes no further. */

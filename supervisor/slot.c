@@ -190,22 +190,29 @@ static void note_throttled(struct slot *slot, int64_t now_ms)
     }
 }
 
-/* The current process died although nobody asked it to. */
-static void after_death(struct slot *slot, const struct restart_exit *exit)
+/* Notes a death nobody asked for. False: too many over all actors, everything stops. */
+static bool judge(struct slot *slot, const struct restart_exit *exit,
+                  struct restart_decision *decision_out)
 {
     struct supervisor *supervisor = slot->supervisor;
     struct restart_limits limits = limits_of(slot);
     int64_t now_ms = clock_monotonic_ms();
-    struct restart_decision decision =
-        restart_next(&slot->history, &limits, exit, now_ms, random_bits());
+    slot->restarts += exit->permanent ? 1 : 0;
+    metric_add(METRIC_DEATHS, exit->permanent ? 1 : 0);
+    *decision_out = restart_next(&slot->history, &limits, exit, now_ms, random_bits());
     note_throttled(slot, now_ms);
-    if (decision.late && restart_total(&supervisor->total, &limits, now_ms)) {
+    if (decision_out->late && restart_total(&supervisor->total, &limits, now_ms)) {
         LOG_ERROR("too many deaths over all actors, giving up",
                   LOG_INT("deaths", limits.total_deaths), LOG_INT("window_ms", limits.window_ms));
         stage_drain(supervisor, EXIT_CODE_FAILED);
-        return;
+        return false;
     }
-    switch (decision.verdict) {
+    return true;
+}
+
+static void obey(struct slot *slot, const struct restart_decision *decision)
+{
+    switch (decision->verdict) {
     case RESTART_DONE:
         slot->done = true;
         return;
@@ -215,58 +222,55 @@ static void after_death(struct slot *slot, const struct restart_exit *exit)
                   LOG_TEXT("last", slot->last_end));
         return;
     case RESTART_THROTTLE:
-        child_start_later(slot->current, CHILD_STATE_THROTTLED, decision.wait_ms);
+        child_start_later(slot->current, CHILD_STATE_THROTTLED, decision->wait_ms);
         return;
     case RESTART_START:
-        if (decision.wait_ms == 0) {
+        if (decision->wait_ms == 0) {
             child_start(slot->current);
         } else {
             LOG_INFO("started again later", LOG_TEXT("name", slot->name),
-                     LOG_INT("wait_ms", decision.wait_ms));
-            child_start_later(slot->current, CHILD_STATE_BACKOFF, decision.wait_ms);
+                     LOG_INT("wait_ms", decision->wait_ms));
+            child_start_later(slot->current, CHILD_STATE_BACKOFF, decision->wait_ms);
         }
         return;
     }
 }
 
-static void current_ended(struct slot *slot, int status, const struct restart_exit *exit)
+/* Its successor, being started already, takes its place. */
+static void replace_dead(struct slot *slot)
+{
+    child_destroy(&slot->current);
+    slot->current = slot->successor;
+    slot->successor = NULL;
+    child_go(slot->current);
+    roll_successor_took_over(&slot->supervisor->rolls, slot);
+}
+
+static void current_ended(struct slot *slot, const struct restart_exit *exit)
 {
     struct supervisor *supervisor = slot->supervisor;
-    bool leaving = slot->current->leaving;
-    (void)status;
+    struct restart_decision decision;
     if (stage_draining(&supervisor->stage)) {
         return;
     }
-    if (leaving) {
+    if (slot->current->leaving) {
         slot->planned_restarts++;
         roll_current_stopped(&supervisor->rolls, slot);
-        return;
-    }
-    if (one_shot_failed(slot, exit)) {
+    } else if (one_shot_failed(slot, exit)) {
         LOG_ERROR("cannot be made ready, stopping", LOG_TEXT("name", slot->name),
                   LOG_TEXT("reason", slot->last_end));
         stage_drain(supervisor, exit->code);
+    } else if (!judge(slot, exit, &decision)) {
         return;
-    }
-    slot->restarts += exit->permanent ? 1 : 0;
-    metric_add(METRIC_DEATHS, exit->permanent ? 1 : 0);
-    if (slot->successor != NULL) {
-        /* It has died before its planned end: the one being started takes its place. */
-        child_destroy(&slot->current);
-        slot->current = slot->successor;
-        slot->successor = NULL;
-        child_go(slot->current);
-        roll_successor_took_over(&supervisor->rolls, slot);
-        return;
-    }
-    after_death(slot, exit);
-    if (!stage_draining(&supervisor->stage)) {
+    } else if (slot->successor != NULL) {
+        replace_dead(slot);
+    } else {
+        obey(slot, &decision);
         roll_current_ended(&supervisor->rolls, slot);
     }
 }
 
-void slot_child_ended(struct slot *slot, struct child *child, int status,
-                      const struct restart_exit *exit)
+void slot_child_ended(struct slot *slot, struct child *child, const struct restart_exit *exit)
 {
     struct supervisor *supervisor = slot->supervisor;
     if (child == slot->successor) {
@@ -278,7 +282,7 @@ void slot_child_ended(struct slot *slot, struct child *child, int status,
         roll_retired(&supervisor->rolls, slot);
     } else {
         assert(child == slot->current);
-        current_ended(slot, status, exit);
+        current_ended(slot, exit);
     }
 }
 

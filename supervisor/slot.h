@@ -54,8 +54,7 @@ bool slot_ready(const struct slot *slot);
 /* A child of a singleton that starts beside another one has to wait for GO. */
 bool slot_must_hold(const struct slot *slot, const struct child *child);
 void slot_child_ready(struct slot *slot, struct child *child);
-void slot_child_ended(struct slot *slot, struct child *child, int status,
-                      const struct restart_exit *exit);
+void slot_child_ended(struct slot *slot, struct child *child, const struct restart_exit *exit);
 void slot_child_spawn_failed(struct slot *slot, struct child *child, const struct error *err);
 /* Its time to drain is over and it is killed now. */
 void slot_child_overdue(struct slot *slot, struct child *child);

@@ -121,7 +121,10 @@ static void __attribute__((noreturn)) run_child(const struct spawn_order *order,
         _exit(EXIT_CODE_ORPHANED);
     }
     reset_signals();
-    execveat(program, "", order->argv, order->envp, AT_EMPTY_PATH);
+    execve(order->argv[0], order->argv, order->envp);
+    if (errno == EACCES) {
+        execveat(program, "", order->argv, order->envp, AT_EMPTY_PATH);
+    }
     give_up("executing", order->argv[0]);
     _exit(SPAWN_EXIT_FAILED);
 }

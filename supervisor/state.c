@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_FILE_BYTES_MAX = 64 << 10, STATE_NAME_SIZE = 32 };
+enum { STATE_FILE_BYTES_MAX = 64 << 10, STATE_NAME_SIZE = 32, STATE_GENERATION_BYTES = 20 };
 
 static void path_of(const struct state *state, const char *file, char path[PATH_MAX])
 {
@@ -105,30 +105,48 @@ static void write_file(struct state *state, const char *file, const struct buffe
     state->write_failed = failed;
 }
 
+/* The counter stays in one place on the disk, so that a full one cannot make us forget it. */
+static int open_generation(struct state *state, struct error *err)
+{
+    char path[PATH_MAX];
+    char text[STATE_GENERATION_BYTES];
+    struct stat status;
+    int64_t last = 0;
+    path_of(state, "generation", path);
+    state->generation_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (state->generation_fd < 0 || fstat(state->generation_fd, &status) != 0) {
+        return error_set(err, "cannot open %s: %s", path, error_errno(errno));
+    }
+    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid()) {
+        return error_set(err, "%s is not ours: remove it", path);
+    }
+    ssize_t got = pread(state->generation_fd, text, sizeof text, 0);
+    size_t digits = got > 0 && text[got - 1] == '\n' ? (size_t)got - 1 : 0;
+    if (got != 0 && (digits == 0 || number_parse(text, digits, &last) != 0)) {
+        return error_set(err, "%s holds no number: remove it", path);
+    }
+    state->generation = (uint64_t)last;
+    return 0;
+}
+
 int state_open(struct state *state, const char *run_dir, struct error *err)
 {
-    struct buffer text = {0};
-    int64_t last = 0;
-    *state = (struct state){.run_dir = memory_string(run_dir), .lock_fd = -1};
-    if (lock(state, err) != 0) {
-        free(state->run_dir);
-        state->run_dir = NULL;
+    *state = (struct state){.run_dir = memory_string(run_dir), .lock_fd = -1, .generation_fd = -1};
+    if (lock(state, err) != 0 || open_generation(state, err) != 0) {
+        state_close(state);
         return -1;
     }
-    read_file(state, "generation", &text);
-    size_t length = text.length > 0 && text.data[text.length - 1] == '\n' ? text.length - 1 : 0;
-    if (length > 0 && number_parse((const char *)text.data, length, &last) == 0) {
-        state->generation = (uint64_t)last;
-    }
-    buffer_deinit(&text);
     return 0;
 }
 
 void state_close(struct state *state)
 {
-    if (state->lock_fd >= 0) {
-        close(state->lock_fd);
-        state->lock_fd = -1;
+    int *const fds[] = {&state->generation_fd, &state->lock_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        if (*fds[i] >= 0) {
+            close(*fds[i]);
+            *fds[i] = -1;
+        }
     }
     free(state->run_dir);
     state->run_dir = NULL;
@@ -136,11 +154,13 @@ void state_close(struct state *state)
 
 uint64_t state_next_generation(struct state *state)
 {
-    struct buffer text = {0};
+    char text[STATE_GENERATION_BYTES + 1];
     state->generation++;
-    buffer_printf(&text, "%llu\n", (unsigned long long)state->generation);
-    write_file(state, "generation", &text);
-    buffer_deinit(&text);
+    snprintf(text, sizeof text, "%0*llu\n", STATE_GENERATION_BYTES - 1,
+             (unsigned long long)state->generation);
+    if (pwrite(state->generation_fd, text, STATE_GENERATION_BYTES, 0) != STATE_GENERATION_BYTES) {
+        LOG_ERROR("cannot keep the generation", LOG_TEXT("reason", error_errno(errno)));
+    }
     return state->generation;
 }
 
@@ -183,15 +203,25 @@ int64_t state_start_time(pid_t pid)
     return start;
 }
 
+/* From the status file: the owner of /proc/PID is root for a process that may not be dumped. */
 int state_process_uid(pid_t pid, uid_t *uid_out)
 {
     char path[64];
-    struct stat status;
-    snprintf(path, sizeof path, "/proc/%d", (int)pid);
-    if (stat(path, &status) != 0) {
+    char text[4096];
+    int64_t uid;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
         return -1;
     }
-    *uid_out = status.st_uid;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    const char *at = strstr(text, "\nUid:\t");
+    if (at == NULL || number_parse(at + 6, strcspn(at + 6, "\t"), &uid) != 0) {
+        return -1;
+    }
+    *uid_out = (uid_t)uid;
     return 0;
 }
 

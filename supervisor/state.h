@@ -15,6 +15,7 @@
 struct state {
     char *run_dir; /* owned */
     int lock_fd;
+    int generation_fd;
     uint64_t generation; /* the last one given out */
     bool write_failed;   /* said once, until it works again */
 };

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SUPERVISOR_TURN_MS = 1000, SUPERVISOR_READY_TEXT_BYTES = 4096 };
+enum {
+    SUPERVISOR_TURN_MS = 1000,
+    SUPERVISOR_READY_TEXT_BYTES = 4096,
+    SUPERVISOR_ORPHAN_ROUNDS = 100,
+    SUPERVISOR_ORPHAN_WAIT_MS = 10
+};
 
 /* log.h writes through a function without an argument; this is its sink. */
 static struct output *log_output;
@@ -44,7 +50,7 @@ static void on_log_line(const char *line, size_t length)
 
 int supervisor_make_memfd(const char *name, const void *bytes, size_t size, struct error *err)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     size_t done = 0;
     while (fd >= 0 && done < size) {
         ssize_t put = write(fd, (const char *)bytes + done, size - done);
@@ -55,7 +61,16 @@ int supervisor_make_memfd(const char *name, const void *bytes, size_t size, stru
         }
         done += put > 0 ? (size_t)put : 0;
     }
-    return fd >= 0 ? fd : error_set(err, "cannot make a memory file: %s", error_errno(errno));
+    /* Whoever inherits it could open it anew for writing. */
+    if (fd < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+        error_set(err, "cannot make a memory file: %s", error_errno(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
 }
 
 int supervisor_make_table(const struct settings *settings, struct error *err)
@@ -280,9 +295,11 @@ static int read_settings(struct supervisor *supervisor, int fd, struct error *er
 
 static int open_board(struct supervisor *supervisor, struct error *err)
 {
-    supervisor->board_fd = memfd_create("metrics", MFD_CLOEXEC);
+    supervisor->board_fd = memfd_create("metrics", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    /* Of a fixed size: an actor that shortened it would end everybody who has it mapped. */
     if (supervisor->board_fd < 0 ||
-        ftruncate(supervisor->board_fd, (off_t)metrics_board_size()) != 0) {
+        ftruncate(supervisor->board_fd, (off_t)metrics_board_size()) != 0 ||
+        fcntl(supervisor->board_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
         return error_set(err, "cannot make the metrics board: %s", error_errno(errno));
     }
     if (metrics_start(supervisor->board_fd, METRICS_SLOTS - 1, "supervisor", err) != 0) {
@@ -407,10 +424,11 @@ static void run(struct supervisor *supervisor)
     }
 }
 
-/* Orphans of our actors that outlived them: nothing of the house stays behind. */
-static void end_orphans(void)
+/* Kills our children, all of them orphans by now; returns how many there are. */
+static size_t kill_orphans(void)
 {
     char text[4096];
+    size_t count = 0;
     int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
     ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0) {
@@ -422,9 +440,34 @@ static void end_orphans(void)
         int64_t pid;
         if (number_parse(at, length, &pid) == 0 && pid > 1) {
             kill((pid_t)pid, SIGKILL); /* not reaped, so still ours */
+            count++;
         }
         at += length;
     }
+    return count;
+}
+
+/* Processes that outlived their actor, and those that these leave in turn: nothing stays behind. */
+static void end_orphans(void)
+{
+    for (int i = 0; i < SUPERVISOR_ORPHAN_ROUNDS && kill_orphans() > 0; i++) {
+        while (waitpid(-1, NULL, WNOHANG) > 0) {
+        }
+        poll(NULL, 0, SUPERVISOR_ORPHAN_WAIT_MS);
+    }
+}
+
+static void release(struct supervisor *supervisor)
+{
+    log_set_sink(NULL);
+    output_flush(&supervisor->output, 1000);
+    output_deinit(&supervisor->output);
+    for (size_t i = 0; i < supervisor->slot_count; i++) {
+        slot_deinit(&supervisor->slots[i]);
+    }
+    free(supervisor->slots);
+    free(supervisor->ready_text);
+    settings_destroy(&supervisor->settings);
 }
 
 static void tear_down(struct supervisor *supervisor)
@@ -443,15 +486,7 @@ static void tear_down(struct supervisor *supervisor)
     /* Only now may whoever asked for the stop start another one. */
     state_close(&supervisor->state);
     control_close(&supervisor->control);
-    log_set_sink(NULL);
-    output_flush(&supervisor->output, 1000);
-    output_deinit(&supervisor->output);
-    for (size_t i = 0; i < supervisor->slot_count; i++) {
-        slot_deinit(&supervisor->slots[i]);
-    }
-    free(supervisor->slots);
-    free(supervisor->ready_text);
-    settings_destroy(&supervisor->settings);
+    release(supervisor);
 }
 
 int main(int argc, char **argv)
@@ -471,7 +506,8 @@ int main(int argc, char **argv)
     read_ready_text(&supervisor, options.ready_text_file);
     if (set_up(&supervisor, &err) != 0) {
         LOG_ERROR("cannot start", LOG_TEXT("reason", err.text));
-        output_flush(&supervisor.output, 1000);
+        state_close(&supervisor.state);
+        release(&supervisor);
         fprintf(stderr, "signalbox: %s\n", err.text);
         return EXIT_CODE_FAILED;
     }

@@ -20,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = {"release": "build", "fault": "build/fault", "asan": "build/asan"}
 UNIT_LIMIT_S = 120
+INTERRUPT_LIMIT_S = 30
 
 
 class Tally:
@@ -52,11 +53,17 @@ class Runner:
         too_long = threading.Event()
 
         def stop():
+            """Interrupts, so that tests end the servers they started; kills what does not heed that."""
             too_long.set()
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(INTERRUPT_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
 
         timer = threading.Timer(max(1, min(limits)), stop) if limits else None
         if timer:
+            timer.daemon = True
             timer.start()
         lines = []
         for line in process.stdout:

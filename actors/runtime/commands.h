@@ -1,5 +1,5 @@
 /*
- * Sending commands to the sequencer: numbered go-back-n over one DEALER (reliability 2.2).
+ * Sending commands to the sequencer: numbered go-back-n over one DEALER (docs/architecture.md).
  *
  * A command keeps its bytes and its number until a RESULT with that number comes. It is sent again,
  * in order, after a NACK, a reconnect, a BUSY pause, or command.retry_ms without the answer to the oldest. When no

@@ -70,8 +70,8 @@ static void lose(struct db *db, const char *why);
 /* ---- the connection string
  * ------------------------------------------------------------------------------------- */
 
-/* Session settings every actor gets: the statement limits of reliability 3.2. Only such as any role
- * may set. */
+/* Session settings every actor gets: statement limits, so that nothing is held for long. Only such
+ * as any role may set. */
 static const char session_defaults[] =
     "-c statement_timeout=30s -c lock_timeout=5s "
     "-c idle_in_transaction_session_timeout=2s -c synchronous_commit=on -c "

@@ -82,7 +82,7 @@ enum http_parse http_chunked_feed(struct http_chunked *chunked, const char *byte
         if (!fits) {
             *used_out = at;
             *problem_out = (struct http_problem){
-                400, "malformed-request",
+                400, "invalid-request",
                 "The chunked body is malformed (extensions and trailers are not accepted)."};
             return HTTP_PARSE_BAD;
         }

@@ -65,23 +65,26 @@ static void visit(struct http_deadlines *deadlines, struct list *slot, int64_t n
     }
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+void http_deadlines_advance(struct http_deadlines *deadlines, int64_t now_ms)
 {
-    (void)fd;
-    (void)what;
-    struct http_deadlines *deadlines = arg;
-    int64_t now_ms = clock_monotonic_ms();
     int64_t from = deadlines->tick + 1;
     int64_t to = tick_of(now_ms);
-    deadlines->armed_tick = INT64_MIN; /* placing does not arm meanwhile */
     if (to - from >= HTTP_DEADLINE_SLOTS) {
-        from = to - HTTP_DEADLINE_SLOTS + 1;
+        from = to - HTTP_DEADLINE_SLOTS + 1; /* once around is everything */
     }
+    deadlines->armed_tick = INT64_MIN; /* placing does not arm meanwhile */
     deadlines->tick = to;
     for (int64_t tick = from; tick <= to; tick++) {
         visit(deadlines, &deadlines->slots[tick % HTTP_DEADLINE_SLOTS], now_ms);
     }
     arm_next(deadlines);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    http_deadlines_advance(arg, clock_monotonic_ms());
 }
 
 void http_deadlines_init(struct http_deadlines *deadlines, struct event_base *base,

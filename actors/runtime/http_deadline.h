@@ -31,6 +31,8 @@ struct http_deadlines {
 void http_deadlines_init(struct http_deadlines *deadlines, struct event_base *base,
                          void (*expired)(void *arg, struct http_deadline *deadline), void *arg);
 void http_deadlines_deinit(struct http_deadlines *deadlines);
+/* What the timer does: everything due by `now_ms` expires. Time does not go backwards. */
+void http_deadlines_advance(struct http_deadlines *deadlines, int64_t now_ms);
 
 void http_deadline_init(struct http_deadline *deadline);
 /* Replaces an earlier setting. */

@@ -49,7 +49,7 @@ static enum http_parse refuse(struct http_problem *problem, int status, const ch
 
 static enum http_parse malformed(struct http_problem *problem, const char *detail)
 {
-    return refuse(problem, 400, "malformed-request", detail);
+    return refuse(problem, 400, "invalid-request", detail);
 }
 
 static bool all_of(const char *text, size_t length, unsigned class)

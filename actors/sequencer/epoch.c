@@ -47,6 +47,7 @@ static void serve(struct sequencer *sequencer)
 {
     sequencer->taking = false;
     sequencer->serving = true;
+    metric_set(METRIC_OUTBOX_LAG_MS, 0);
     LOG_INFO("serving", LOG_INT("epoch", sequencer->epoch),
              LOG_INT("position", sequencer->position));
     publish_start(sequencer);

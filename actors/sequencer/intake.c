@@ -202,6 +202,8 @@ static void take_command(struct sequencer *sequencer, struct command *command)
     command_destroy(command);
 }
 
+/* Before we serve, the high marks are not loaded yet: who greets then is only remembered, so that
+ * intake_ask_again() reaches it and nobody waits for its retry timer. */
 static void take_hello(struct sequencer *sequencer, const struct bus_peer *peer,
                        const uint8_t *frame, size_t length)
 {
@@ -223,8 +225,8 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
 {
     struct sequencer *sequencer = arg;
     struct message_header header;
-    if (!sequencer->serving || sequencer->actor->draining) {
-        return; /* the sender asks again, us or our successor */
+    if (sequencer->actor->draining) {
+        return; /* the sender asks our successor */
     }
     if (message_peek(frame, length, &header) != 0) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
@@ -233,6 +235,9 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
     if (header.type == MESSAGE_HELLO) {
         take_hello(sequencer, peer, frame, length);
         return;
+    }
+    if (!sequencer->serving) {
+        return; /* asked for again as soon as we serve */
     }
     if (header.type != MESSAGE_APPEND && header.type != MESSAGE_CREATE_RUN) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);

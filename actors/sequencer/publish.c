@@ -106,6 +106,8 @@ void publish_batch(struct sequencer *sequencer)
 void publish_stored(struct sequencer *sequencer, const struct db_result *result)
 {
     struct gather gather = {.sequencer = sequencer};
+    int64_t lag_us = db_rows(result) == 0 ? 0 : clock_real_us() - db_timestamptz(result, 0, 4);
+    metric_set(METRIC_OUTBOX_LAG_MS, lag_us < 0 ? 0 : lag_us / 1000);
     msgpack_sbuffer_init(&gather.items);
     for (int row = 0; row < db_rows(result); row++) {
         struct uuid run;

@@ -20,7 +20,7 @@
 
 enum { SEQUENCER_DRAIN_LINGER_MS = 200 };
 
-/* The statement limits of reliability 3.2: a frozen writer must not hold anything for long. And
+/* Statement limits: a frozen writer must not hold anything for long. And
  * plans that do not depend on statistics: every statement here finds its rows by index from an
  * array, whatever the tables held when it was planned (a hash join over run_events, planned while
  * it was small, cost 160 us a command). */

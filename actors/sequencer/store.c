@@ -19,14 +19,21 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  from run_events where position > $1::int8 order by position limit $2::int4"},
     [STORE_RESOLVE_HEADS] = {"resolve_heads", "select run_id, tenant_id, last_seq, closed"
                                               "  from run_heads where run_id = any($1::uuid[])"},
+    /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
-        {"resolve_keys", "select e.run_id, k.key, e.seq, e.command_events, e.command_hash"
-                         "  from unnest($1::uuid[], $2::text[]) as k (run, key)"
-                         "  join run_events e on e.run_id = k.run and e.idempotency_key = k.key"},
+        {"resolve_keys",
+         "select k.run, k.key, e.seq, e.command_events, e.command_hash"
+         "  from unnest($1::uuid[], $2::text[]) as k (run, key)"
+         "  join lateral (select seq, command_events, command_hash from run_events t"
+         "                 where t.run_id = k.run and t.idempotency_key = k.key"
+         "                 limit 1) e on true"},
     [STORE_RESOLVE_CREATE_KEYS] =
-        {"resolve_create_keys", "select r.tenant_id, k.key, r.run_id, r.create_hash"
-                                "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
-                                "  join runs r on r.tenant_id = k.tenant and r.create_key = k.key"},
+        {"resolve_create_keys",
+         "select k.tenant, k.key, r.run_id, r.create_hash"
+         "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
+         "  join lateral (select run_id, create_hash from runs t"
+         "                 where t.tenant_id = k.tenant and t.create_key = k.key"
+         "                 limit 1) r on true"},
     /* No index on (origin, command_no). What was done shortly before a death is near the end of its
      * run. What is not there was refused, or others have written much since: one pass over each
      * such run looks for all of them. */
@@ -34,8 +41,8 @@ const struct db_statement store_statements[STORE_COUNT] = {
         {"resolve_commands",
          "with near as materialized"
          "  (select e.run_id, e.origin, e.command_no, e.seq, e.command_events"
-         "     from run_heads h join run_events e on e.run_id = h.run_id and e.seq > h.last_seq - "
-         "2000"
+         "     from run_heads h join run_events e on e.run_id = h.run_id "
+         "      and e.seq > h.last_seq - 2000"
          "    where h.run_id = any($1::uuid[]) and e.origin = any($2::int8[])"
          "      and e.command_no = any($3::int8[])),"
          " far as"

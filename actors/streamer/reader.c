@@ -13,27 +13,19 @@
 #include "streamer/pings.h"
 #include "streamer/run.h"
 #include "streamer/sse.h"
+#include "streamer/stream_socket.h"
 #include "streamer/streamer.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     IOVECS = 32,
     SOCKET_EVENTS = 256,
-    DISCARD_BYTES =
-        16 << 10, /* a client has nothing to say on a stream; this much at once is abuse */
-    UNSENT_BYTES =
-        128 << 10, /* in the kernel, for one reader: the rest of its backlog stays in the table */
     RETRY_MIN_MS = 1000,
     RETRY_MAX_MS = 3000,
     RETRY_REFUSED_MIN_MS = 10000,
@@ -186,18 +178,12 @@ static bool take(struct reader *reader, const struct gathered *gathered, size_t 
     return reader->rest == NULL;
 }
 
-static uint32_t bytes_queued(int fd)
-{
-    int bytes = 0;
-    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
-}
-
 static void block(struct reader *reader)
 {
     catch_up_leave(reader);
     reader->blocked = true;
     reader->blocked_ms = clock_monotonic_ms();
-    reader->queued = bytes_queued(reader->fd);
+    reader->queued = stream_socket_queued(reader->fd);
     list_remove(&reader->in_wait);
     list_append(&streamer_of(reader)->blocked, &reader->in_wait);
     set_behind(reader, true);
@@ -280,38 +266,15 @@ void reader_ping(struct reader *reader)
  * --------------------------------------------------------------------------------------------------
  */
 
-/* Throws away what the client sent. False when it has gone or sends too much. */
-static bool discard(int fd)
-{
-    char bytes[4096];
-    size_t total = 0;
-    for (;;) {
-        ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (got < 0) {
-            return errno == EAGAIN || errno == EINTR;
-        }
-        total += (size_t)got;
-        if (got == 0 || total >= DISCARD_BYTES) {
-            return false;
-        }
-    }
-}
-
-static bool timed_out(int fd)
-{
-    int error = 0;
-    socklen_t size = sizeof error;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ETIMEDOUT;
-}
-
 static void on_socket(struct reader *reader, uint32_t events)
 {
     if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) {
-        reader_close(reader, timed_out(reader->fd) ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
+        reader_close(reader,
+                     stream_socket_timed_out(reader->fd) ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
                      "hung up");
         return;
     }
-    if ((events & EPOLLIN) != 0 && !discard(reader->fd)) {
+    if ((events & EPOLLIN) != 0 && !stream_socket_discard(reader->fd)) {
         reader_close(reader, READER_CLOSE_GONE, "hung up, or sends too much");
         return;
     }
@@ -334,40 +297,12 @@ void reader_on_sockets(int fd, short what, void *arg)
     }
 }
 
-static void set_options(const struct streamer *streamer, int fd)
-{
-    int on = 1;
-    int unsent = UNSENT_BYTES;
-    unsigned stall_ms = (unsigned)streamer->limits.stall_ms;
-    /* Best effort: a socket that does not know one of them still streams. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall_ms, sizeof stall_ms);
-}
-
 static int watch_socket(const struct streamer *streamer, struct reader *reader)
 {
     /* Edge-triggered and for everything, so that no write ever has to change it. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = reader};
     return epoll_ctl(streamer->sockets, EPOLL_CTL_ADD, reader->fd, &event);
-}
-
-/* Another process may hold the same socket for a moment: leaving epoll and the shutdown are
- * explicit. */
-static void close_socket(int fd, enum reader_close how)
-{
-    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    if (how != READER_CLOSE_HANDED) {
-        (void)discard(
-            fd); /* unread bytes would turn our end into a reset, which can overtake data */
-    }
-    if (how == READER_CLOSE_STALLED) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    } else if (how != READER_CLOSE_HANDED) {
-        (void)shutdown(fd, how == READER_CLOSE_ENDED ? SHUT_WR : SHUT_RDWR);
-    }
-    close(fd);
 }
 
 void reader_freeze(struct reader *reader)
@@ -412,7 +347,7 @@ static unsigned random_between(unsigned low, unsigned high)
 
 /* Over a limit: native EventSource gives up for good on an error status, so it is told to come back
  * later. */
-static void refuse(int fd, const char *why)
+static void refuse(struct streamer *streamer, int fd, const char *why)
 {
     struct buffer head = {0};
     sse_append_head(&head, clock_real_us(),
@@ -421,8 +356,9 @@ static void refuse(int fd, const char *why)
         LOG_DEBUG("refused stream has gone", LOG_TEXT("error", error_errno(errno)));
     }
     buffer_deinit(&head);
-    close_socket(fd, READER_CLOSE_BROKEN);
-    LOG_WARN("stream refused", LOG_TEXT("why", why));
+    stream_socket_close(fd, STREAM_SOCKET_CUT);
+    streamer->refused++;
+    LOG_DEBUG("stream refused", LOG_TEXT("why", why));
 }
 
 static void begin(struct reader *reader, const struct reader_opening *opening)
@@ -464,11 +400,11 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
 void reader_open(struct streamer *streamer, const struct reader_opening *opening)
 {
     if (!opening->handed_off && streamer->readers >= streamer->limits.per_process) {
-        refuse(opening->fd, "too many streams in this process");
+        refuse(streamer, opening->fd, "too many streams in this process");
         return;
     }
     if (!opening->handed_off && keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
-        refuse(opening->fd, "too many streams of this key");
+        refuse(streamer, opening->fd, "too many streams of this key");
         return;
     }
     struct reader *reader = create(streamer, opening);
@@ -478,7 +414,7 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
         reader_close(reader, READER_CLOSE_BROKEN, "not this tenant's run");
         return;
     }
-    set_options(streamer, reader->fd);
+    stream_socket_prepare(reader->fd, streamer->limits.stall_ms);
     if (watch_socket(streamer, reader) != 0) {
         reader_close(reader, READER_CLOSE_BROKEN, error_errno(errno));
         return;
@@ -493,6 +429,11 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
 
 void reader_close(struct reader *reader, enum reader_close how, const char *why)
 {
+    static const enum stream_socket_close socket_close[] = {
+        [READER_CLOSE_ENDED] = STREAM_SOCKET_ORDERLY, [READER_CLOSE_GONE] = STREAM_SOCKET_CUT,
+        [READER_CLOSE_STALLED] = STREAM_SOCKET_RESET, [READER_CLOSE_BROKEN] = STREAM_SOCKET_CUT,
+        [READER_CLOSE_HANDED] = STREAM_SOCKET_LEAVE,
+    };
     struct run *run = reader->run;
     struct streamer *streamer = run->streamer;
     LOG_DEBUG("stream closed", LOG_UUID("run_id", &run->id), LOG_INT("cursor", reader->cursor),
@@ -501,7 +442,7 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
         metric_add(METRIC_STREAMS_STALLED, 1);
     }
     reader_freeze(reader);
-    close_socket(reader->fd, how);
+    stream_socket_close(reader->fd, socket_close[how]);
     set_behind(reader, false);
     list_remove(&reader->in_slot);
     list_remove(&reader->in_run);
@@ -522,7 +463,7 @@ void reader_check_stalled(struct streamer *streamer, int64_t now_ms)
         if (now_ms - reader->blocked_ms < streamer->limits.stall_ms) {
             return;
         }
-        uint32_t queued = bytes_queued(reader->fd);
+        uint32_t queued = stream_socket_queued(reader->fd);
         if (queued < reader->queued) {
             /* It takes a little, just not enough for the socket to be writable yet. */
             reader->queued = queued;

@@ -64,6 +64,17 @@ static void give_memory_back(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+/* One line for many: the log must not drown in what an overload refuses. */
+static void tell_refused(struct streamer *streamer, int64_t now_ms)
+{
+    if (streamer->refused > 0 && now_ms >= streamer->next_refused_ms) {
+        LOG_WARN("streams refused, a limit is reached", LOG_INT("streams", streamer->refused),
+                 LOG_INT("open", streamer->readers));
+        streamer->refused = 0;
+        streamer->next_refused_ms = now_ms + STREAMER_COMPLAINT_MS;
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -78,12 +89,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     keys_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
+    tell_refused(streamer, now_ms);
 }
 
 static void on_database(void *arg, bool up)
 {
     struct streamer *streamer = arg;
     if (up) {
+        streamer->heads.pause_until_ms = 0;
+        streamer->catch_up.pause_until_ms = 0;
         streamer_wake(streamer);
     }
 }
@@ -162,6 +176,7 @@ static int start(struct actor *actor, struct error *err)
     pool_init(&streamer->reader_pool, sizeof(struct reader));
     pool_init(&streamer->run_pool, sizeof(struct run));
     read_limits(&streamer->limits, actor->settings);
+    streamer->heads.next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
     raise_descriptor_limit();
     pings_start(streamer);
     if (open_loop(streamer, err) != 0) {

@@ -26,6 +26,9 @@ enum {
     STREAMER_TRIM_MS = 5000,         /* what windows and pages have left goes back to the system */
     STREAMER_WINDOWS_MAX = 64,       /* all live windows together, in full windows of one run */
     STREAMER_PAGES_BYTES = 16 << 20, /* all pages from the table together */
+    STREAMER_COMPLAINT_MS = 1000,    /* between two log lines about refused streams */
+    STREAMER_LOST_PAUSE_MS =
+        50, /* after a lost query, when the connection does not say so itself */
     STREAMER_REFUSED_PAUSE_MS = 1000 /* after a query that the database refused */
 };
 
@@ -84,6 +87,8 @@ struct streamer {
     struct map keys; /* struct key_use by id */
     uint64_t last_serial;
     size_t readers;
+    size_t refused; /* over a limit, since the log last said so */
+    int64_t next_refused_ms;
     struct wheel wheel;
     struct list blocked; /* readers whose socket is full, longest wait first */
     struct list changed; /* runs whose readers may have something to write */

@@ -11,6 +11,7 @@ create table bench.events (
     ts timestamptz not null,
     primary key (run_id, seq)
 );
+create table bench.locked_events (like bench.events including all);
 create table bench.copy_events (like public.run_events including all);
 -- Inlined by the planner.
 create function bench.run_id(run integer) returns uuid language sql immutable

@@ -14,7 +14,10 @@ import json
 import os
 import pathlib
 import re
+import resource
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -29,6 +32,10 @@ RUNS = 64
 NCHAN_DELIVERIES_PER_S = 158000
 NCHAN_CPU_US = 7.7
 KIB = 1024
+
+
+def ms(values):
+    return [value / 1000 for value in values]
 
 
 class Bench:
@@ -51,13 +58,22 @@ class Bench:
 
     def load(self, runs, *arguments, seconds=None):
         """Producers over HTTP. Every POST must be acknowledged, at the latest after a retry."""
-        cpu = Cpu(self.system)
-        result = self.tool("load", "--address", self.system.address, "--key-file", self.system.key_file,
-                           "--runs", runs, "--ms", int((seconds or self.seconds) * 1000), *arguments)
-        result["cpu_us"] = {name: round(used * 1e6 / max(result["events_all"], 1), 2)
-                            for name, used in cpu.used().items()}
-        result["cpu_us"]["load"] = round(result["cpu_s"] * 1e6 / max(result["events_all"], 1), 2)
+        result = self.accounted(lambda: self.tool(
+            "load", "--address", self.system.address, "--key-file", self.system.key_file, "--runs", runs, "--ms",
+            int((seconds or self.seconds) * 1000), *arguments))
         assert not result["unanswered"], result
+        return result
+
+    def accounted(self, measure):
+        """Adds CPU µs an event, by group of processes; "tool" is the load generator."""
+        cpu = Cpu(self.system)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = measure()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = cpu.used()
+        used["tool"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        count = max(result.get("events_all", result.get("events", 0)), 1)
+        result["cpu_us"] = {name: round(seconds * 1e6 / count, 2) for name, seconds in used.items()}
         return result
 
     def readers(self, runs, count):
@@ -70,12 +86,15 @@ class Bench:
         return process
 
     @staticmethod
-    def finish_readers(process):
-        output, _ = process.communicate()
+    def finish_readers(process, wanted_seq=None):
+        output, _ = process.communicate("" if wanted_seq is None else f"{wanted_seq}\n", timeout=120)
         return json.loads(output)
 
     def pgbench(self, script, runs):
-        """One design in the same database; -1 in a row is pgbench's own progress, so only the log is read."""
+        """One design in the same database, 64 direct connections, no HTTP."""
+        return self.accounted(lambda: self.run_pgbench(script, runs))
+
+    def run_pgbench(self, script, runs):
         with tempfile.TemporaryDirectory() as directory:
             answer = subprocess.run(
                 ["pgbench", "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", "--jobs=2",
@@ -87,7 +106,8 @@ class Bench:
             latencies = sorted(int(line.split()[2]) for path in pathlib.Path(directory).iterdir()
                                for line in path.read_text().splitlines())
         rate = float(re.search(r"tps = ([0-9.]+) \(without", answer.stdout)[1])
-        return {"events_per_s": rate, "p50_us": latencies[len(latencies) // 2],
+        done = int(re.search(r"actually processed: ([0-9]+)", answer.stdout)[1])
+        return {"events": done, "events_per_s": rate, "p50_us": latencies[len(latencies) // 2],
                 "p99_us": latencies[int(len(latencies) * 0.99)]}
 
     def fsync(self, seconds=1.0):
@@ -112,22 +132,23 @@ class Bench:
         results = {name: [] for name in cells}
         for round_number in range(self.rounds):
             for name, measure in cells.items():
-                with self.system.database() as database:
-                    database.execute("checkpoint")
+                self.system.checkpoint()
                 results[name].append(measure())
                 print(f"    round {round_number + 1}  {name:<44} "
                       f"{shown(results[name][-1].get('events_per_s', results[name][-1]['p50_us']))}/s  "
                       f"p99 {results[name][-1]['p99_us'] / 1000:.2f} ms", flush=True)
         for name, values in results.items():
             self.report.cell(name, [value.get("events_per_s", value["p50_us"]) for value in values], raw=values)
-        return {name: {key: median([value[key] for value in values])
+        return {name: {key: [value[key] for value in values]
                        for key in ("events_per_s", "p50_us", "p99_us") if key in values[0]}
                 for name, values in results.items()}
 
     def note_cpu(self, name):
-        last = self.report.cells[name]["raw"][-1]
-        parts = sorted(last["cpu_us"].items(), key=lambda part: -part[1])
-        self.report.note(f"CPU µs an event, {name}: " + ", ".join(f"{who} {used}" for who, used in parts if used >= 0.05))
+        raw = self.report.cells[name]["raw"]
+        parts = sorted(((who, median([one["cpu_us"][who] for one in raw])) for who in raw[0]["cpu_us"]),
+                       key=lambda part: -part[1])
+        self.report.note(f"CPU µs an event, {name}: {sum(used for _, used in parts):.1f} = "
+                         + " + ".join(f"{who} {used:.1f}" for who, used in parts if used >= 0.3))
 
     # ---- sections ----
 
@@ -148,12 +169,14 @@ class Bench:
             "counter in one statement, 1 run": lambda: self.pgbench("counter_one_statement.sql", 1),
             "advisory lock, 1 run": lambda: self.pgbench("advisory_lock.sql", 1),
             "COPY BINARY, 1,024 rows":
-                lambda: self.tool("copy_load", "--dsn", self.system.dsn(), "--ms", int(self.seconds * 1000)),
+                lambda: self.accounted(lambda: self.tool("copy_load", "--dsn", self.system.dsn(), "--ms",
+                                                         int(self.seconds * 1000))),
             "HTTP, 16 connections, 100 events a POST":
                 lambda: self.load(self.many_runs, "--connections", 16, "--events", 100),
             "sequencer, 1,024 outstanding":
-                lambda: self.tool("command_load", "--socket", commands, "--runs", self.many_runs, "--tenant", tenant,
-                                  "--ms", int(self.seconds * 1000)),
+                lambda: self.accounted(lambda: self.tool(
+                    "command_load", "--socket", commands, "--runs", self.many_runs, "--tenant", tenant, "--ms",
+                    int(self.seconds * 1000))),
         })
         self.check_counts()
         row = self.report.row
@@ -167,8 +190,8 @@ class Bench:
         row("  the same", ours["events_per_s"], "advisory lock + max(seq)", rate("advisory lock, 64 runs"))
         row("  the same without Idempotency-Key", rate("HTTP, 64 connections, 64 runs, no key"),
             "counter, then insert", rate("counter, then insert, 64 runs"))
-        row("  ack p99, ms", ours["p99_us"] / 1000, "counter, then insert",
-            got["counter, then insert, 64 runs"]["p99_us"] / 1000, at_most=0.5)
+        row("  ack p99, ms", ms(ours["p99_us"]), "counter, then insert",
+            ms(got["counter, then insert, 64 runs"]["p99_us"]), at_most=0.5)
         row("append/s, 64 connections, one run", hot["events_per_s"], "counter, then insert",
             rate("counter, then insert, 1 run"), at_least=12)
         row("  the same", hot["events_per_s"], "advisory lock + max(seq)", rate("advisory lock, 1 run"), at_least=7)
@@ -177,8 +200,7 @@ class Bench:
             "COPY BINARY, B=1,024", rate("COPY BINARY, 1,024 rows"), at_least=0.5)
         row("events/s, sequencer alone, 1,024 outstanding", rate("sequencer, 1,024 outstanding"),
             "COPY BINARY, B=1,024", rate("COPY BINARY, 1,024 rows"), at_least=0.9)
-        for name in ("HTTP, 64 connections, 64 runs", "HTTP, 64 connections, 1 run",
-                     "HTTP, 16 connections, 100 events a POST"):
+        for name in got:
             self.note_cpu(name)
 
     def check_counts(self):
@@ -205,37 +227,26 @@ class Bench:
         one = got["HTTP, 1 connection"]
         fixed = got["HTTP, 1,000 events/s"]
         disk = got["fdatasync"]
-        self.report.row("ack p50, 1 outstanding, ms", one["p50_us"] / 1000, "fdatasync p50", disk["p50_us"] / 1000,
-                        at_most=5)
-        self.report.row("ack p99, 1,000 events/s (open loop), ms", fixed["p99_us"] / 1000, "fdatasync p99",
-                        disk["p99_us"] / 1000)
-        self.report.row("ack p50, 1,000 events/s (open loop), ms", fixed["p50_us"] / 1000)
+        self.report.row("ack p50, 1 outstanding, ms", ms(one["p50_us"]), "fdatasync p50", ms(disk["p50_us"]), at_most=5)
+        self.report.row("ack p99, 1,000 events/s (open loop), ms", ms(fixed["p99_us"]), "fdatasync p99",
+                        ms(disk["p99_us"]))
+        self.report.row("ack p50, 1,000 events/s (open loop), ms", ms(fixed["p50_us"]))
         self.note_cpu("HTTP, 1 connection")
 
     def watched_load(self, name, readers, *arguments, seconds=None):
         """Load on one fresh run while `readers` follow it; no reader may miss or see twice."""
         runs = self.system.make_runs(1)
         process = self.readers(runs, readers)
+        cpu = Cpu(self.system)
         produced = self.load(runs, "--warmup-ms", 0, *arguments, seconds=seconds)
         expected = produced["events_all"] + 1
-        seen = self.wait_for_readers(process, expected)
+        seen = self.finish_readers(process, expected)
+        seen["streamer_cpu_us"] = cpu.used()["streamer"] * 1e6 / seen["deliveries"]
         assert seen["gaps"] == 0 and seen["broken"] == 0, seen
         assert seen["lowest_seq"] == seen["highest_seq"] == expected, (seen, expected)
         produced["readers"] = seen
         self.report.cell(name, [seen["deliveries_per_s"]], raw=[produced])
         return produced, seen
-
-    def wait_for_readers(self, process, expected):
-        """All is acknowledged; readers have it soon after. Their sockets are drained when no bytes come any more."""
-        streamers = self.system.pids()["streamer"]
-        quiet = 0
-        last = None
-        while quiet < 4:
-            time.sleep(0.25)
-            now = [open(f"/proc/{pid}/io").read().split("\n")[1] for pid in streamers + [process.pid]]
-            quiet = quiet + 1 if now == last else 0
-            last = now
-        return self.finish_readers(process)
 
     def stream(self):
         row = self.report.row
@@ -244,20 +255,21 @@ class Bench:
             "ack p99", produced["p99_us"] / 1000)
         row("post to reader p99, 100 readers, 1,000 events/s, ms", seen["sent_p99_us"] / 1000)
         produced, seen = self.watched_load("1,000 readers, closed loop", 1000, "--connections", 64)
-        cpu = sum(used for who, used in produced["cpu_us"].items() if who == "streamer") / 1000
         row("deliveries/s, one run, 1,000 readers", seen["deliveries_per_s"], "nchan (recorded)",
             NCHAN_DELIVERIES_PER_S, at_least=3)
-        row("  streamer CPU µs a delivery, closed loop", cpu, "nchan (recorded)", NCHAN_CPU_US)
+        row("  streamer CPU µs a delivery, closed loop", seen["streamer_cpu_us"], "nchan (recorded)", NCHAN_CPU_US)
         produced, seen = self.watched_load("1,000 readers, 20 events/s", 1000, "--connections", 1, "--rate", 20,
                                            seconds=max(self.seconds, 5))
-        cpu = produced["cpu_us"]["streamer"] / 1000
-        row("  streamer CPU µs a delivery, single events", cpu, "nchan (recorded)", NCHAN_CPU_US, at_most=0.8)
+        row("  streamer CPU µs a delivery, single events", seen["streamer_cpu_us"], "nchan (recorded)", NCHAN_CPU_US, at_most=0.8)
         row("  post to reader p99, 1,000 readers, 20 events/s, ms", seen["sent_p99_us"] / 1000)
         self.idle_streams()
 
     def idle_streams(self, count=5000):
         """What the streamers grow by, kernel memory of the sockets aside."""
         runs = self.system.make_runs(100)
+        restarted = self.system.ask("restart", "streamer")  # memory of earlier streams would be used again
+        assert restarted.returncode == 0, restarted
+        self.system.wait_ready()
         streamers = self.system.pids()["streamer"]
         warm = self.readers(runs, 100)  # one-off memory of the first streams
         self.finish_readers(warm)
@@ -327,7 +339,11 @@ def main():
     options = parser.parse_args()
     report = Report()
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    if os.getloadavg()[0] > 0.5:
+        report.note(f"others are using this machine (load average {os.getloadavg()[0]:.1f}): designs with many processes "
+                    "get the larger share of it, so ratios of rates are too low; CPU an event is what to compare")
     system = System(options.build)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         bench = Bench(system, report, options.rounds, options.seconds)
         report.header()

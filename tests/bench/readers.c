@@ -3,8 +3,8 @@
  * deliveries, and takes the latency of each from the time stamp in the benchmark's payload (sent to
  * read) and from the event's own ts (accepted to read; the commit lies between).
  *
- * Prints "ready" when every stream has answered, then reads until stdin ends, then prints its
- * numbers.
+ * Prints "ready" when every stream has answered. A number on stdin is the seq that every reader is
+ * to reach (30 s at most); it, or the end of stdin, ends the tool with its numbers.
  */
 #include "tests/bench/histogram.h"
 #include "tests/bench/tool.h"
@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 enum { READERS_FRAMING_BYTES = 80, READERS_LINE_BYTES = 320, READERS_CHUNK_BYTES = 256 << 10 };
+enum { READERS_PATIENCE_US = 30000000 };
 
 enum part { HEAD, CHUNK_SIZE, CHUNK_BODY, CHUNK_END };
 
@@ -54,6 +55,8 @@ struct readers {
     uint64_t bytes;
     uint64_t broken; /* streams that ended or answered badly */
     uint64_t gaps;
+    int64_t wanted_seq; /* -1: not told yet */
+    int64_t patience_us;
     int64_t first_us;
     int64_t last_us;
     struct latencies since_sent;
@@ -214,6 +217,38 @@ static void receive(struct readers *readers, struct reader *reader)
     }
 }
 
+/* False when stdin has ended without a word. */
+static bool take_order(struct readers *readers)
+{
+    char line[32];
+    ssize_t length = read(STDIN_FILENO, line, sizeof line);
+    if (length <= 0) {
+        return false;
+    }
+    if (number_parse(line, strcspn(line, "\n"), &readers->wanted_seq) != 0) {
+        tool_fail("a seq is expected on stdin");
+    }
+    readers->patience_us = tool_now_us() + READERS_PATIENCE_US;
+    epoll_ctl(readers->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+    return true;
+}
+
+static bool complete(const struct readers *readers)
+{
+    if (readers->wanted_seq < 0) {
+        return false;
+    }
+    if (tool_now_us() > readers->patience_us) {
+        return true;
+    }
+    for (int64_t i = 0; i < readers->count; i++) {
+        if (readers->all[i].fd >= 0 && readers->all[i].last_seq < readers->wanted_seq) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One turn of the loop. False when stdin has ended. */
 static bool turn(struct readers *readers)
 {
@@ -221,9 +256,8 @@ static bool turn(struct readers *readers)
     int ready = epoll_wait(readers->epoll, events, 256, 100);
     for (int i = 0; i < ready; i++) {
         struct reader *reader = events[i].data.ptr;
-        char byte;
         if (reader == NULL) {
-            if (read(STDIN_FILENO, &byte, 1) <= 0) {
+            if (!take_order(readers)) {
                 return false;
             }
         } else if (reader->fd >= 0 && !reader->asked) {
@@ -286,7 +320,7 @@ int main(int argc, char **argv)
                                           {"runs", required_argument, NULL, 'r'},
                                           {"readers", required_argument, NULL, 'n'},
                                           {NULL, 0, NULL, 0}};
-    struct readers readers = {.count = 1};
+    struct readers readers = {.count = 1, .wanted_seq = -1};
     const char *key_file = NULL;
     const char *runs_file = NULL;
     int name;
@@ -325,7 +359,7 @@ int main(int argc, char **argv)
     connect_all(&readers);
     puts("ready");
     fflush(stdout);
-    while (turn(&readers)) {
+    while (turn(&readers) && !complete(&readers)) {
     }
     print(&readers);
     return 0;

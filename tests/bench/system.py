@@ -12,6 +12,7 @@ import tempfile
 import time
 
 import psycopg
+import psycopg.conninfo
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -67,6 +68,12 @@ class System:
 
     def database(self):
         return psycopg.connect(self.dsn(), autocommit=True)
+
+    def checkpoint(self):
+        """Every cell begins with the same distance to the next one."""
+        dsn = psycopg.conninfo.make_conninfo(self.dsn(), user="postgres")
+        with psycopg.connect(dsn, autocommit=True) as database:
+            database.execute("checkpoint")
 
     def dsn(self):
         """As the superuser of the private server: the last user named wins."""

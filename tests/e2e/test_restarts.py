@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 from harness.client import custom
@@ -233,6 +234,20 @@ def test_the_sequencer_dies_many_times(shot):
         assert len(log) == 32 and reader.wait_complete() == log
     finally:
         reader.stop()
+
+
+@pytest.mark.requirement("I16")
+def test_a_new_sequencer_asks_for_what_is_in_flight(own_box):
+    """With a retry timer of ten seconds the answer can only be so quick because the successor asks at once."""
+    box = own_box({"command.retry_ms": 10_000, "command.timeout_ms": 20_000})
+    client = box.client()
+    run_id = client.new_run()
+    for n in range(3):
+        box.settled("sequencer-1")
+        box.kill("sequencer-1")
+        begin = time.monotonic()
+        client.append(run_id, "CUSTOM", custom(n)["payload"])
+        assert time.monotonic() - begin < 5
 
 
 @pytest.mark.requirement("R013")

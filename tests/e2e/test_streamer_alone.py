@@ -58,7 +58,7 @@ def test_backlog_then_live_then_a_proper_end(stage):
     stage.append(run, 3)
     assert reader.seqs(3) == [701, 702, 703]
     stage.append(run, end=True)
-    assert reader.rest() == ([704], True)
+    assert stage.rest(reader) == ([704], True)
 
 
 @pytest.mark.requirement("R050", "I5")
@@ -77,7 +77,7 @@ def test_a_lost_frame_is_read_from_the_table(stage):
     assert reader.seqs(1) == [1]
     stage.append(run, 5, lose=True)
     stage.append(run, 2)
-    assert reader.seqs(7) == list(range(2, 9))
+    assert stage.seqs(reader, 7) == list(range(2, 9))
 
 
 @pytest.mark.requirement("I5")
@@ -86,8 +86,7 @@ def test_a_lost_last_frame_shows_by_the_next_beat(stage):
     reader = stage.open(run)
     assert reader.seqs(1) == [1]
     stage.append(run, 4, lose=True)
-    stage.beat()
-    assert reader.seqs(4) == [2, 3, 4, 5]
+    assert stage.seqs(reader, 4) == [2, 3, 4, 5]
     stage.append(run, end=True, lose=True)
     stage.beat()
     assert reader.rest() == ([6], True)
@@ -112,17 +111,7 @@ def test_the_sweep_finds_what_nothing_else_shows(make_stage):
     reader = stage.open(run)
     assert reader.seqs(1) == [1]
     stage.store(run, 2)
-    seen = []
-
-    def beat_and_look():
-        stage.beat()
-        try:
-            seen.append(reader.event(0.1).seq)
-        except TimeoutError:
-            pass
-        return seen == [2, 3]
-
-    wait_until(beat_and_look, "the two events")
+    assert stage.seqs(reader, 2) == [2, 3]
 
 
 @pytest.mark.requirement("I5")
@@ -133,7 +122,7 @@ def test_a_new_sequencer_starts_its_own_count(stage):
     stage.append(run, 2, lose=True)
     stage.epoch, stage.counter = 2, 0
     stage.append(run, 1)
-    assert reader.seqs(3) == [2, 3, 4]
+    assert stage.seqs(reader, 3) == [2, 3, 4]
 
 
 @pytest.mark.requirement("I5")
@@ -239,10 +228,7 @@ def test_pings_come_in_step_with_the_setting(make_stage):
 
 def test_a_revoked_key_ends_its_streams_only(stage):
     run = stage.make_run()
-    other = uuid.uuid4()
-    stage.connection.execute(
-        "insert into api_keys values (%s, %s, %s, %s, '', '{}')", [other, stage.tenant, other.hex, bytes(32)]
-    )
+    other = stage.make_key()
     ends, stays = stage.open(run, key=other), stage.open(run)
     assert ends.seqs(1) == stays.seqs(1) == [1]
     stage.connection.execute("update api_keys set revoked_at = now() where key_id = %s", [other])
@@ -261,10 +247,11 @@ def test_limits_are_answered_with_a_later_retry(make_stage):
     assert 10_000 <= int(refused.frame().retry) <= 20_000
     assert refused.rest() == ([], False)
     assert " 200 OK" in refused.head
-    assert stage.open(run, key=uuid.uuid4()).seqs(1) == [1]
-    refused = stage.open(run, key=uuid.uuid4())
+    assert stage.open(run, key=stage.make_key()).seqs(1) == [1]
+    refused = stage.open(run, key=stage.make_key())
     assert 10_000 <= int(refused.frame().retry) <= 20_000
     assert refused.rest() == ([], False)
+    stage.wait_logged("streams refused, a limit is reached")
 
 
 def test_malformed_packets_are_dropped(stage):
@@ -373,6 +360,88 @@ def test_draining_without_streams_is_quick(make_stage):
     streamer = make_stage().start()
     streamer.drain()
     assert streamer.wait(2) == 0
+
+
+class Wanderer:
+    """A client that comes back with its position whenever its stream breaks, sometimes without being asked to."""
+
+    def __init__(self, stage, run, chance):
+        self.stage, self.run, self.chance = stage, run, chance
+        self.cursor, self.done, self.reader = 0, False, None
+
+    def step(self):
+        """Reads what is there; returns false when the run has ended for it."""
+        if self.reader is None:
+            self.reader = self.stage.open(self.run, self.cursor, receive_buffer=self.chance.choice([None, 4096]))
+        try:
+            for _ in range(self.chance.randint(1, 60)):
+                frame = self.reader.event(0.002)
+                assert frame.event is None and frame.seq == self.cursor + 1, (self.run, frame, self.cursor)
+                self.cursor = frame.seq
+            if self.chance.random() < 0.05:
+                self.leave()
+        except TimeoutError:
+            pass
+        except (StreamEnded, ConnectionResetError) as end:
+            self.done = getattr(end, "tidy", False)
+            self.leave()
+        return not self.done
+
+    def leave(self):
+        self.reader.close()
+        self.reader = None
+
+
+@pytest.mark.requirement("R052", "R056", "R060", "I4", "I5")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_goes_wrong_at_once(make_stage, seed):
+    """Lost frames, dead connections, a new sequencer, drained and killed streamers, readers that come and go."""
+    chance = random.Random(seed)
+    stage = make_stage(stream__sweep_ms=500, stream__page_events=7, stream__window_bytes=20_000)
+    streamers = [stage.start("streamer-1"), stage.start("streamer-2")]
+    runs = [stage.make_run() for _ in range(4)]
+    readers = [Wanderer(stage, run, chance) for run in runs for _ in range(6)]
+
+    def replace(how):
+        victim = streamers.pop(0)
+        streamers.append(stage.start(f"streamer-{stage.generation + 1}"))
+        if how == "drain":
+            victim.drain()
+            assert victim.wait() == 0
+        victim.kill()
+
+    def new_sequencer():
+        stage.bus.close(0)
+        stage.publish_from_now_on()
+        stage.epoch, stage.counter = stage.epoch + 1, 0
+
+    for turn in range(150):
+        run = chance.choice(runs)
+        size = chance.choice([2, 2, 2, 300, 5_000, 90_000])
+        stage.append(run, chance.randint(1, 12), '{"x":"' + "y" * size + '"}', lose=chance.random() < 0.15)
+        if chance.random() < 0.3:
+            stage.beat()
+        if turn % 40 == 13:
+            new_sequencer()
+        if turn % 50 == 27:
+            stage.connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'signalbox_streamer'"
+            )
+        if turn % 60 in (20, 50):
+            replace("drain" if turn % 60 == 20 else "kill")
+        for reader in chance.sample(readers, 8):
+            reader.step()
+    for run in runs:
+        stage.append(run, end=True, lose=chance.random() < 0.5)
+
+    def all_done():
+        stage.beat()
+        return not [reader for reader in readers if not reader.done and reader.step()]
+
+    wait_until(all_done, "the end of every stream", 60)
+    for reader in readers:
+        head = stage.connection.execute("select last_seq from run_heads where run_id = %s", [reader.run]).fetchone()[0]
+        assert reader.cursor == head
 
 
 # ---- many ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,6 +72,7 @@ def test_a_child_gets_what_the_contract_says_and_nothing_else():
             actor = line["actor"].rpartition("-")[0]
             assert line["fds"] == wanted.get(actor, "metrics,settings")
             assert line["uid"] == supervisor.uid and line["cwd"] == "/" and line["held"] == "0"
+            assert line["board"] == "no"
             # 0..3, the named ones, and the listing's own descriptor
             assert len(line["open"].split(",")) == 4 + len(line["fds"].split(",")) + 1
         slots = [line["slot"] for line in supervisor.log(message="up")]
@@ -135,6 +137,25 @@ def test_ipv6_and_nonsense_addresses():
     for listen in ("localhost", "127.0.0.1:99999", "example.org:1", ":1", "[::1:1"):
         with started(**{"server.listen": listen}) as supervisor:
             assert supervisor.wait_exit() == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to run as")
+def test_programs_in_a_closed_directory_can_be_started():
+    supervisor = Supervisor()
+    closed = supervisor.root / "closed"
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o700)
+    try:
+        # A real program: an interpreter could not read a script there. Sequencer and the like are scripts and fail.
+        subprocess.run(["cp", "-a", supervisor.bin, closed / "bin"], check=True)
+        (closed / "bin/signalbox-exporter").unlink()
+        shutil.copy("/bin/true", closed / "bin/signalbox-exporter")
+        supervisor.settings["instance.bin_dir"] = str(closed / "bin")
+        supervisor.start()
+        wait_until(lambda: supervisor.log(message="ended", name="exporter-1", end="exit code 0 (done)"),
+                   "the program ran", timeout=40)
+    finally:
+        supervisor.end()
 
 
 def test_sockets_are_private():
@@ -395,7 +416,7 @@ def test_restart_of_a_throttled_actor_tries_at_once():
 
 def test_nobody_of_that_name():
     with running() as supervisor:
-        for name in ("nobody", "api-3", "", "api-"):
+        for name in ("nobody", "api-3", "", "api-", "prepare"):
             with pytest.raises(Refused) as refused:
                 supervisor.ask(f"restart {name}")
             assert refused.value.code == 4
@@ -424,7 +445,8 @@ def test_reloadable_settings_are_handed_out():
         before = [actor["pid"] for actor in supervisor.status()["actors"]]
         supervisor.on_reload(**{"log.level": "debug", "watchdog.warn_ms": 2500})
         os.kill(supervisor.process.pid, signal.SIGHUP)
-        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug")) == len(NAMES), "all have it")
+        wait_until(lambda: len(supervisor.log(message="reloaded", log_level="debug", writable="no")) == len(NAMES),
+                   "all have it, and cannot change it")
         assert [actor["pid"] for actor in supervisor.status()["actors"]] == before
 
 
@@ -664,6 +686,70 @@ def test_rubbish_on_the_control_socket():
             peer.close()
         wait_until(supervisor.status, "it answers again", timeout=15)
         assert all(actor["restarts"] == 0 for actor in supervisor.status()["actors"])
+
+
+def test_records_that_break_the_contract_are_dropped():
+    with running({"exporter": "rude"}) as supervisor:
+        supervisor.wait_actor("exporter-1", state="ready", restarts=0, healthy=True)
+        dropped = supervisor.log(message="a record of another generation or version is dropped", name="exporter-1")
+        assert len(dropped) == 7
+        assert len(supervisor.log(message="a record makes no sense", name="exporter-1")) == 4
+        descriptors = os.listdir(f"/proc/{supervisor.process.pid}/fd")
+        supervisor.unorder("exporter")
+        supervisor.ask("restart exporter")
+        wait_until(lambda: len(os.listdir(f"/proc/{supervisor.process.pid}/fd")) <= len(descriptors), "none was kept")
+
+
+def test_an_actor_that_hangs_up_is_replaced():
+    with running({"exporter": "deaf"}, **QUICK_WATCHDOG) as supervisor:
+        supervisor.wait_actor("exporter-1", restarts=1)
+        assert "signal 6" in supervisor.log(message="ended", name="exporter-1")[0]["end"]
+
+
+def test_processes_that_outlive_their_actor_end_with_us():
+    with running({"exporter": "orphan"}) as supervisor:
+        pid = supervisor.process.pid
+        orphan = wait_until(lambda: [child for child in children_of(pid) if b"signalbox-orphan" in command_of(child)],
+                            "the orphan is ours")[0]
+        supervisor.unorder("exporter")
+        os.kill(supervisor.actor("exporter-1")["pid"], signal.SIGKILL)
+        supervisor.wait_actor("exporter-1", restarts=1, state="ready")
+        assert is_alive(orphan)
+        supervisor.ask("stop")
+        assert not is_alive(orphan)
+        assert supervisor.wait_exit() == 0
+
+
+def command_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+def test_a_stop_in_the_middle_of_a_restart():
+    with running({"exporter": "ignore-drain"}, **{"stop.exporter_ms": 1000}) as supervisor:
+        supervisor.ask("restart exporter")
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(supervisor.run_dir / "control.sock"))
+            peer.sendall(b"restart api\n")
+            supervisor.ask("stop")
+            peer.settimeout(5)
+            assert peer.recv(1000) == b"error 1 the server is stopping\n"
+        assert supervisor.wait_exit() == 0
+
+
+def test_deaths_by_the_dozen_leave_nothing_behind():
+    limits = {"restart.early_deaths": 1000000, "restart.late_deaths": 1000000, "restart.total_deaths": 1000000}
+    with running(**limits) as supervisor:
+        path = f"/proc/{supervisor.process.pid}/fd"
+        before = len(os.listdir(path))
+        for count in range(1, 7):
+            for actor in supervisor.status()["actors"]:
+                os.kill(actor["pid"], signal.SIGKILL)
+            for name in NAMES:
+                supervisor.wait_actor(name, state="ready", restarts=count, timeout=30)
+        wait_until(lambda: len(os.listdir(path)) <= before, "no more descriptors than before")
+        assert len(children_of(supervisor.process.pid)) == len(NAMES)
 
 
 def test_whoever_asked_for_a_restart_may_go():

@@ -1,4 +1,5 @@
-// fuzz-sources: actors/runtime/http_parse.c actors/runtime/http_text.c actors/runtime/http_chunked.c
+// fuzz-sources: actors/runtime/http_parse.c actors/runtime/http_text.c
+// actors/runtime/http_chunked.c
 /*
  * The HTTP grammar on any bytes: a head, then (when it says so) a chunked body. The verdict must be
  * the same in one piece, byte by byte and split at random; what is accepted must hold what

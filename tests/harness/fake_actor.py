@@ -6,7 +6,9 @@ Orders are words in the file FAULT_DIR/<instance name> (or FAULT_DIR/<actor>), r
     exit CODE         exit at once                 never-ready      no READY, no end
     exit-ready CODE   exit right after READY       mute             READY, then no beat
     ignore-drain      DRAIN is not obeyed          unhealthy        beats say: not healthy
-    noise N           N log lines at the start     hold             (sequencer) only logs
+    noise N           N log lines at the start     orphan           leaves a process behind
+    rude              records that break the contract, before READY
+    deaf              closes the control socket after READY and lives on
 
 Later orders come as signals: USR1 exit 1, USR2 stop beating.
 """
@@ -41,6 +43,21 @@ def log(message, **fields):
         os.write(2, json.dumps(line).encode() + b"\n")
     except BlockingIOError:
         pass
+
+
+def can_change(fd):
+    """Whether a memory file can be opened for writing and cut short."""
+    try:
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDWR)
+    except OSError:
+        return "no"
+    try:
+        os.ftruncate(again, 0)
+        return "yes"
+    except OSError:
+        return "no"
+    finally:
+        os.close(again)
 
 
 class Fake:
@@ -90,11 +107,21 @@ class Fake:
             sys.exit(0)
         elif kind == RELOAD:
             self.settings = read_settings(fds[0])
-            log("reloaded", log_level=self.settings["log.level"])
+            log("reloaded", log_level=self.settings["log.level"], writable=can_change(fds[0]))
         elif kind == DUMP:
             log("dumped")
         elif kind == GO:
             log("goes")
+
+    def be_rude(self):
+        whole = RECORD.pack(1, READY, GENERATION, 0, 1, 0, 0, 0, 0, 0)
+        for rude in (b"x", whole[:-1], whole + b"y", RECORD.pack(2, READY, GENERATION, 0, 1, 0, 0, 0, 0, 0),
+                     RECORD.pack(1, READY, GENERATION - 1, 0, 1, 0, 0, 0, 0, 0), bytes(60000)):
+            self.control.send(rude)
+        for kind in (0, GO, DRAIN, 2**32 - 1):
+            self.send(kind, -1)
+        self.control.sendmsg([whole[:8]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 50))])
+        self.send(BEAT)
 
     def run(self):
         if "noise" in self.orders:
@@ -104,13 +131,23 @@ class Fake:
             print("fake actor was told to exit", file=sys.stderr, flush=True)
             sys.exit(self.number("exit"))
         log("up", held=os.environ.get("SIGNALBOX_HOLD", "0"), fds=",".join(sorted(FDS)), uid=os.getuid(),
-            cwd=os.getcwd(), slot=os.environ["SIGNALBOX_SLOT"], open=",".join(sorted(os.listdir("/proc/self/fd"))))
+            cwd=os.getcwd(), board=can_change(FDS["metrics"]), slot=os.environ["SIGNALBOX_SLOT"], open=",".join(sorted(os.listdir("/proc/self/fd"))))
+        if "orphan" in self.orders and os.fork() == 0:
+            if os.fork() == 0:
+                os.execv("/bin/sleep", ["signalbox-orphan", "300"])
+            os._exit(0)
+        if "rude" in self.orders:
+            self.be_rude()
         if "never-ready" in self.orders:
             while True:
                 time.sleep(1)
         self.send(READY)
         if "exit-ready" in self.orders:
             sys.exit(self.number("exit-ready"))
+        if "deaf" in self.orders:
+            self.control.close()
+            while True:
+                time.sleep(1)
         signal.signal(signal.SIGUSR1, lambda *_: os._exit(1))
         signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "beating", False))
         due = time.monotonic()

@@ -150,17 +150,14 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="sbls-"))
         self.postgres, self.database = postgres, database
         self.generation, self.epoch, self.counter = 0, 1, 0
-        self.tenant, self.key = uuid.uuid4(), uuid.uuid4()
+        self.tenant = uuid.uuid4()
         self.streamers, self.sockets = [], []
         values = {"instance.run_dir": self.folder, "database.url": postgres.dsn(database, "signalbox_streamer"),
                   "log.level": "debug"} | {name.replace("__", "."): value for name, value in settings.items()}
         self.settings = "".join(f"{key}={value}\n" for key, value in values.items())
         self.connection = postgres.connect(database)
         self.connection.execute("insert into tenants values (%s, 'test')", [self.tenant])
-        self.connection.execute(
-            "insert into api_keys values (%s, %s, %s, %s, '', '{}')",
-            [self.key, self.tenant, self.key.hex, bytes(32)],
-        )
+        self.key = self.make_key()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(str(self.folder / "handover.sock"))
         self.listener.listen(4096)
@@ -222,6 +219,13 @@ class Stage:
             )
         wait_until(found, f"log line {message!r}")
 
+    def make_key(self) -> uuid.UUID:
+        key = uuid.uuid4()
+        self.connection.execute(
+            "insert into api_keys values (%s, %s, %s, %s, '', '{}')", [key, self.tenant, key.hex, bytes(32)]
+        )
+        return key
+
     # ---- runs: what the sequencer would do ---------------------------------------------------------------------------
 
     def make_run(self, events=1) -> uuid.UUID:
@@ -263,6 +267,38 @@ class Stage:
 
     def beat(self):
         self.bus.send(b"H" + envelope(HINT, [self.counter, 0], self.epoch))
+
+    def seqs(self, reader, count) -> list:
+        """Reads while the bus goes on beating: what comes was not brought by a repair after silence."""
+        seqs = []
+
+        def read():
+            self.beat()
+            try:
+                while len(seqs) < count:
+                    seqs.append(reader.event(0.1).seq)
+            except TimeoutError:
+                return False
+            return True
+
+        wait_until(read, f"{count} events")
+        return seqs
+
+    def rest(self, reader) -> tuple:
+        """Like Reader.rest, while the bus goes on beating."""
+        seqs = []
+
+        def read():
+            self.beat()
+            try:
+                while True:
+                    seqs.append(reader.event(0.1).seq)
+            except TimeoutError:
+                return None
+            except StreamEnded as end:
+                return [end.tidy]
+
+        return seqs, wait_until(read, "the end of the stream")[0]
 
     # ---- streams: what the api would do ------------------------------------------------------------------------------
 

@@ -79,9 +79,35 @@ static void shows_text_for_people(void **state)
                 "09:44:24.123 warn  api-1        say \"hi\" generation=7 path=a\\b\n");
     /* Escapes that could steer a terminal stay escapes. */
     check_shown("{\"message\":\"\\u001b[2J\\n\"}", "\\u001b[2J\\n\n");
+    check_shown("{\"message\":\"a\x7f"
+                "b\xc2\x9b"
+                "c\xc3\x9f\"}",
+                "a?b?c\xc3\x9f\n");
     check_shown("not ours", "not ours\n");
     check_shown("{\"no\":\"message\"}", "{\"no\":\"message\"}\n");
     check_shown("{\"ts\":1,\"level\":2,\"message\":3}", "2     3\n");
+}
+
+static void check_complaint(const char *json, const char *wanted)
+{
+    struct buffer out = {0};
+    struct log_line line;
+    assert_int_equal(log_line_parse(json, strlen(json), &line), 0);
+    log_line_complaint(&out, &line);
+    assert_string_equal(buffer_text(&out), wanted);
+    buffer_deinit(&out);
+}
+
+static void picks_out_complaints(void **state)
+{
+    (void)state;
+    check_complaint("{\"ts\":\"x\",\"level\":\"error\",\"actor\":\"prepare\",\"message\":\"no\","
+                    "\"reason\":\"it is \\\"late\\\"\",\"generation\":4,\"tries\":3}",
+                    "no, reason it is \"late\", tries 3");
+    check_complaint("{\"level\":\"warn\",\"message\":\"hm\"}", "hm");
+    check_complaint("{\"level\":\"info\",\"message\":\"up\"}", "");
+    check_complaint("{\"level\":\"error\"}", "");
+    check_complaint("{\"message\":\"x\"}", "");
 }
 
 static void check_level(enum log_line_kind kind, const char *text, const char *level)
@@ -114,7 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_flat_objects_only), cmocka_unit_test(too_many_fields_are_not_ours),
         cmocka_unit_test(every_cut_is_refused),    cmocka_unit_test(shows_text_for_people),
-        cmocka_unit_test(wraps_foreign_lines),
+        cmocka_unit_test(wraps_foreign_lines),     cmocka_unit_test(picks_out_complaints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

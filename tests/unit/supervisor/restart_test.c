@@ -130,6 +130,19 @@ static void late_deaths_outside_the_window_do_not(void **state)
     }
 }
 
+static void the_window_is_open_at_its_end(void **state)
+{
+    (void)state;
+    static const struct death outside[] = {{0, 1, EARLY, 10, RESTART_START, 100, false},
+                                           {30000, 1, EARLY, 10, RESTART_START, 200, false},
+                                           {60000, 1, EARLY, 10, RESTART_START, 400, false}};
+    static const struct death inside[] = {{0, 1, EARLY, 10, RESTART_START, 100, false},
+                                          {30000, 1, EARLY, 10, RESTART_START, 200, false},
+                                          {59999, 1, EARLY, 10, RESTART_THROTTLE, 30000, false}};
+    WALK(outside);
+    WALK(inside);
+}
+
 static void early_and_late_are_counted_apart(void **state)
 {
     (void)state;
@@ -263,6 +276,7 @@ int main(void)
         cmocka_unit_test(early_deaths_far_apart_double_to_the_cap),
         cmocka_unit_test(late_deaths_throttle),
         cmocka_unit_test(late_deaths_outside_the_window_do_not),
+        cmocka_unit_test(the_window_is_open_at_its_end),
         cmocka_unit_test(early_and_late_are_counted_apart),
         cmocka_unit_test(special_exits),
         cmocka_unit_test(a_signal_is_never_a_special_exit),
