@@ -40,11 +40,12 @@ const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_RESOLVE_COMMANDS] =
         {"resolve_commands",
          "with near as materialized"
-         "  (select e.run_id, e.origin, e.command_no, e.seq, e.command_events"
-         "     from run_heads h join run_events e on e.run_id = h.run_id "
-         "      and e.seq > h.last_seq - 2000"
-         "    where h.run_id = any($1::uuid[]) and e.origin = any($2::int8[])"
-         "      and e.command_no = any($3::int8[])),"
+         "  (select h.run_id, e.origin, e.command_no, e.seq, e.command_events from run_heads h"
+         "     join lateral (select * from run_events t"
+         "                    where t.run_id = h.run_id and t.seq > h.last_seq - 2000"
+         "                      and t.origin = any($2::int8[]) and t.command_no = any($3::int8[])"
+         "                    limit 2000) e on true"
+         "    where h.run_id = any($1::uuid[])),"
          " far as"
          "  (select k.run, k.origin, k.no from unnest($1::uuid[], $2::int8[], $3::int8[])"
          "     as k (run, origin, no) except select run_id, origin, command_no from near)"
