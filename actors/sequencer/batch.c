@@ -282,6 +282,7 @@ static void take_heads(struct sequencer *sequencer)
         run->last_seq = run->batch_seq;
         run->closed = run->batch_closed;
         metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
+        metric_add(METRIC_RUNS_FINISHED, run->batch_closed ? 1 : 0);
     }
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
