@@ -74,9 +74,6 @@ static void gather_event(struct gather *gather, const struct uuid *run, const st
     }
     message_events_event_encode(&gather->items, event);
     gather->count++;
-    if (event_type_is_terminal((enum event_type)event->type)) {
-        metric_add(METRIC_RUNS_FINISHED, 1);
-    }
 }
 
 void publish_batch(struct sequencer *sequencer)

@@ -90,6 +90,7 @@ struct row {
 struct batch {
     struct list commands; /* struct command, in order, settled or not */
     size_t count;
+    size_t bytes;
     struct row *rows;
     size_t rows_count;
     size_t rows_capacity;
