@@ -84,6 +84,7 @@ static int join(struct batch *batch, struct run *run)
         run->batch_head = (int)batch->heads_count;
         run->batch_seq = run->last_seq;
         run->batch_closed = run->closed;
+        run->batch_first = run->batch_last = 0;
     }
     return run->batch_head;
 }
@@ -98,6 +99,12 @@ static void add_row(struct batch *batch, struct run *run, int type, struct messa
     }
     batch->rows[batch->rows_count++] = (struct row){
         .head = head, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
+    if (run->batch_first == 0) {
+        run->batch_first = batch->rows_count;
+    } else {
+        batch->rows[run->batch_last - 1].next = batch->rows_count;
+    }
+    run->batch_last = batch->rows_count;
 }
 
 static void remember_key(struct sequencer *sequencer, const struct command *command,

@@ -81,12 +81,16 @@ void publish_batch(struct sequencer *sequencer)
     const struct batch *batch = &sequencer->batch;
     struct gather gather = {.sequencer = sequencer};
     msgpack_sbuffer_init(&gather.items);
-    for (size_t i = 0; i < batch->rows_count; i++) {
-        const struct row *row = &batch->rows[i];
-        const struct run *run = batch->heads[row->head - 1];
-        struct message_events_event event = {
-            .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload};
-        gather_event(&gather, &run->id, &run->tenant, row->seq, &event);
+    /* Run by run: only the order within a run is promised, and each frame costs every streamer a
+     * message. */
+    for (size_t head = 0; head < batch->heads_count; head++) {
+        const struct run *run = batch->heads[head];
+        for (size_t at = run->batch_first; at > 0; at = batch->rows[at - 1].next) {
+            const struct row *row = &batch->rows[at - 1];
+            struct message_events_event event = {
+                .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload};
+            gather_event(&gather, &run->id, &run->tenant, row->seq, &event);
+        }
     }
     send_gathered(&gather);
     msgpack_sbuffer_destroy(&gather.items);

@@ -34,6 +34,8 @@ struct run {
     /* In the batch under way; batch_head 0: not part of it. */
     int batch_head;
     int64_t batch_seq;
+    size_t batch_first; /* 1-based index of its first and last row */
+    size_t batch_last;
     bool batch_closed;
     bool batch_new;
 };
@@ -85,6 +87,7 @@ struct row {
     int type;
     struct message_span payload;
     const struct command *first; /* NULL but on the first event of a command */
+    size_t next;                 /* 1-based index of the next row of the same run; 0: none */
 };
 
 struct batch {
