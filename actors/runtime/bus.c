@@ -274,6 +274,9 @@ static int set_options(const struct bus_socket *socket, void *zmq)
     if (role == BUS_COMMANDS_SERVER) {
         failed |= set_int(zmq, ZMQ_ROUTER_MANDATORY, 1) | set_int(zmq, ZMQ_ROUTER_HANDOVER, 1);
     }
+    if (role == BUS_EVENTS_SERVER) {
+        failed |= set_int(zmq, ZMQ_XPUB_VERBOSE, 1); /* not only the first reader of a topic */
+    }
     if (role == BUS_COMMANDS_CLIENT) {
         failed |= zmq_setsockopt(zmq, ZMQ_ROUTING_ID, socket->identity, strlen(socket->identity));
     }

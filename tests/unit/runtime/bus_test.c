@@ -1,4 +1,5 @@
-/* The bus inside the loop: a busy socket leaves room for timers and other sockets. */
+/* The bus inside the loop: a busy socket leaves room for timers and other sockets; subscriptions
+ * are seen. */
 #include "runtime/bus.h"
 
 #include "runtime/base/clock.h"
@@ -103,10 +104,63 @@ static void test_a_busy_socket_does_not_starve_timers(void **state)
     rmdir(folder);
 }
 
+static void on_subscription(void *arg, const struct bus_peer *peer, const uint8_t *frame,
+                            size_t length)
+{
+    (void)peer;
+    (void)frame;
+    (void)length;
+    struct seen *seen = arg;
+    if (++seen->received == 2) {
+        event_base_loopbreak(seen->base);
+    }
+}
+
+/* Each new reader is told where the log ends: also the second one of the same topic. */
+static void test_every_subscription_is_seen(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/bus-test-XXXXXX";
+    char path[64];
+    char endpoint[80];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    snprintf(endpoint, sizeof endpoint, "ipc://%s", path);
+    struct seen seen = {.base = event_base_new()};
+    struct bus *bus = bus_create(seen.base, NULL);
+    struct bus_options options = {.role = BUS_EVENTS_SERVER,
+                                  .path = path,
+                                  .listener = listen_at(path),
+                                  .handler = {on_subscription, NULL, &seen}};
+    struct bus_socket *server = bus_open(bus, &options, NULL);
+    assert_non_null(server);
+    void *context = zmq_ctx_new();
+    void *readers[2];
+    for (int i = 0; i < 2; i++) {
+        int linger = 0;
+        readers[i] = zmq_socket(context, ZMQ_SUB);
+        zmq_setsockopt(readers[i], ZMQ_LINGER, &linger, sizeof linger);
+        zmq_setsockopt(readers[i], ZMQ_SUBSCRIBE, "H", 1);
+        assert_int_equal(zmq_connect(readers[i], endpoint), 0);
+    }
+    event_base_loopexit(seen.base, &(struct timeval){3, 0});
+    event_base_dispatch(seen.base);
+    assert_int_equal(seen.received, 2);
+    bus_close(&server);
+    bus_destroy(&bus);
+    zmq_close(readers[0]);
+    zmq_close(readers[1]);
+    zmq_ctx_term(context);
+    event_base_free(seen.base);
+    unlink(path);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_busy_socket_does_not_starve_timers),
+        cmocka_unit_test(test_every_subscription_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
