@@ -16,7 +16,7 @@ from e2e.test_single_writer import Batch
 from e2e.test_streamer_alone import NEVER, database, make_stage, stage  # noqa: F401 (fixtures)
 from harness.client import custom
 from harness.lone_streamer import envelope
-from harness.paths import patience
+from harness.paths import fault_bin_dir, patience
 from harness.sse import NoFrame
 from harness.waiting import stays_true, wait_until
 
@@ -60,6 +60,16 @@ def test_a_batch_that_reaches_its_head_over_a_hole_is_refused(box, client, run_i
     assert client.append(run_id, "CUSTOM", custom(1)["payload"])["first_seq"] == 2
 
 
+@pytest.mark.requirement("R025", "I2")
+def test_a_batch_for_another_head_is_refused(box, client, run_id):
+    """Correct in itself, from a sequencer whose memory is ahead of the table or behind it."""
+    client.append(run_id, "CUSTOM", custom(1)["payload"])
+    for head in (1, 3, 10):
+        with pytest.raises(psycopg.Error):
+            Batch(box.database(), run_id, [head + 1]).run(h_old=[head], h_new=[head + 1])
+    assert client.append(run_id, "CUSTOM", custom(2)["payload"])["first_seq"] == 3
+
+
 @pytest.mark.requirement("I11")
 def test_the_end_of_a_run_outlives_the_sequencer(own_box):
     """Closed is what the table says, not what a process remembers."""
@@ -71,6 +81,25 @@ def test_the_end_of_a_run_outlives_the_sequencer(own_box):
     assert client.post_events(run_id, custom(1)).status_code == 409
     assert box.database().value("select closed from run_heads where run_id = %s", run_id) is True
     assert [event[1] for event in box.stream_complete(run_id)] == ["RUN_STARTED", "RUN_FINISHED"]
+
+
+@pytest.mark.requirement("R043", "R044")
+def test_what_a_dead_sequencer_did_not_publish_its_successor_does(own_box):
+    """Readers would find it by themselves; others who listen to the bus would not."""
+    if not (fault_bin_dir() / "signalbox-sequencer").exists():
+        pytest.skip("needs a build with fault points")
+    box = own_box(faults=True)
+    client = box.client()
+    run_id = client.new_run()
+    box.drained()
+    generation = box.settled("sequencer-1")["generation"]
+    box.allow_restart("sequencer-1")
+    box.faults.order("sequencer_after_ack", "kill")
+    client.append_many(run_id, [custom(1), custom(2)])
+    box.actor_ready("sequencer-1", generation)
+    box.drained()
+    assert box.metric("events_published_total") == 2  # a new process counts from 0
+    assert len(box.database().events(run_id)) == 3
 
 
 # ---- the order of one sender's commands ------------------------------------------------------------------------------

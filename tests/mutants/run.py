@@ -2,7 +2,7 @@
 """
 Plants one bug at a time and looks whether the suite notices: a mutant that survives is a failure of the suite.
 
-    tests/mutants/run.py [NAME...]
+    tests/mutants/run.py [--check] [NAME...]
 
 A mutant is a file NAME.toml beside this one:
 
@@ -14,7 +14,7 @@ A mutant is a file NAME.toml beside this one:
     find = '''exactly one place in it'''
     replace = '''…'''
 
-Everything happens in a copy of the tracked files under build/mutants/work, built with VARIANT=fault. First all the tests
+With --check it only looks whether every place is there. Everything else happens in a copy of the tracked files under build/mutants/work, built with VARIANT=fault. First all the tests
 named must pass without a mutation. The output of each run is in build/mutants/NAME.log. The last line is
 'mutants: N caught, N survived'; exit 0 when all were caught.
 """
@@ -50,24 +50,17 @@ class Mutant:
         self.name = path.stem
         self.bug, self.seconds, self.tests, self.changes = told["bug"], told["seconds"], told["tests"], told["change"]
 
-    def plant(self):
-        """Changes the copy; returns {file: what it was}."""
-        before = {}
+    def changed(self, root):
+        """{file: (its text, its text with the bug)}; every place must be there exactly once, also after the ones before."""
+        texts = {}
         for change in self.changes:
-            file = WORK / change["file"]
-            text = file.read_text(encoding="utf-8")
-            count = text.count(change["find"])
+            file = root / change["file"]
+            before, now = texts.get(file) or [file.read_text(encoding="utf-8")] * 2
+            count = now.count(change["find"])
             if count != 1:
-                restore(before)
-                raise Unusable(f"{change['file']} has its place {count} times")
-            before.setdefault(file, text)
-            file.write_text(text.replace(change["find"], change["replace"]), encoding="utf-8")
-        return before
-
-
-def restore(before):
-    for file, text in before.items():
-        file.write_text(text, encoding="utf-8")
+                raise Unusable(f"{change['file']} has this {count} times: {change['find'].strip().splitlines()[0]}")
+            texts[file] = before, now.replace(change["find"], change["replace"])
+        return texts
 
 
 def copy_tree():
@@ -135,15 +128,18 @@ def control(mutants):
 def judge(mutant):
     """The test that caught it, or None."""
     with open(PLACE / f"{mutant.name}.log", "w", encoding="utf-8") as log:
-        before = mutant.plant()
+        texts = mutant.changed(WORK)
         try:
+            for file, (_, planted) in texts.items():
+                file.write_text(planted, encoding="utf-8")
             build(log)
             code, output = test(mutant.tests, log, RUN_LIMIT_S, "-x")
         finally:
-            restore(before)
+            for file, (before, _) in texts.items():
+                file.write_text(before, encoding="utf-8")
     if code == 0:
         return None
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.M)
     if code != 1 or found is None:
         raise Unusable(f"pytest ended with {code}")
     if "ERROR at setup of" in output and not re.search(r"^FAILED ", output, re.M):
@@ -151,15 +147,32 @@ def judge(mutant):
     return found[1]
 
 
+def check(mutants):
+    """How many do not fit the sources any more."""
+    misfits = 0
+    for mutant in mutants:
+        try:
+            mutant.changed(ROOT)
+        except (OSError, Unusable) as error:
+            misfits += 1
+            print(f"{mutant.name}: {error}")
+    return misfits
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--check", action="store_true", help="only look whether every place to change is there")
     parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names
+    options = parser.parse_args()
+    names = options.names
     mutants = sorted((Mutant(path) for path in HERE.glob("*.toml")), key=lambda mutant: (mutant.seconds, mutant.name))
     unknown = set(names) - {mutant.name for mutant in mutants}
     if unknown:
         parser.error(f"no such mutant: {' '.join(sorted(unknown))}")
     chosen = [mutant for mutant in mutants if not names or mutant.name in names]
+    misfits = check(chosen)
+    if misfits or options.check:
+        return 1 if misfits else 0
     PLACE.mkdir(parents=True, exist_ok=True)
     copy_tree()
     caught, survived, unusable = 0, 0, 0
