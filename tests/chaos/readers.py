@@ -28,26 +28,6 @@ class Target:
         return SseStream(self.address, f"/api/v1/runs/{run_id}/stream", key or self.api_key, headers)
 
 
-class RunFollower(Follower):
-    """A run that does not exist yet is no violation: somebody will create it."""
-
-    def __init__(self, target, run_id, chance):
-        super().__init__(
-            target, run_id, leave=lambda: chance.random() < 0.01,
-            pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)),
-        )  # fmt: skip
-        self.missing = False
-
-    def _one_connection(self):
-        header = {"Last-Event-ID": str(self.cursor)} if self.cursor else {}
-        with self.server.stream(self.run_id, headers=header) as stream:
-            if stream.status == 404 and not self.events:
-                self.missing = True
-                self.stopping.set()
-                return
-        super()._one_connection()
-
-
 class Reader(threading.Thread):
     def __init__(self, number, told, target, stopping):
         super().__init__(daemon=True)
@@ -71,7 +51,11 @@ class Reader(threading.Thread):
 
     def follow(self, run) -> bool:
         """False: there is no such run."""
-        follower = RunFollower(self.target, run, self.chance)
+        chance = self.chance
+        follower = Follower(
+            self.target, run, leave=lambda: chance.random() < 0.01, may_miss=True,
+            pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)),
+        )  # fmt: skip
         follower.start()
         deadline = None
         while follower.is_alive():

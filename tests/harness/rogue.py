@@ -5,6 +5,7 @@ very listeners. What no supervisor would do, a test must: two sequencers at once
 
 import ctypes
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -68,7 +69,7 @@ class RogueSequencer:
             name, _, number = pair.rpartition(":")
             if deaf and name in ("commands", "events"):
                 fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                path = server.home / f"rogue-{id(self):x}-{name}"
+                path = server.home / f"rogue-{secrets.token_hex(4)}-{name}"
                 fresh.bind(str(path))
                 fresh.listen(64)
                 listeners.append(fresh)

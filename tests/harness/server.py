@@ -32,6 +32,8 @@ from harness.waiting import WaitTimeout, wait_until
 ORDERLY = re.compile(
     r"FATAL:  (terminating connection due to administrator command|connection to client lost|the database system is )"
 )
+# A test run that is killed takes its servers along: they are told to stop when the thread that started them ends.
+WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 SETTLED_MS = 1100  # a death within the first second counts as an early one, and the next start waits
 
 
@@ -75,7 +77,7 @@ class Server:
         return self
 
     def launch(self, *arguments):
-        command = [str(self.bin / "signalbox"), "up", "--dir", str(self.dir)]
+        command = [*WITH_US, str(self.bin / "signalbox"), "up", "--dir", str(self.dir)]
         command += ["--listen", self.listen or "127.0.0.1:0"]
         if self.config is not None:
             command += ["--config", str(self.config)]

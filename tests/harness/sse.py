@@ -201,10 +201,11 @@ class Follower(threading.Thread):
     Reads one run to its end, over as many connections as it takes.
 
     events: what was seen, in order. violations: anything that a reader must never see. leave: a function asked after
-    each event whether to hang up now (a user who reloads the page); pause_s: for how long to stay away.
+    each event whether to hang up now (a user who reloads the page); pause_s: for how long to stay away. may_miss: a run
+    that does not exist (yet) is no violation, but ends the following with `missing`.
     """
 
-    def __init__(self, server, run_id, key=None, leave=None, pause_s=lambda: 0.0, after=0):
+    def __init__(self, server, run_id, key=None, leave=None, pause_s=lambda: 0.0, after=0, may_miss=False):
         super().__init__(daemon=True, name=f"follower-{run_id[:8]}")
         self.server, self.run_id, self.key = server, run_id, key or server.api_key
         self.leave, self.pause_s = leave or (lambda: False), pause_s
@@ -214,7 +215,8 @@ class Follower(threading.Thread):
         self.absences = []  # seconds from a stream being broken off to the next one's head
         self.broken_at = None
         self.connections = self.refused = self.broken = self.left = 0
-        self.ended = False
+        self.ended = self.missing = False
+        self.may_miss = may_miss
         self.stopping = threading.Event()
 
     def run(self):
@@ -238,13 +240,18 @@ class Follower(threading.Thread):
             if stream.status == 204:
                 self._finish_by_204()
             elif stream.status != 200:
-                self.refused += 1
-                if stream.status not in (503, 429):
-                    self.violations.append(f"status {stream.status}: {stream.body()[:200]!r}")
-                    self.ended = True
-                self.stopping.wait(0.05)
+                self._note_refusal(stream)
             else:
                 self._read(stream)
+
+    def _note_refusal(self, stream):
+        self.refused += 1
+        if stream.status == 404 and self.may_miss and not self.events:
+            self.ended = self.missing = True
+        elif stream.status not in (503, 429):
+            self.violations.append(f"status {stream.status}: {stream.body()[:200]!r}")
+            self.ended = True
+        self.stopping.wait(0.05)
 
     def _finish_by_204(self):
         if not self.events or self.events[-1][1] not in TERMINAL:
