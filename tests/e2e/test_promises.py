@@ -50,6 +50,43 @@ def test_nobody_hears_of_an_event_whose_commit_hangs(box, client, run_id):
         assert stream.next_event().seq == 2
 
 
+@pytest.mark.requirement("I1", "I3", "I9")
+def test_a_session_that_ends_in_the_middle_of_a_commit_refuses_nothing(own_box):
+    """Whether it was committed is not known then: no definite answer but that of the repetition, and one event."""
+    box = own_box()
+    client = box.client()
+    run_id = client.new_run()
+    box.allow_error("connection|terminat|database|postgres")
+    box.allow_restart("sequencer-1", None)
+    answers = []
+    database = box.database()
+    with database.connect(autocommit=False) as holder:
+        holder.execute("lock table run_events in share mode")
+        sender = threading.Thread(target=lambda: answers.append(client.post_events(run_id, custom(1))))
+        sender.start()
+        wait_until(lambda: database.value(WAITING_APPENDS) == 1, "the append to wait for the table")
+        database.execute("select pg_terminate_backend(backend_pid) from shards", role="sequencer")
+        holder.rollback()
+    sender.join()
+    assert answers[0].status_code == 201, answers[0].text
+    assert [event[0] for event in client.log(run_id)] == [1, 2]
+
+
+@pytest.mark.requirement("R044", "I9")
+def test_a_key_has_the_same_answer_from_the_next_sequencer(own_box):
+    """It is read from the table then, not remembered."""
+    box = own_box()
+    client = box.client()
+    run_id = client.new_run()
+    body = {"events": [custom(1), custom(2), custom(3)]}
+    first = client.post_events(run_id, body, key="k")
+    client.append(run_id, "CUSTOM", custom(4)["payload"])
+    box.kill_and_wait("sequencer-1")
+    again = client.post_events(run_id, body, key="k")
+    assert (again.status_code, again.text) == (first.status_code, first.text)
+    assert client.run(run_id)["last_seq"] == 5
+
+
 @pytest.mark.requirement("R025", "I2")
 def test_a_batch_that_reaches_its_head_over_a_hole_is_refused(box, client, run_id):
     """Two events, the head two further, and yet seq 2 or 3 would be missing."""
