@@ -145,9 +145,11 @@ begin
                             command_hash, command_events, origin, command_no)
     select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
            e.ts, e.key, e.hash, e.events, e.origin, e.no
-      from unnest(e_head, e_seq, e_type, e_payload, e_ts, e_actor, e_key, e_hash, e_events, e_origin, e_no)
-           with ordinality
-        as e (head, seq, type, payload, ts, actor, key, hash, events, origin, no, ordinal)
+      -- In the select list, not as ROWS FROM: rows stream instead of being stored once more, array by array.
+      from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
+                   unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
+                   unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
+                   generate_subscripts(e_seq, 1) as ordinal) as e
      where (e.seq = 1) = (e.type = 1) -- RUN_STARTED
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
