@@ -17,7 +17,3 @@ chaos-quick: fault-build ## kill, stop and restart everything under load, ten mi
 
 chaos: fault-build ## the same with the counts of a night
 	CHAOS_PROFILE=nightly $(PYTEST) -q tests/chaos $(TESTS)
-
-.PHONY: mutants
-mutants: fault-build ## plant bugs in a copy of the tree; the tests must catch each: MUTANTS="NAME..." for some
-	$(PYTHON) tests/chaos/mutants.py $(MUTANTS)

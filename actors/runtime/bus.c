@@ -1,10 +1,11 @@
 /*
  * See bus.h. ZMQ_FD is edge-triggered and says only "look at ZMQ_EVENTS"; the five rules for it
  * inside libevent: (1) the descriptor is added once, EV_READ|EV_PERSIST, never read; (2) a callback
- * receives until nothing is left, at most BUS_BURST, then re-arms itself; (3) every send or receive
- * elsewhere may eat the signal, so each send touches the socket: a zero-delay event drains it; (4)
- * there is no write event: a full socket is the caller's to retry; (5) a slow safety timer drains
- * every socket and counts how often it found something (must stay 0).
+ * receives until nothing is left, at most BUS_BURST, then goes on after the loop has looked at
+ * everything else; (3) every send or receive elsewhere may eat the signal, so each send touches the
+ * socket: a zero-delay event drains it; (4) there is no write event: a full socket is the caller's
+ * to retry; (5) a slow safety timer drains every socket and counts how often it found something
+ * (must stay 0).
  */
 #include "runtime/bus.h"
 
@@ -169,7 +170,9 @@ static int drain(struct bus_socket *socket)
             return taken;
         }
     }
-    event_active(socket->main.again, EV_TIMEOUT, 0);
+    /* By way of the timers: what is made active inside a callback runs before the loop polls again.
+     */
+    event_add(socket->main.again, &(struct timeval){0, 0});
     return taken;
 }
 
@@ -271,6 +274,9 @@ static int set_options(const struct bus_socket *socket, void *zmq)
     if (role == BUS_COMMANDS_SERVER) {
         failed |= set_int(zmq, ZMQ_ROUTER_MANDATORY, 1) | set_int(zmq, ZMQ_ROUTER_HANDOVER, 1);
     }
+    if (role == BUS_EVENTS_SERVER) {
+        failed |= set_int(zmq, ZMQ_XPUB_VERBOSE, 1); /* not only the first reader of a topic */
+    }
     if (role == BUS_COMMANDS_CLIENT) {
         failed |= zmq_setsockopt(zmq, ZMQ_ROUTING_ID, socket->identity, strlen(socket->identity));
     }
@@ -353,6 +359,9 @@ static void on_recreate(evutil_socket_t fd, short what, void *arg)
  * because asking for ZMQ_EVENTS takes its signal away. */
 static bool is_overlooked(const struct bus_socket *socket)
 {
+    if (socket->main.again == NULL) {
+        return false; /* could not be made anew, and is tried again */
+    }
     struct pollfd poll_fd = {.fd = event_get_fd(socket->main.readable), .events = POLLIN};
     return event_pending(socket->main.again, EV_TIMEOUT, NULL) == 0 && poll(&poll_fd, 1, 0) == 0 &&
            has_input(socket->main.zmq);
@@ -488,6 +497,8 @@ enum bus_send_result bus_send(struct bus_socket *socket, const struct bus_peer *
     }
     memcpy(at + prefix, frame, length);
     enum bus_send_result result = send_part(socket, &part, 0);
-    event_active(socket->main.again, EV_TIMEOUT, 0);
+    if (socket->main.again != NULL) {
+        event_active(socket->main.again, EV_TIMEOUT, 0);
+    }
     return result;
 }

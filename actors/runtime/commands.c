@@ -47,8 +47,8 @@ struct commands {
     uint64_t unsent;
     uint64_t next;
     bool up;
-    int64_t heard_ms;        /* last sign of the sequencer; 0: never */
-    int64_t silent_since_ms; /* the same or the last resend, while something is in flight */
+    int64_t heard_ms;       /* last sign of the sequencer; 0: never */
+    int64_t stuck_since_ms; /* since when `first` has neither moved nor been sent again */
     int64_t retry_ms;
     int64_t paused_until_ms;
 };
@@ -99,6 +99,23 @@ static void rewind_to(struct commands *commands, uint64_t number)
     pump(commands);
 }
 
+/* `first` moves over what is settled. Answers to later commands do not count as progress: the
+ * answer to the first may be lost while they come. */
+static void advance(struct commands *commands)
+{
+    uint64_t before = commands->first;
+    while (commands->first < commands->next && entry_at(commands, commands->first)->frame == NULL) {
+        commands->first++;
+    }
+    if (commands->unsent < commands->first) {
+        commands->unsent = commands->first;
+    }
+    if (commands->first > before) {
+        commands->stuck_since_ms = clock_monotonic_ms();
+        commands->retry_ms = settings_int(commands->actor->settings, SETTING_COMMAND_RETRY_MS);
+    }
+}
+
 static void settle(struct commands *commands, uint64_t number, enum command_state state,
                    const struct message_result *result)
 {
@@ -110,13 +127,7 @@ static void settle(struct commands *commands, uint64_t number, enum command_stat
         commands->bytes -= entry->length;
         free(entry->frame);
         entry->frame = NULL;
-        while (commands->first < commands->next &&
-               entry_at(commands, commands->first)->frame == NULL) {
-            commands->first++;
-        }
-        if (commands->unsent < commands->first) {
-            commands->unsent = commands->first;
-        }
+        advance(commands);
     }
     if (done != NULL) {
         done(arg, state, result);
@@ -141,12 +152,11 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
     struct message_result result;
     struct message_nack nack;
     struct message_busy busy;
-    commands->heard_ms = commands->silent_since_ms = clock_monotonic_ms();
+    commands->heard_ms = clock_monotonic_ms();
     if (message_peek(frame, length, &header) != 0) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
     } else if (header.type == MESSAGE_RESULT &&
                message_result_decode(frame, length, &header, &result) == 0) {
-        commands->retry_ms = settings_int(commands->actor->settings, SETTING_COMMAND_RETRY_MS);
         take_result(commands, header.request, &result);
     } else if (header.type == MESSAGE_NACK &&
                message_nack_decode(frame, length, &header, &nack) == 0) {
@@ -169,7 +179,7 @@ static void on_connected(void *arg, bool up)
     commands->up = up;
     LOG_DEBUG(up ? "sequencer connected" : "sequencer gone");
     if (up) {
-        commands->silent_since_ms = clock_monotonic_ms();
+        commands->stuck_since_ms = clock_monotonic_ms();
         commands->paused_until_ms = 0;
         say_hello(commands);
         rewind_to(commands, commands->first);
@@ -202,8 +212,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
     expire(commands, now_ms);
-    if (now_ms - commands->silent_since_ms >= commands->retry_ms) {
-        commands->silent_since_ms = now_ms;
+    if (now_ms - commands->stuck_since_ms >= commands->retry_ms) {
+        commands->stuck_since_ms = now_ms;
         commands->retry_ms *= 2;
         if (commands->retry_ms > COMMANDS_RETRY_MAX_MS) {
             commands->retry_ms = COMMANDS_RETRY_MAX_MS;
@@ -296,7 +306,7 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
     }
     int64_t now_ms = clock_monotonic_ms();
     if (commands->first == commands->next) {
-        commands->silent_since_ms = now_ms;
+        commands->stuck_since_ms = now_ms;
         event_add(commands->tick, &(struct timeval){0, COMMANDS_TICK_MS * 1000});
     }
     size_t length = frame->size;

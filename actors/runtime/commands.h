@@ -2,9 +2,10 @@
  * Sending commands to the sequencer: numbered go-back-n over one DEALER (docs/architecture.md).
  *
  * A command keeps its bytes and its number until a RESULT with that number comes. It is sent again,
- * in order, after a NACK, a reconnect, a BUSY pause, or command.retry_ms without an answer. When no
- * outcome is known after command.timeout_ms the caller is told COMMAND_UNKNOWN, and the command
- * goes on being re-asked in its place until it is settled, because later ones may not overtake it.
+ * in order, after a NACK, a reconnect, a BUSY pause, or command.retry_ms without the answer to the
+ * oldest. When no outcome is known after command.timeout_ms the caller is told COMMAND_UNKNOWN, and
+ * the command goes on being re-asked in its place until it is settled, because later ones may not
+ * overtake it.
  */
 #ifndef SIGNALBOX_RUNTIME_COMMANDS_H
 #define SIGNALBOX_RUNTIME_COMMANDS_H

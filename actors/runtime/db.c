@@ -49,9 +49,9 @@ struct db {
     struct event *readable;
     struct event *writable;
     struct event *timer;  /* reconnect, or connect time-out */
-    struct event *refuse; /* answers queries given while there is no connection */
+    struct event *refuse; /* answers queries that could not be sent */
     struct list sent;     /* struct query, in order */
-    struct list refused;  /* struct query, given while disconnected */
+    struct list refused;  /* struct query, given while disconnected, or not taken by libpq */
     size_t outstanding;
     const struct db_statement *prepared[DB_PREPARED_MAX];
     size_t prepared_count;
@@ -59,6 +59,7 @@ struct db {
     bool connected;
     bool was_connected;
     bool doubtful; /* a commit succeeded with a warning that a standby did not confirm it */
+    bool broken;   /* a query was sent in part: nothing behind it can be told apart */
     bool closing;
 };
 
@@ -132,6 +133,9 @@ static void on_refuse(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct db *db = arg;
+    if (db->broken) {
+        lose(db, "a query could not be sent");
+    }
     /* Only those that are here now: a callback may give the next one at once. */
     struct list batch;
     list_init(&batch);
@@ -164,13 +168,7 @@ static void watch(struct db *db, bool write_too)
 static void wire(struct db *db)
 {
     int fd = PQsocket(db->pg);
-    if (db->readable != NULL && event_get_fd(db->readable) == fd) {
-        return;
-    }
-    if (db->readable != NULL) {
-        event_free(db->readable);
-        event_free(db->writable);
-    }
+    assert(db->readable == NULL);
     db->readable = event_new(db->base, fd, EV_READ | EV_PERSIST, on_socket, db);
     db->writable = event_new(db->base, fd, EV_WRITE | EV_PERSIST, on_socket, db);
 }
@@ -235,6 +233,9 @@ static void become_connected(struct db *db)
 
 static void poll_connect(struct db *db)
 {
+    /* The next address gets a new socket, often with the old one's number: the old one must be out
+     * of the loop. */
+    unwire(db);
     PostgresPollingStatusType status = PQconnectPoll(db->pg);
     switch (status) {
     case PGRES_POLLING_OK:
@@ -244,12 +245,7 @@ static void poll_connect(struct db *db)
     case PGRES_POLLING_READING:
     case PGRES_POLLING_WRITING:
         wire(db);
-        if (status == PGRES_POLLING_WRITING) {
-            event_del(db->readable);
-            event_add(db->writable, NULL);
-        } else {
-            watch(db, false);
-        }
+        event_add(status == PGRES_POLLING_WRITING ? db->writable : db->readable, NULL);
         return;
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE:
@@ -302,7 +298,7 @@ static void lose(struct db *db, const char *why)
     if (!db->closing) {
         log_loss(db, why);
     }
-    db->connected = false;
+    db->connected = db->broken = false;
     metric_set(METRIC_DATABASE_CONNECTED, 0);
     unwire(db);
     PQfinish(db->pg);
@@ -476,7 +472,8 @@ void db_query(struct db *db, const struct db_statement *statement, const struct 
     query->arg = arg;
     list_init(&query->node);
     db->outstanding++;
-    if (db->connected && send_query(db, query, params)) {
+    db->broken = db->broken || (db->connected && !send_query(db, query, params));
+    if (db->connected && !db->broken) {
         list_append(&db->sent, &query->node);
         /* What can go now goes now; a failure shows on the socket, never inside this call. */
         if (PQflush(db->pg) != 0) {
@@ -484,8 +481,9 @@ void db_query(struct db *db, const struct db_statement *statement, const struct 
         }
         return;
     }
+    /* By way of the timers: who asks again at once must not keep the loop from its sockets. */
     list_append(&db->refused, &query->node);
-    event_active(db->refuse, EV_TIMEOUT, 0);
+    event_add(db->refuse, &(struct timeval){0, 0});
 }
 
 struct db *db_open(struct event_base *base, const struct db_options *options)
@@ -502,7 +500,7 @@ struct db *db_open(struct event_base *base, const struct db_options *options)
     list_init(&db->sent);
     list_init(&db->refused);
     db->timer = event_new(base, -1, 0, on_timer, db);
-    db->refuse = event_new(base, -1, EV_TIMEOUT, on_refuse, db);
+    db->refuse = event_new(base, -1, 0, on_refuse, db);
     event_active(db->timer, EV_TIMEOUT, 0);
     return db;
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,8 @@ static const struct {
 
 static uint8_t *room(struct db_params *params, size_t size)
 {
-    if (params->used + size > params->capacity) {
+    /* Also for no bytes at all: a null pointer would be sent as NULL. */
+    if (params->bytes == NULL || params->used + size > params->capacity) {
         size_t capacity = params->capacity < 1024 ? 1024 : params->capacity;
         while (capacity < params->used + size) {
             capacity *= 2;
@@ -86,6 +88,7 @@ static void begin(struct db_params *params, unsigned type)
 static void end(struct db_params *params)
 {
     int at = params->count - 1;
+    assert(params->used - params->offset[at] <= INT_MAX);
     params->length[at] = (int)(params->used - params->offset[at]);
 }
 

@@ -20,6 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No command is added beyond this, however large the queue may be: a statement stays far below what
+ * PostgreSQL takes, and its commit is no long wait for the small ones behind it. */
+enum { BATCH_BYTES = 4 << 20 };
+
 /* ---- evaluation
  * -------------------------------------------------------------------------------------------------
  */
@@ -80,6 +84,7 @@ static int join(struct batch *batch, struct run *run)
         run->batch_head = (int)batch->heads_count;
         run->batch_seq = run->last_seq;
         run->batch_closed = run->closed;
+        run->batch_first = run->batch_last = 0;
     }
     return run->batch_head;
 }
@@ -94,6 +99,12 @@ static void add_row(struct batch *batch, struct run *run, int type, struct messa
     }
     batch->rows[batch->rows_count++] = (struct row){
         .head = head, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
+    if (run->batch_first == 0) {
+        run->batch_first = batch->rows_count;
+    } else {
+        batch->rows[run->batch_last - 1].next = batch->rows_count;
+    }
+    run->batch_last = batch->rows_count;
 }
 
 static void remember_key(struct sequencer *sequencer, const struct command *command,
@@ -231,6 +242,7 @@ static void reset_batch(struct batch *batch)
     batch->origins_count = 0;
     batch->rows_count = 0;
     batch->count = 0;
+    batch->bytes = 0;
     batch->under_way = false;
 }
 
@@ -277,6 +289,7 @@ static void take_heads(struct sequencer *sequencer)
         run->last_seq = run->batch_seq;
         run->closed = run->batch_closed;
         metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
+        metric_add(METRIC_RUNS_FINISHED, run->batch_closed ? 1 : 0);
     }
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
@@ -468,7 +481,8 @@ static void fill(struct sequencer *sequencer)
         (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS);
     struct list *first;
     batch->keys_before = sequencer->keys_count;
-    while (batch->rows_count < rows_max && (first = list_first(&sequencer->queue)) != NULL &&
+    while (batch->rows_count < rows_max && batch->bytes < BATCH_BYTES &&
+           (first = list_first(&sequencer->queue)) != NULL &&
            (sequencer->split == 0 || batch->count < sequencer->split)) {
         struct command *command = LIST_ENTRY(first, struct command, node);
         if (command->run == NULL && command->need == NEED_NOTHING) {
@@ -490,6 +504,7 @@ static void fill(struct sequencer *sequencer)
         list_append(&batch->commands, &command->node);
         sequencer->queue_count--;
         sequencer->queue_bytes -= command->length;
+        batch->bytes += command->length;
         batch->count++;
         if (!command->recover) {
             mark_origin(batch, command);

@@ -60,6 +60,15 @@ static void drain_unpublished(struct sequencer *sequencer);
 static void on_unpublished(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
+    if (status == DB_REFUSED) {
+        /* Readers repair from the table when they see the new epoch; service does not wait for a
+         * hint. */
+        LOG_WARN("what the predecessor had not published stays unpublished",
+                 LOG_TEXT("sqlstate", db_sqlstate(result)), LOG_TEXT("error", db_message(result)));
+        sequencer->published = sequencer->position;
+        serve(sequencer);
+        return;
+    }
     if (!step_succeeded(sequencer, status, result, "unpublished")) {
         return;
     }
@@ -162,7 +171,7 @@ static void on_durability(void *arg, enum db_status status, const struct db_resu
 void epoch_take(struct sequencer *sequencer)
 {
     if (!sequencer->wanted || sequencer->taking || sequencer->serving ||
-        !db_is_connected(sequencer->writer)) {
+        sequencer->actor->draining || !db_is_connected(sequencer->writer)) {
         return;
     }
     sequencer->taking = true;

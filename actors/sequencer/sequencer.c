@@ -60,6 +60,7 @@ void sequencer_lost(struct sequencer *sequencer)
     drop_commands(sequencer);
     runs_clear(sequencer);
     order_reset(&sequencer->order);
+    sequencer_check_drained(sequencer);
 }
 
 void sequencer_check_drained(struct sequencer *sequencer)
@@ -233,7 +234,7 @@ static void stop(struct actor *actor)
 static void report(struct actor *actor, struct actor_report *report_out)
 {
     const struct sequencer *sequencer = actor->state;
-    report_out->healthy = sequencer->serving;
+    report_out->healthy = sequencer->serving && db_is_connected(sequencer->reader);
     report_out->queued = sequencer->queue_count;
     report_out->in_flight = sequencer->batch.count;
 }

@@ -34,6 +34,8 @@ struct run {
     /* In the batch under way; batch_head 0: not part of it. */
     int batch_head;
     int64_t batch_seq;
+    size_t batch_first; /* 1-based index of its first and last row */
+    size_t batch_last;
     bool batch_closed;
     bool batch_new;
 };
@@ -85,11 +87,13 @@ struct row {
     int type;
     struct message_span payload;
     const struct command *first; /* NULL but on the first event of a command */
+    size_t next;                 /* 1-based index of the next row of the same run; 0: none */
 };
 
 struct batch {
     struct list commands; /* struct command, in order, settled or not */
     size_t count;
+    size_t bytes;
     struct row *rows;
     size_t rows_count;
     size_t rows_capacity;
@@ -147,7 +151,6 @@ struct sequencer {
     bool storing_cursor;
     struct event *hint_timer;
     int64_t hinted_ms;
-    int64_t hinted_position;
 };
 
 /* sequencer.c */

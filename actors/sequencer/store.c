@@ -34,17 +34,26 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  join lateral (select run_id, create_hash from runs t"
          "                 where t.tenant_id = k.tenant and t.create_key = k.key"
          "                 limit 1) r on true"},
-    /* No index on (origin, command_no): the tail of the run is read. A sender has at most
-     * command.window (4096) commands in flight, of at most 1000 events, and all of its run's newer
-     * events are of such commands. */
+    /* No index on (origin, command_no). What was done shortly before a death is near the end of its
+     * run. What is not there was refused, or others have written much since: one pass over each
+     * such run looks for all of them. */
     [STORE_RESOLVE_COMMANDS] =
         {"resolve_commands",
-         "select k.run, k.origin, k.no, e.seq, e.command_events"
-         "  from unnest($1::uuid[], $2::int8[], $3::int8[]) as k (run, origin, no)"
-         "  join lateral (select seq, command_events from run_events t"
-         "                 where t.run_id = k.run and t.origin = k.origin"
-         "                   and t.command_no = k.no"
-         "                 order by t.seq desc limit 1) e on true"},
+         "with near as materialized"
+         "  (select h.run_id, e.origin, e.command_no, e.seq, e.command_events from run_heads h"
+         "     join lateral (select * from run_events t"
+         "                    where t.run_id = h.run_id and t.seq > h.last_seq - 2000"
+         "                      and t.origin = any($2::int8[]) and t.command_no = any($3::int8[])"
+         "                    limit 2000) e on true"
+         "    where h.run_id = any($1::uuid[])),"
+         " far as"
+         "  (select k.run, k.origin, k.no from unnest($1::uuid[], $2::int8[], $3::int8[])"
+         "     as k (run, origin, no) except select run_id, origin, command_no from near)"
+         " select run_id, origin, command_no, seq, command_events from near"
+         " union all"
+         " select e.run_id, e.origin, e.command_no, e.seq, e.command_events from run_events e"
+         "  where e.run_id = any(array(select run from far)) and e.origin = any($2::int8[])"
+         "    and e.command_no = any($3::int8[])"},
     [STORE_APPEND] =
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"

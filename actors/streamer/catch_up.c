@@ -284,6 +284,9 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
     struct streamer *streamer = question->streamer;
     struct run *run = run_find_life(streamer, &question->run_id, question->serial);
     streamer->catch_up.in_flight--;
+    if (status == DB_LOST) {
+        streamer->catch_up.pause_until_ms = clock_monotonic_ms() + STREAMER_LOST_PAUSE_MS;
+    }
     if (run != NULL) {
         take_answer(run, question, status, result);
     }

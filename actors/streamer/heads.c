@@ -104,6 +104,10 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
     if (status == DB_REFUSED) {
         LOG_WARN("cannot read heads", LOG_TEXT("error", db_message(result)));
         streamer->heads.pause_until_ms = clock_monotonic_ms() + STREAMER_REFUSED_PAUSE_MS;
+    } else if (status == DB_LOST) {
+        /* Asking again in this very pass would lose it again, and the loop would never come to see
+         * that the connection is gone. */
+        streamer->heads.pause_until_ms = clock_monotonic_ms() + STREAMER_LOST_PAUSE_MS;
     }
     for (size_t i = 0; i < question->count; i++) {
         struct run *run = run_find_life(streamer, &question->runs[i].id, question->runs[i].serial);

@@ -96,6 +96,8 @@ static void on_database(void *arg, bool up)
 {
     struct streamer *streamer = arg;
     if (up) {
+        streamer->heads.pause_until_ms = 0;
+        streamer->catch_up.pause_until_ms = 0;
         streamer_wake(streamer);
     }
 }

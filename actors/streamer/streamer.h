@@ -27,6 +27,8 @@ enum {
     STREAMER_WINDOWS_MAX = 64,       /* all live windows together, in full windows of one run */
     STREAMER_PAGES_BYTES = 16 << 20, /* all pages from the table together */
     STREAMER_COMPLAINT_MS = 1000,    /* between two log lines about refused streams */
+    STREAMER_LOST_PAUSE_MS =
+        50, /* after a lost query, when the connection does not say so itself */
     STREAMER_REFUSED_PAUSE_MS = 1000 /* after a query that the database refused */
 };
 

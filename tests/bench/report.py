@@ -9,7 +9,7 @@ def median(values):
 
 
 def spread(values):
-    return f"[{shown(min(values))}–{shown(max(values))}]" if len(values) > 1 else ""
+    return f" [{min(values):.2f}–{max(values):.2f}]" if values and len(values) > 1 else ""
 
 
 def shown(value):
@@ -32,9 +32,12 @@ class Report:
         self.cells[name] = {"values": values, "median": median(values), **more}
 
     def row(self, name, ours, baseline_name=None, baseline=None, at_least=None, at_most=None, unit=""):
-        """Goal on the ratio ours / baseline, or on `ours` itself when there is no baseline."""
-        ratio = ours / baseline if baseline else None
-        judged = ratio if baseline else ours
+        """Goal on the ratio ours / baseline, or on `ours` itself when there is no baseline. Both may be lists, one
+        value a round: then the ratio is the median of the rounds' ratios, each taken under the same conditions."""
+        ours = ours if isinstance(ours, list) else [ours]
+        baseline = baseline if isinstance(baseline, list) or baseline is None else [baseline] * len(ours)
+        ratios = [one / other for one, other in zip(ours, baseline)] if baseline else None
+        judged = median(ratios or ours)
         verdict = ""
         if at_least is not None:
             verdict = "ok" if judged >= at_least else "MISS"
@@ -43,8 +46,9 @@ class Report:
         goal = f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
         if baseline and goal:
             goal += " ×"
-        self.rows.append({"name": name, "ours": ours, "unit": unit, "baseline_name": baseline_name,
-                          "baseline": baseline, "ratio": ratio, "goal": goal, "verdict": verdict})
+        self.rows.append({"name": name, "ours": median(ours), "unit": unit, "baseline_name": baseline_name,
+                          "baseline": median(baseline) if baseline else None, "ratio": median(ratios) if ratios else None,
+                          "ratios": ratios, "goal": goal, "verdict": verdict})
         print(self.line(self.rows[-1]), flush=True)
 
     def note(self, text):
@@ -55,18 +59,18 @@ class Report:
     def line(row):
         ours = shown(row["ours"]) + (" " + row["unit"] if row["unit"] else "")
         baseline = f"{row['baseline_name']} {shown(row['baseline'])}" if row["baseline"] else ""
-        ratio = f"{row['ratio']:.2f} ×" if row["ratio"] is not None else ""
-        return f"{row['name']:<58} {ours:>13}   {baseline:<38} {ratio:>9}  {row['goal']:<8} {row['verdict']}"
+        ratio = f"{row['ratio']:.2f} ×{spread(row['ratios'])}" if row["ratio"] is not None else ""
+        return f"{row['name']:<58} {ours:>9}   {baseline:<34} {ratio:<22} {row['goal']:<8} {row['verdict']}"
 
     def header(self):
-        print(f"{'':<58} {'ours':>13}   {'baseline':<38} {'ratio':>9}  goal", flush=True)
+        print(f"{'':<58} {'ours':>9}   {'baseline':<34} {'ratio [of each round]':<22} goal", flush=True)
 
     def table(self):
         lines = ["| what | ours | baseline | ratio | goal | |", "|---|---|---|---|---|---|"]
         for row in self.rows:
             ours = shown(row["ours"]) + (" " + row["unit"] if row["unit"] else "")
             baseline = f"{row['baseline_name']}: {shown(row['baseline'])}" if row["baseline"] else ""
-            ratio = f"{row['ratio']:.2f} ×" if row["ratio"] is not None else ""
+            ratio = f"{row['ratio']:.2f} ×{spread(row['ratios'])}" if row["ratio"] is not None else ""
             lines.append(f"| {row['name']} | {ours} | {baseline} | {ratio} | {row['goal']} | {row['verdict']} |")
         return "\n".join(lines) + "\n"
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -164,6 +165,49 @@ def test_restarting_one_instance_leaves_its_sibling_alone(shot):
     shot.command("restart", "api-2")
     assert shot.actor("api-1")["pid"] == before["api-1"]["pid"]
     assert shot.actor("api-2")["pid"] != before["api-2"]["pid"]
+
+
+@pytest.mark.requirement("R034")
+def test_a_draining_sequencer_that_loses_the_database_leaves_the_shard_alone(shot):
+    """Its batch waits for a lock when the connection goes: it ends without taking an epoch its successor needs."""
+    client = shot.client()
+    run_id = client.new_run()
+    database = shot.database()
+    before = database.value("select epoch from shards")
+    generation = shot.actor("sequencer-1")["generation"]
+    answers = []
+    with database.connect(autocommit=False) as blocker:
+        blocker.execute("lock table run_events in exclusive mode")
+        sender = threading.Thread(target=lambda: answers.append(client.append(run_id, "CUSTOM", custom(1)["payload"])))
+        sender.start()
+        waits = "select count(*) from pg_locks where not granted and relation = 'run_events'::regclass"
+        wait_until(lambda: database.value(waits) > 0, "the batch waits")
+        restart = shot.spawn("restart", "sequencer")
+        wait_until(lambda: shot.actor("sequencer-1")["generation"] != generation
+                   or shot.actor("sequencer-1")["state"] == "draining", "the old one drains")  # fmt: skip
+        database.rows("select pg_terminate_backend(pid) from pg_locks where not granted and relation = 'run_events'::regclass",
+                      role="sequencer")  # fmt: skip
+        assert restart.wait(20) == 0
+    sender.join()
+    assert answers[0]["first_seq"] == 2
+    assert database.value("select epoch from shards") == before + 1
+    assert sum(record.get("message") == "epoch taken" for record in shot.log.records()) == 1
+
+
+@pytest.mark.requirement("R034")
+def test_what_the_predecessor_had_not_published_is_no_obstacle(shot):
+    """Publishing is a hint: a successor that cannot read the log's tail in time serves all the same."""
+    database = shot.database()
+    shot.settled("sequencer-1")
+    with database.connect(autocommit=False) as blocker:
+        blocker.execute("lock table run_events in access exclusive mode")
+        before = shot.kill("sequencer-1")
+        shot.actor_ready("sequencer-1", before["generation"])
+        served = lambda: any(r.get("message") == "serving" for r in shot.log.records())  # noqa: E731
+        wait_until(served, "the successor serves", 6)
+        blocker.rollback()
+    client = shot.client()
+    assert client.append(client.new_run(), "CUSTOM", custom(1)["payload"])["first_seq"] == 2
 
 
 def test_unknown_actors_cannot_be_restarted(shot):

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 
+import psycopg
 import pytest
 
 from harness.paths import ROOT
@@ -32,6 +33,31 @@ def explain(connection, statement):
     arguments = f"({', '.join(['null'] * count)})" if count else ""
     connection.execute(f"explain execute looked_at{arguments}")
     connection.execute("deallocate looked_at")
+
+
+@pytest.mark.requirement("R044")
+def test_commands_that_left_nothing_are_looked_up_in_time(box):
+    """A window of refused commands, re-asked after a restart, on a run of 200,000 events: no index finds them, and the
+    shard stands still until the answer is here (statement_timeout is 5 s)."""
+    statement = next(text for text in statements_of("actors/sequencer/store.c") if "as k (run, origin, no)" in text)
+    settings = re.search(r'session_settings\[\] =\s*((?:"[^"]*"\s*)+);', (ROOT / "actors/sequencer/sequencer.c").read_text())[1]
+    with box.database().connect(autocommit=False) as connection:
+        for name, value in re.findall(r"-c (\w+)=(\w+)", settings):
+            connection.execute(f"set local {name} = '{value}'")
+        connection.execute("set local statement_timeout = '30s'")
+        run_id = connection.execute("select gen_random_uuid()").fetchone()[0]
+        connection.execute("""insert into run_events (tenant_id, run_id, seq, position, event_type, payload, ts, origin, command_no)
+            select gen_random_uuid(), %s, n, n, 'CUSTOM', '{}', now(), 7, n from generate_series(1, 200000) n""", [run_id])  # fmt: skip
+        connection.execute("insert into run_heads values (%s, gen_random_uuid(), 200000)", [run_id])
+        connection.execute("set local statement_timeout = '5s'")
+        connection.execute("prepare recover as " + statement)
+        asked = ([run_id] * 258, [8] * 256 + [7, 7], list(range(1, 257)) + [11, 199990])
+        cursor = psycopg.ClientCursor(connection)  # EXECUTE takes no parameters of the protocol
+        found = cursor.execute("execute recover (%s::uuid[], %s::bigint[], %s::bigint[])", asked).fetchall()
+        # It may say more than was asked: the sequencer looks for its own (run, origin, number).
+        assert {(7, 11), (7, 199990)} <= {(row[1], row[2]) for row in found} and {row[1] for row in found} == {7}
+        assert all(row[2] == row[3] for row in found)
+        connection.rollback()
 
 
 @pytest.mark.parametrize("store", STORES)

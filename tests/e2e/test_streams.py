@@ -7,7 +7,7 @@ import threading
 import pytest
 from harness.client import assert_problem, custom, random_id
 from harness.sse import Follower, StreamEnded
-from harness.waiting import wait_until
+from harness.waiting import stays_true, wait_until
 
 
 @pytest.fixture
@@ -138,6 +138,23 @@ def test_large_events_survive_the_stream(box, client, run_id):
         seen = live.take(5)
     with box.stream(run_id) as replayed:
         assert replayed.take(5) == seen == client.log(run_id)
+
+
+@pytest.mark.requirement("R050")
+def test_an_event_too_large_for_the_bus_disturbs_nobody(own_box):
+    """With http.event_bytes at its maximum an event is larger than a frame of the bus may be, and a frame that is too
+    large cuts every reader of the bus off. Such an event comes from the table."""
+    box = own_box({"http.event_bytes": 2**20, "stream.sweep_ms": 600000})
+    client = box.client()
+    run_id, other = client.new_run(), client.new_run()
+    with box.stream(run_id) as stream, box.stream(other) as undisturbed:
+        stream.take(1)
+        undisturbed.take(1)
+        client.append(run_id, "CUSTOM", {"name": "large", "value": "a" * (2**20 - 32)})
+        assert stream.next_event(3).seq == 2
+        client.append(other, "CUSTOM", custom(1)["payload"])
+        assert undisturbed.next_event(3).seq == 2
+    stays_true(lambda: "made anew" not in box.log.text(), 5.5, "no reader of the bus is cut off")
 
 
 @pytest.mark.requirement("R052", "R056", "R060", "I4", "I5")
