@@ -80,11 +80,10 @@ static int join(struct batch *batch, struct run *run)
             batch->heads_capacity = batch->heads_capacity == 0 ? 256 : batch->heads_capacity * 2;
             batch->heads = memory_grow(batch->heads, batch->heads_capacity, sizeof *batch->heads);
         }
-        batch->heads[batch->heads_count++] = run;
+        batch->heads[batch->heads_count++] = (struct head){.run = run};
         run->batch_head = (int)batch->heads_count;
         run->batch_seq = run->last_seq;
         run->batch_closed = run->closed;
-        run->batch_first = run->batch_last = 0;
     }
     return run->batch_head;
 }
@@ -92,19 +91,20 @@ static int join(struct batch *batch, struct run *run)
 static void add_row(struct batch *batch, struct run *run, int type, struct message_span payload,
                     const struct command *first)
 {
-    int head = join(batch, run);
+    int number = join(batch, run);
+    struct head *head = &batch->heads[number - 1];
     if (batch->rows_count == batch->rows_capacity) {
         batch->rows_capacity = batch->rows_capacity == 0 ? 1024 : batch->rows_capacity * 2;
         batch->rows = memory_grow(batch->rows, batch->rows_capacity, sizeof *batch->rows);
     }
     batch->rows[batch->rows_count++] = (struct row){
-        .head = head, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
-    if (run->batch_first == 0) {
-        run->batch_first = batch->rows_count;
+        .head = number, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
+    if (head->first == 0) {
+        head->first = batch->rows_count;
     } else {
-        batch->rows[run->batch_last - 1].next = batch->rows_count;
+        batch->rows[head->last - 1].next = batch->rows_count;
     }
-    run->batch_last = batch->rows_count;
+    head->last = batch->rows_count;
 }
 
 static void remember_key(struct sequencer *sequencer, const struct command *command,
@@ -184,7 +184,7 @@ static void evaluate_append(struct sequencer *sequencer, struct command *command
     const struct command *first = command;
     int64_t first_seq = seq_of(command->run) + 1;
     while (message_append_event_next(&events, &event)) {
-        add_row(&sequencer->batch, command->run, (int)event.type, event.payload, first);
+        add_row(sequencer->batch, command->run, (int)event.type, event.payload, first);
         command->run->batch_closed = event_type_is_terminal((enum event_type)event.type);
         first = NULL;
     }
@@ -208,7 +208,7 @@ static void evaluate_create(struct sequencer *sequencer, struct command *command
     command->run = runs_add(sequencer, &command->run_id, &command->tenant, 0, false);
     command->run->users++;
     command->run->batch_new = true;
-    add_row(&sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
+    add_row(sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
     accept_command(command, 1);
     remember_key(sequencer, command, create->hash);
 }
@@ -229,32 +229,49 @@ static void evaluate(struct sequencer *sequencer, struct command *command)
 /* ---- the end of a batch
  * ----------------------------------------------------------------------------------------- */
 
-static void reset_batch(struct batch *batch)
+/* The next batch may take its runs and origins; its rows and commands stay. */
+static void let_go(struct batch *batch)
 {
     for (size_t i = 0; i < batch->heads_count; i++) {
-        batch->heads[i]->batch_head = 0;
-        batch->heads[i]->batch_new = false;
+        batch->heads[i].run->batch_head = 0;
+        batch->heads[i].run->batch_new = false;
     }
     for (size_t i = 0; i < batch->origins_count; i++) {
         batch->origins[i]->batch_number = 0;
     }
-    batch->heads_count = 0;
     batch->origins_count = 0;
-    batch->rows_count = 0;
-    batch->count = 0;
-    batch->bytes = 0;
     batch->under_way = false;
 }
 
+static void empty(struct batch *batch)
+{
+    struct list *first;
+    while ((first = list_first(&batch->commands)) != NULL) {
+        list_remove(first);
+        command_destroy(LIST_ENTRY(first, struct command, node));
+    }
+    batch->heads_count = 0;
+    batch->rows_count = 0;
+    batch->count = 0;
+    batch->bytes = 0;
+}
+
 /* Every command of the batch has its definite outcome now. */
-static void answer_all(struct sequencer *sequencer)
+static void settle_all(const struct batch *batch)
+{
+    LIST_FOR_EACH(node, &batch->commands)
+    {
+        const struct command *command = LIST_ENTRY(node, struct command, node);
+        order_settle(command->origin, command->number, &command->result);
+    }
+}
+
+static void answer_all(struct sequencer *sequencer, const struct batch *batch)
 {
     bool first = true;
-    LIST_FOR_EACH(node, &sequencer->batch.commands)
+    LIST_FOR_EACH(node, &batch->commands)
     {
-        struct command *command = LIST_ENTRY(node, struct command, node);
-        order_settle(command->origin, command->number, &command->result);
-        intake_answer(sequencer, command);
+        intake_answer(sequencer, LIST_ENTRY(node, struct command, node));
         if (first) {
             SB_FAULT("sequencer_half_answered");
             first = false;
@@ -262,30 +279,29 @@ static void answer_all(struct sequencer *sequencer)
     }
 }
 
-static void free_commands(struct sequencer *sequencer)
+/* The end of a batch that wrote nothing: refusals and duplicates stand on committed state. */
+static void finish_unwritten(struct sequencer *sequencer)
 {
-    struct list *first;
-    while ((first = list_first(&sequencer->batch.commands)) != NULL) {
-        list_remove(first);
-        command_destroy(LIST_ENTRY(first, struct command, node));
-    }
+    let_go(sequencer->batch);
+    settle_all(sequencer->batch);
+    answer_all(sequencer, sequencer->batch);
+    empty(sequencer->batch);
 }
 
 static void log_appended(const struct batch *batch)
 {
     for (size_t i = 0; i < batch->rows_count; i++) {
         const struct row *row = &batch->rows[i];
-        LOG_DEBUG("appended", LOG_UUID("run_id", &batch->heads[row->head - 1]->id),
+        LOG_DEBUG("appended", LOG_UUID("run_id", &batch->heads[row->head - 1].run->id),
                   LOG_INT("seq", row->seq),
                   LOG_TEXT("type", event_type_name((enum event_type)row->type)));
     }
 }
 
-static void take_heads(struct sequencer *sequencer)
+static void take_heads(struct sequencer *sequencer, const struct batch *batch)
 {
-    const struct batch *batch = &sequencer->batch;
     for (size_t i = 0; i < batch->heads_count; i++) {
-        struct run *run = batch->heads[i];
+        struct run *run = batch->heads[i].run;
         run->last_seq = run->batch_seq;
         run->closed = run->batch_closed;
         metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
@@ -300,37 +316,43 @@ static void take_heads(struct sequencer *sequencer)
     }
 }
 
-static void touch_heads(struct sequencer *sequencer)
+/* Most recently used now. */
+static void touch_heads(struct sequencer *sequencer, const struct batch *batch)
 {
-    /* Eviction may free what it does not know to be in use, so the batch lets go of its heads
-     * first. */
-    struct batch *batch = &sequencer->batch;
-    size_t count = batch->heads_count;
-    reset_batch(batch);
-    for (size_t i = 0; i < count; i++) {
-        struct run *run = batch->heads[i];
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        struct run *run = batch->heads[i].run;
         list_remove(&run->node);
         list_append(&sequencer->runs_by_use, &run->node);
     }
-    runs_evict(sequencer);
+}
+
+static void ease_split(struct sequencer *sequencer)
+{
+    sequencer->split *= 2; /* the poison is getting smaller, or gone */
+    if (sequencer->split >
+        (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS)) {
+        sequencer->split = 0;
+    }
 }
 
 static void committed(struct sequencer *sequencer)
 {
     SB_FAULT("sequencer_after_commit");
-    take_heads(sequencer);
-    if (sequencer->split > 0) {
-        sequencer->split *= 2; /* the poison is getting smaller, or gone */
-        if (sequencer->split >
-            (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS)) {
-            sequencer->split = 0;
-        }
-    }
-    answer_all(sequencer);
+    struct batch *done = sequencer->batch;
+    sequencer->batch = sequencer->spare_batch;
+    sequencer->spare_batch = done;
+    take_heads(sequencer, done);
+    ease_split(sequencer);
+    let_go(done);
+    settle_all(done);
+    /* The database works on the next one while this one is answered. */
+    batch_start(sequencer);
+    answer_all(sequencer, done);
     SB_FAULT("sequencer_after_ack");
-    publish_batch(sequencer);
-    free_commands(sequencer); /* the rows' payloads were theirs */
-    touch_heads(sequencer);
+    publish_batch(sequencer, done);
+    touch_heads(sequencer, done);
+    empty(done); /* the rows' payloads were its commands' */
+    runs_evict(sequencer);
 }
 
 /* A run that a failed batch would have made: whoever points to it looks again. */
@@ -353,7 +375,7 @@ static void forget_new_run(struct sequencer *sequencer, struct run *run)
 /* Everything back to the front of the queue, as if the batch had never been built. */
 static void take_back(struct sequencer *sequencer)
 {
-    struct batch *batch = &sequencer->batch;
+    struct batch *batch = sequencer->batch;
     size_t heads = batch->heads_count;
     keys_drop_to(sequencer, batch->keys_before);
     while (!list_is_empty(&batch->commands)) {
@@ -365,15 +387,16 @@ static void take_back(struct sequencer *sequencer)
         sequencer->queue_bytes += command->length;
     }
     for (size_t i = 0; i < heads; i++) {
-        struct run *run = batch->heads[i];
+        struct run *run = batch->heads[i].run;
         run->batch_head = 0;
         if (run->batch_new) {
             run->batch_new = false;
             forget_new_run(sequencer, run);
         }
     }
-    batch->heads_count = 0;
-    reset_batch(batch);
+    batch->heads_count = 0; /* let go already, and some are gone */
+    let_go(batch);
+    empty(batch);
 }
 
 /* 22: data exception, 23: integrity constraint, 54: program limit. The statement was rolled back
@@ -386,7 +409,7 @@ static bool is_data_error(const char *state)
 
 static void refuse_single(struct sequencer *sequencer)
 {
-    struct batch *batch = &sequencer->batch;
+    struct batch *batch = sequencer->batch;
     struct command *command = LIST_ENTRY(batch->commands.next, struct command, node);
     take_back(sequencer);
     list_remove(&command->node);
@@ -394,14 +417,13 @@ static void refuse_single(struct sequencer *sequencer)
     sequencer->queue_bytes -= command->length;
     set_outcome(command, OUTCOME_REFUSED);
     list_append(&batch->commands, &command->node);
-    answer_all(sequencer);
-    free_commands(sequencer);
+    finish_unwritten(sequencer);
 }
 
 static void refused(struct sequencer *sequencer, const struct db_result *result)
 {
     const char *state = db_sqlstate(result);
-    size_t count = sequencer->batch.count;
+    size_t count = sequencer->batch->count;
     if (strcmp(state, "SB001") == 0) {
         sequencer_fenced(sequencer);
         return;
@@ -428,7 +450,7 @@ static void refused(struct sequencer *sequencer, const struct db_result *result)
 static void on_appended(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (!sequencer->batch.under_way) {
+    if (!sequencer->batch->under_way) {
         return; /* abandoned meanwhile */
     }
     switch (status) {
@@ -448,8 +470,8 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
 
 void batch_abandon(struct sequencer *sequencer)
 {
-    free_commands(sequencer);
-    reset_batch(&sequencer->batch);
+    let_go(sequencer->batch);
+    empty(sequencer->batch);
 }
 
 /* ---- the start of a batch
@@ -476,7 +498,7 @@ static void mark_origin(struct batch *batch, const struct command *command)
  * table. */
 static void fill(struct sequencer *sequencer)
 {
-    struct batch *batch = &sequencer->batch;
+    struct batch *batch = sequencer->batch;
     size_t rows_max =
         (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS);
     struct list *first;
@@ -514,7 +536,7 @@ static void fill(struct sequencer *sequencer)
 
 void batch_start(struct sequencer *sequencer)
 {
-    struct batch *batch = &sequencer->batch;
+    struct batch *batch = sequencer->batch;
     if (batch->under_way || !sequencer->serving) {
         return;
     }
@@ -526,10 +548,7 @@ void batch_start(struct sequencer *sequencer)
         if (batch->count == 0) {
             return;
         }
-        /* Nothing to write: answers of refusals and duplicates stand on committed state. */
-        answer_all(sequencer);
-        free_commands(sequencer);
-        reset_batch(batch);
+        finish_unwritten(sequencer);
     }
     int64_t now_us = clock_real_us();
     batch->ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us;

@@ -111,7 +111,7 @@ static void put_creates(struct db_params *params, const struct batch *batch)
     do {                                                        \
         db_array_begin((params), (kind), (batch)->heads_count); \
         for (size_t i = 0; i < (batch)->heads_count; i++) {     \
-            const struct run *run = (batch)->heads[i];          \
+            const struct run *run = (batch)->heads[i].run;      \
             put;                                                \
         }                                                       \
         db_array_end(params);                                   \
@@ -202,7 +202,7 @@ static void put_origins(struct db_params *params, const struct batch *batch)
 
 void batch_params(struct sequencer *sequencer)
 {
-    struct batch *batch = &sequencer->batch;
+    struct batch *batch = sequencer->batch;
     struct db_params *params = &batch->params;
     db_params_clear(params);
     db_param_int4(params, SEQUENCER_SHARD);

@@ -76,16 +76,15 @@ static void gather_event(struct gather *gather, const struct uuid *run, const st
     gather->count++;
 }
 
-void publish_batch(struct sequencer *sequencer)
+void publish_batch(struct sequencer *sequencer, const struct batch *batch)
 {
-    const struct batch *batch = &sequencer->batch;
     struct gather gather = {.sequencer = sequencer};
     msgpack_sbuffer_init(&gather.items);
     /* Run by run: only the order within a run is promised, and each frame costs every streamer a
      * message. */
-    for (size_t head = 0; head < batch->heads_count; head++) {
-        const struct run *run = batch->heads[head];
-        for (size_t at = run->batch_first; at > 0; at = batch->rows[at - 1].next) {
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        const struct run *run = batch->heads[i].run;
+        for (size_t at = batch->heads[i].first; at > 0; at = batch->rows[at - 1].next) {
             const struct row *row = &batch->rows[at - 1];
             struct message_events_event event = {
                 .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload};

@@ -65,7 +65,7 @@ void sequencer_lost(struct sequencer *sequencer)
 
 void sequencer_check_drained(struct sequencer *sequencer)
 {
-    if (!sequencer->actor->draining || sequencer->batch.under_way || sequencer->queue_count > 0) {
+    if (!sequencer->actor->draining || sequencer->batch->under_way || sequencer->queue_count > 0) {
         return;
     }
     if (sequencer->serving) {
@@ -132,18 +132,35 @@ static struct db *open_db(struct actor *actor, void (*connected)(void *, bool), 
     return db_open(actor->base, &options);
 }
 
+static struct batch *create_batch(void)
+{
+    struct batch *batch = memory_new(sizeof *batch);
+    list_init(&batch->commands);
+    return batch;
+}
+
+static void destroy_batch(struct batch *batch)
+{
+    free(batch->rows);
+    free(batch->heads);
+    free(batch->origins);
+    db_params_deinit(&batch->params);
+    free(batch);
+}
+
 static int start(struct actor *actor, struct error *err)
 {
     struct sequencer *sequencer = memory_new(sizeof *sequencer);
     actor->state = sequencer;
     sequencer->actor = actor;
-    if (sodium_init() < 0) {
-        return error_set(err, "libsodium cannot start");
-    }
     order_init(&sequencer->order);
     list_init(&sequencer->queue);
     list_init(&sequencer->runs_by_use);
-    list_init(&sequencer->batch.commands);
+    sequencer->batch = create_batch();
+    sequencer->spare_batch = create_batch();
+    if (sodium_init() < 0) {
+        return error_set(err, "libsodium cannot start");
+    }
     /* Keys stay in the ring at least until every command that was queued when they committed has
      * been evaluated. */
     sequencer->key_capacity =
@@ -217,10 +234,8 @@ static void stop(struct actor *actor)
     map_deinit(&sequencer->keys);
     order_deinit(&sequencer->order);
     free(sequencer->key_ring);
-    free(sequencer->batch.rows);
-    free(sequencer->batch.heads);
-    free(sequencer->batch.origins);
-    db_params_deinit(&sequencer->batch.params);
+    destroy_batch(sequencer->batch);
+    destroy_batch(sequencer->spare_batch);
     struct event *events[] = {sequencer->work, sequencer->lease_timer, sequencer->hint_timer};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL) {
@@ -236,7 +251,7 @@ static void report(struct actor *actor, struct actor_report *report_out)
     const struct sequencer *sequencer = actor->state;
     report_out->healthy = sequencer->serving && db_is_connected(sequencer->reader);
     report_out->queued = sequencer->queue_count;
-    report_out->in_flight = sequencer->batch.count;
+    report_out->in_flight = sequencer->batch->count;
 }
 
 static void dump(struct actor *actor)

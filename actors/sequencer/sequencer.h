@@ -34,8 +34,6 @@ struct run {
     /* In the batch under way; batch_head 0: not part of it. */
     int batch_head;
     int64_t batch_seq;
-    size_t batch_first; /* 1-based index of its first and last row */
-    size_t batch_last;
     bool batch_closed;
     bool batch_new;
 };
@@ -90,6 +88,13 @@ struct row {
     size_t next;                 /* 1-based index of the next row of the same run; 0: none */
 };
 
+/* A run touched by a batch, with its rows. */
+struct head {
+    struct run *run;
+    size_t first; /* 1-based indices into batch.rows; the others follow by row.next */
+    size_t last;
+};
+
 struct batch {
     struct list commands; /* struct command, in order, settled or not */
     size_t count;
@@ -97,7 +102,7 @@ struct batch {
     struct row *rows;
     size_t rows_count;
     size_t rows_capacity;
-    struct run **heads;
+    struct head *heads;
     size_t heads_count;
     size_t heads_capacity;
     struct order_origin **origins; /* with a new high mark in batch_number */
@@ -138,9 +143,10 @@ struct sequencer {
     struct map keys; /* struct key_entry by hash, in key_ring */
     struct key_entry *key_ring;
     size_t key_capacity;
-    size_t keys_count; /* ever added */
-    struct batch batch;
-    size_t split; /* at most so many commands in the next batch; 0: no limit */
+    size_t keys_count;         /* ever added */
+    struct batch *batch;       /* being filled, or under way; owned */
+    struct batch *spare_batch; /* being answered and published, otherwise empty; owned */
+    size_t split;              /* at most so many commands in the next batch; 0: no limit */
 
     /* The log's end, and publishing. */
     int64_t position;
@@ -198,7 +204,7 @@ void batch_start(struct sequencer *sequencer);
 void batch_abandon(struct sequencer *sequencer);
 
 /* publish.c: the event bus. */
-void publish_batch(struct sequencer *sequencer);
+void publish_batch(struct sequencer *sequencer, const struct batch *batch);
 /* Events of one stored row (drain after a restart). */
 void publish_stored(struct sequencer *sequencer, const struct db_result *result);
 void publish_start(struct sequencer *sequencer);
