@@ -59,8 +59,7 @@ static struct frame *frame_of(struct actor *actor)
     return (struct frame *)(void *)actor;
 }
 
-/* ---- records to and from the supervisor
- * ------------------------------------------------------------------------ */
+/* ---- records to and from the supervisor ---- */
 
 static void tell(struct actor *actor, struct child_record record)
 {
@@ -260,9 +259,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- start
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 static void on_abort(int signal_number)
 {
@@ -452,8 +449,7 @@ int actor_main(const struct actor_description *description)
     return exit_code;
 }
 
-/* ---- what actors call
- * ------------------------------------------------------------------------------------------- */
+/* ---- what actors call ---- */
 
 int actor_listener(const struct actor *actor, const char *name)
 {

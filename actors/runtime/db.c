@@ -67,8 +67,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 static void lose(struct db *db, const char *why);
 
-/* ---- the connection string
- * ------------------------------------------------------------------------------------- */
+/* ---- the connection string ---- */
 
 /* Session settings every actor gets: statement limits, so that nothing is held for long. Only such
  * as any role may set. */
@@ -107,8 +106,7 @@ static PGconn *connect_start(const struct db *db)
     return PQconnectStartParams(keys, values, 1);
 }
 
-/* ---- ends of queries
- * ------------------------------------------------------------------------------------------- */
+/* ---- ends of queries ---- */
 
 static void finish(struct db *db, struct query *query, enum db_status status)
 {
@@ -147,8 +145,7 @@ static void on_refuse(evutil_socket_t fd, short what, void *arg)
     finish_all_lost(db, &batch);
 }
 
-/* ---- life of the connection
- * ------------------------------------------------------------------------------------ */
+/* ---- life of the connection ---- */
 
 static struct timeval milliseconds(int64_t ms)
 {
@@ -318,9 +315,7 @@ static void lose(struct db *db, const char *why)
     }
 }
 
-/* ---- results
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- results ---- */
 
 static bool is_error(const PGresult *result)
 {
@@ -425,9 +420,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- queries
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- queries ---- */
 
 static bool is_prepared(const struct db *db, const struct db_statement *statement)
 {
@@ -542,8 +535,7 @@ size_t db_outstanding(const struct db *db)
     return db->outstanding;
 }
 
-/* ---- reading results
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading results ---- */
 
 const char *db_sqlstate(const struct db_result *result)
 {

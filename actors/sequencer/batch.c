@@ -24,9 +24,7 @@
  * PostgreSQL takes, and its commit is no long wait for the small ones behind it. */
 enum { BATCH_BYTES = 4 << 20 };
 
-/* ---- evaluation
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- evaluation ---- */
 
 static int64_t seq_of(const struct run *run)
 {
@@ -226,8 +224,7 @@ static void evaluate(struct sequencer *sequencer, struct command *command)
     }
 }
 
-/* ---- the end of a batch
- * ----------------------------------------------------------------------------------------- */
+/* ---- the end of a batch ---- */
 
 /* The next batch may take its runs and origins; its rows and commands stay. */
 static void let_go(struct batch *batch)
@@ -474,8 +471,7 @@ void batch_abandon(struct sequencer *sequencer)
     empty(sequencer->batch);
 }
 
-/* ---- the start of a batch
- * --------------------------------------------------------------------------------------- */
+/* ---- the start of a batch ---- */
 
 /* The batch carries the highest number of each origin in it, refusals included: the origin's new
  * high mark. */

@@ -54,8 +54,7 @@ static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
     for (struct command *command = LIST_ENTRY(command##_node, struct command, node); \
          command != NULL && command->need == NEED_ANSWER && (wants)(command); command = NULL)
 
-/* ---- what came back
- * --------------------------------------------------------------------------------------------- */
+/* ---- what came back ---- */
 
 static void attach(struct sequencer *sequencer, struct command *command)
 {
@@ -221,8 +220,7 @@ static void on_commands(void *arg, enum db_status status, const struct db_result
     one_done(sequencer);
 }
 
-/* ---- what is asked
- * ---------------------------------------------------------------------------------------------- */
+/* ---- what is asked ---- */
 
 static void ask(struct sequencer *sequencer, enum store_statement statement,
                 struct db_params *params, db_done_fn *done)

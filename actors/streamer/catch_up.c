@@ -38,8 +38,7 @@ struct page_question {
     bool fill; /* for the window of the run, else for waiting readers */
 };
 
-/* ---- pages in memory
- * --------------------------------------------------------------------------------------------- */
+/* ---- pages in memory ---- */
 
 static void drop_page(struct page *page)
 {
@@ -104,8 +103,7 @@ void catch_up_tick(struct streamer *streamer, int64_t now_ms)
     catch_up_go(streamer);
 }
 
-/* ---- who wants a page
- * -------------------------------------------------------------------------------------------- */
+/* ---- who wants a page ---- */
 
 void catch_up_enqueue(struct run *run)
 {
@@ -153,9 +151,7 @@ static uint64_t page_start(const struct run *run)
     return start;
 }
 
-/* ---- the answer
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the answer ---- */
 
 static void read_row(const struct db_result *result, int row, const char *run_id,
                      struct native_event *event)
@@ -294,9 +290,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
     streamer_wake(streamer);
 }
 
-/* ---- the query
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- the query ---- */
 
 static void ask(struct run *run, bool fill)
 {

@@ -67,9 +67,7 @@ enum launch {
     LAUNCH_IMPOSSIBLE /* this one cannot be moved */
 };
 
-/* ---- breaking off
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- breaking off ---- */
 
 static size_t queue_length(const struct handoff *handoff)
 {
@@ -119,9 +117,7 @@ static void break_some(struct handoff *handoff, int64_t now_ms)
     }
 }
 
-/* ---- one stream
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- one stream ---- */
 
 static void end_flight(struct flight *flight)
 {
@@ -261,9 +257,7 @@ static enum launch launch(struct handoff *handoff, struct reader *reader)
     return result;
 }
 
-/* ---- all of them
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 static void finish_when_empty(struct handoff *handoff)
 {

@@ -44,9 +44,7 @@ struct arrival {
     int fd;
 };
 
-/* ---- one packet
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- one packet ---- */
 
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
@@ -157,9 +155,7 @@ static bool receive(struct handover *handover, int connection)
     return true;
 }
 
-/* ---- connections
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- connections ---- */
 
 static void end_arrival(struct arrival *arrival)
 {
@@ -224,9 +220,7 @@ static void on_pause_end(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 struct handover *handover_create(struct streamer *streamer, struct error *err)
 {

@@ -73,8 +73,7 @@ void heads_suspect(struct run *run)
     }
 }
 
-/* ---- the question and its answer
- * --------------------------------------------------------------------------------- */
+/* ---- the question and its answer ---- */
 
 static void answer_one(struct run *run, const struct db_result *result, int row, bool sweep)
 {
@@ -169,9 +168,7 @@ void heads_go(struct streamer *streamer)
     ask(streamer, collect(streamer));
 }
 
-/* ---- by the clock
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- by the clock ---- */
 
 static void look_at_suspects(struct streamer *streamer)
 {

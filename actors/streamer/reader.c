@@ -72,9 +72,7 @@ static void drop_rest(struct reader *reader)
     reader->rest = NULL;
 }
 
-/* ---- gathering
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- gathering ---- */
 
 /* Its position is beyond everything known: either the head that is being read will reach it, or it
  * is told. */
@@ -142,9 +140,7 @@ static void gather(struct reader *reader, struct gathered *gathered)
     }
 }
 
-/* ---- writing
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* Moves the position by what the socket took; true when that was everything. */
 static bool take(struct reader *reader, const struct gathered *gathered, size_t taken)
@@ -262,9 +258,7 @@ void reader_ping(struct reader *reader)
     reader_pump(reader);
 }
 
-/* ---- the socket
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the socket ---- */
 
 static void on_socket(struct reader *reader, uint32_t events)
 {
@@ -336,9 +330,7 @@ int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_ou
     return 0;
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static unsigned random_between(unsigned low, unsigned high)
 {

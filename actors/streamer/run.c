@@ -13,9 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static struct run *create(struct streamer *streamer, const struct uuid *id,
                           const struct uuid *tenant)
@@ -90,8 +88,7 @@ void run_release(struct run *run)
     }
 }
 
-/* ---- serving readers
- * -------------------------------------------------------------------------------------------- */
+/* ---- serving readers ---- */
 
 void run_changed(struct run *run)
 {
@@ -127,9 +124,7 @@ void run_serve_changed(struct streamer *streamer)
     }
 }
 
-/* ---- the window
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the window ---- */
 
 void run_encode(struct run_window *window, const struct native_event *event)
 {
@@ -183,8 +178,7 @@ void run_repair(struct run *run, const char *why)
     catch_up_enqueue(run);
 }
 
-/* ---- frames of the bus
- * ------------------------------------------------------------------------------------------ */
+/* ---- frames of the bus ---- */
 
 /* Where an event with this seq goes; NULL when it is known already. */
 static struct run_window *place_for(struct run *run, uint64_t seq)
@@ -238,8 +232,7 @@ void run_take_frame(struct run *run, const struct message_events *frame)
     }
 }
 
-/* ---- rows of the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- rows of the table ---- */
 
 void run_take_row(struct run *run, const struct native_event *event)
 {

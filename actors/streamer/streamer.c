@@ -31,9 +31,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 void streamer_wake(struct streamer *streamer)
 {
@@ -102,8 +100,7 @@ static void on_database(void *arg, bool up)
     }
 }
 
-/* ---- start, drain, stop
- * ------------------------------------------------------------------------------------------ */
+/* ---- start, drain, stop ---- */
 
 static void read_limits(struct stream_limits *limits, const struct settings *settings)
 {
