@@ -90,10 +90,13 @@ deps: ## install the packages that are missing (needs root)
 check: ## build, then every test: sources, unit tests, programs, black-box tests
 	$(PYTHON) tests/run.py source unit programs system
 
+# EXTRA: further stages behind the usual ones (CI: fuzz chaos asan). LIMIT_S: seconds for all of it.
+EXTRA ?=
+LIMIT_S ?=
 .PHONY: test
 test: ## install what is missing, build, run every test; last line 'N passed, N failed[, N skipped]'
 	@ops/deps.sh
-	@$(PYTHON) tests/run.py source unit programs system
+	@$(PYTHON) tests/run.py $(if $(LIMIT_S),--limit-s $(LIMIT_S)) source unit programs system $(EXTRA)
 
 .PHONY: check-config
 check-config: $(OUT)/bin/signalbox ## fail when ops/config/signalbox.conf is not what `make config` writes
