@@ -24,7 +24,7 @@ ACTOR_MAY_INCLUDE = ["runtime/", "proto/", "contracts/generated/"]
 # A library's header -> files that may include it; its calls may stand nowhere else either.
 LIBRARIES = {
     "zmq": (r"zmq\.h", r"\bzmq_\w+\s*\(", ["actors/runtime/bus.c"]),
-    "libpq": (r"libpq-fe\.h", r"\bPQ[a-z]\w+\s*\(", ["actors/runtime/db.c", "ops/cli/"]),
+    "libpq": (r"libpq-fe\.h", r"\bPQ[a-z]\w+\s*\(", ["actors/runtime/db.c", "actors/runtime/db_result.", "ops/cli/"]),
     "hiredis": (r"hiredis.*\.h", r"\bredis(?:Async|Command|AppendCommand|Connect|Reader|Free)\w*\s*\(",
                 ["actors/runtime/redis.c"]),
     "jansson": (r"jansson\.h", None, ["actors/runtime/json.", "actors/api/", "ops/cli/"]),
