@@ -198,8 +198,9 @@ class Phase:
         """Everything goes; `up` is given again at once, as a service manager would."""
         server = self.server
         server.remember()
+        supervisor = server.process_of("supervisor")
         self.note("kill supervisor")
-        assert server.process_of("supervisor").kill()
+        assert supervisor.kill()
         server.process.wait(30)
         server.launch()
         server.wait_ready(60)
