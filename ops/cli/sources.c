@@ -312,6 +312,20 @@ static int check_listen(const char *value, struct error *err)
     return 0;
 }
 
+/* libpq takes any other URL for the name of a database. The text is a secret, so none of it is said. */
+static int check_database(const char *url, struct error *err)
+{
+    bool is_url = strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0;
+    const char *equals = strchr(url, '=');
+    const char *scheme = strstr(url, "://");
+    bool is_pairs = equals != NULL && (scheme == NULL || equals < scheme);
+    if (url[0] != '\0' && !is_url && !is_pairs) {
+        return error_set(err,
+                         "database.url must begin with postgresql:// or be keyword=value pairs");
+    }
+    return 0;
+}
+
 static int check_redis(const char *url, struct error *err)
 {
     if (strncmp(url, "rediss:", 7) == 0) {
@@ -344,6 +358,9 @@ int sources_check(const struct sources *sources, struct error *err)
         return error_set(err, "watchdog.warn_ms must be below watchdog.abort_ms");
     }
     if (check_listen(settings_text(settings, SETTING_SERVER_LISTEN), err) != 0) {
+        return -1;
+    }
+    if (check_database(settings_text(settings, SETTING_DATABASE_URL), err) != 0) {
         return -1;
     }
     return check_redis(settings_text(settings, SETTING_REDIS_URL), err);
