@@ -99,6 +99,7 @@ struct http_server {
     struct event *accept; /* owned, as are the next three */
     struct event *accept_retry;
     struct event *resume;
+    bool on_loopback; /* see http_request_is_loopback */
     bool accepting;
     bool draining;
     void (*drained)(void *arg);

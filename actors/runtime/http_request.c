@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
 
 enum { SPARE_HEAD_BYTES = 4 << 10, SPARE_BODY_BYTES = 64 << 10 };
 
@@ -57,27 +55,7 @@ struct http_text http_request_body(const struct http_request *request)
 
 bool http_request_is_loopback(const struct http_request *request)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_storage storage;
-    } local;
-    socklen_t size = sizeof local;
-    if (getsockname(request->connection->fd, &local.any, &size) != 0) {
-        return false;
-    }
-    switch (local.any.sa_family) {
-    case AF_UNIX:
-        return true;
-    case AF_INET:
-        return ntohl(local.v4.sin_addr.s_addr) >> 24 == 127;
-    case AF_INET6:
-        return IN6_IS_ADDR_LOOPBACK(&local.v6.sin6_addr) ||
-               (IN6_IS_ADDR_V4MAPPED(&local.v6.sin6_addr) && local.v6.sin6_addr.s6_addr[12] == 127);
-    default:
-        return false;
-    }
+    return request->connection->server->on_loopback;
 }
 
 int64_t http_request_started_us(const struct http_request *request)

@@ -23,6 +23,26 @@ union address {
     struct sockaddr_storage storage;
 };
 
+static bool is_loopback(int listener)
+{
+    union address local;
+    socklen_t size = sizeof local;
+    if (getsockname(listener, &local.any, &size) != 0) {
+        return false;
+    }
+    switch (local.any.sa_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(local.v4.sin_addr.s_addr) >> 24 == 127;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&local.v6.sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&local.v6.sin6_addr) && local.v6.sin6_addr.s6_addr[12] == 127);
+    default:
+        return false;
+    }
+}
+
 /* The address as 128 bits; false for loopback and local sockets, which are not limited. */
 static bool limited_address(const union address *peer, struct uuid *address_out)
 {
@@ -224,6 +244,7 @@ struct http_server *http_server_create(const struct http_server_options *options
     server->base = options->base;
     server->options = *options;
     server->options.settings = NULL;
+    server->on_loopback = is_loopback(options->listener);
     read_settings(server, options->settings);
     list_init(&server->connections);
     list_init(&server->resumable);

@@ -79,8 +79,9 @@ struct http_text http_request_query(const struct http_request *request);
 struct http_text http_request_field(const struct http_request *request, const char *name,
                                     size_t *count_out);
 struct http_text http_request_body(const struct http_request *request);
-bool http_request_is_loopback(
-    const struct http_request *request); /* of the local address it came in on */
+/* The listener it came in on is a local socket or bound to a loopback address. One bound to every
+ * address is not, whoever calls: a proxy on this machine calls from here for the world. */
+bool http_request_is_loopback(const struct http_request *request);
 /* Monotonic time at which the head was complete. */
 int64_t http_request_started_us(const struct http_request *request);
 

@@ -49,8 +49,9 @@ static const struct command commands[] = {
      "  --dry-run            say what would be done and change nothing\n"
      "  --config FILE        settings file that names the database\n"
      "\n"
-     "Works on DATABASE_URL, else on the database in the settings file, else on the embedded one\n"
-     "of the server running in DIR.\n"},
+     "Works on DATABASE_URL, else on the database in the settings file, else on that of the "
+     "server\n"
+     "running in DIR.\n"},
     {"replay", command_replay,
      "FILE.jsonl [--concurrency N] [--rate EVENTS_PER_S] | --check RUN_ID FILE:LINE",
      "send recorded conversations in, one run a line",

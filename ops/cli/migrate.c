@@ -4,6 +4,7 @@
 #include "ops/cli/migrations.h"
 #include "ops/cli/options.h"
 #include "ops/cli/sources.h"
+#include "ops/cli/target.h"
 #include "runtime/base/number.h"
 
 #include <jansson.h>
@@ -36,9 +37,22 @@ static int explain(enum store_outcome outcome, const struct migrate *migrate,
     return cli_fail(EXIT_CODE_FAILED, "%s", err->text);
 }
 
-/* The URL of environment or file; else the embedded server that the last `up` in DIR made. */
-static int find_target(struct migrate *migrate, const char *dir, const char *config)
+/* The server running in DIR may have been told of its database in an environment that is not ours. */
+static void follow_server(struct migrate *migrate, const struct cli *cli)
 {
+    char *dsn = NULL;
+    if (target_given_database(cli, &dsn) && strlen(dsn) < sizeof migrate->url) {
+        snprintf(migrate->url, sizeof migrate->url, "%s", dsn);
+        migrate->target.embedded = false;
+    }
+    free(dsn);
+}
+
+/* The URL of environment or file; else the database of the server running in DIR; else the embedded
+ * one that the last `up` there made. */
+static int find_target(struct migrate *migrate, const struct cli *cli, const char *config)
+{
+    const char *dir = cli->dir;
     struct error err;
     struct location location = {0};
     enum location_found found = location_read(dir, &location, &err);
@@ -60,6 +74,9 @@ static int find_target(struct migrate *migrate, const char *dir, const char *con
     sources_deinit(&sources);
     if (result != 0 || length < 0 || (size_t)length >= sizeof migrate->url) {
         return cli_fail(EXIT_CODE_FAILED, "%s", result != 0 ? err.text : "the URL is too long");
+    }
+    if (migrate->target.embedded) {
+        follow_server(migrate, cli);
     }
     return migrate->target.embedded && found == LOCATION_ABSENT ? location_require(dir, &location)
                                                                 : EXIT_CODE_DONE;
@@ -173,7 +190,7 @@ int command_migrate(const struct cli *cli, int argc, char **argv)
                              count < 1 || count > 9999)) {
         return cli_usage("migrate", "unexpected argument %s", argv[2]);
     }
-    int code = find_target(&migrate, cli->dir, config);
+    int code = find_target(&migrate, cli, config);
     if (code == EXIT_CODE_DONE && sodium_init() < 0) {
         code = cli_fail(EXIT_CODE_FAILED, "libsodium does not start");
     }

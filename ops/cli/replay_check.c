@@ -20,13 +20,22 @@
 
 enum { CHECK_PAGE_EVENTS = 500, CHECK_PATH_BYTES = 160 };
 
-/* Splits at the last colon; *line_out is owned by the caller. */
+/* FILE:LINE, split at the last colon; LINE counts from 1. */
+static bool is_file_and_line(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t number = 0;
+    return colon != NULL && colon != text &&
+           number_parse(colon + 1, strlen(colon + 1), &number) == 0 && number >= 1;
+}
+
+/* Takes what is_file_and_line; *line_out is owned by the caller. */
 static int read_line(const char *file_and_line, char **line_out, size_t *length_out,
                      struct error *err)
 {
     const char *colon = strrchr(file_and_line, ':');
     int64_t number = 0;
-    if (colon == NULL || number_parse(colon + 1, strlen(colon + 1), &number) != 0 || number < 1) {
+    if (colon == NULL || number_parse(colon + 1, strlen(colon + 1), &number) != 0) {
         return error_set(err, "%s is not FILE:LINE", file_and_line);
     }
     char *name = strndup(file_and_line, (size_t)(colon - file_and_line));
@@ -163,6 +172,9 @@ int replay_check(const struct cli *cli, const char *run_id, const char *file_and
     struct target target = {0};
     char *line = NULL;
     size_t length = 0;
+    if (!is_file_and_line(file_and_line)) {
+        return cli_fail(EXIT_CODE_USAGE, "%s is not FILE:LINE", file_and_line);
+    }
     if (uuid_parse(run_id, strlen(run_id), &id) != 0) {
         return cli_fail(EXIT_CODE_NOT_FOUND, "there is no run %s", run_id);
     }

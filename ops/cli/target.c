@@ -102,6 +102,30 @@ int target_database(const struct cli *cli, char **dsn_out, struct error *err)
     return result;
 }
 
+bool target_given_database(const struct cli *cli, char **dsn_out)
+{
+    struct location location;
+    struct error err;
+    bool given = true;
+    json_t *status = read_status(cli->dir, &location, &err);
+    const json_t *service;
+    size_t index;
+    const json_t *services = json_object_get(status, "services");
+    json_array_foreach(services, index, service)
+    {
+        const char *name = json_string_value(json_object_get(service, "name"));
+        given = given && !(name != NULL && strcmp(name, "postgres") == 0);
+    }
+    const char *dsn =
+        json_string_value(json_object_get(json_object_get(status, "database"), "dsn"));
+    given = given && json_is_array(services) && dsn != NULL;
+    if (given) {
+        *dsn_out = memory_string(dsn);
+    }
+    json_decref(status);
+    return given;
+}
+
 void target_deinit(struct target *target)
 {
     free(target->address);

@@ -7,6 +7,8 @@
 
 #include "runtime/base/error.h"
 
+#include <stdbool.h>
+
 struct cli;
 
 /* Both owned. Zero-initialised is empty. */
@@ -19,6 +21,9 @@ struct target {
 SB_MUST_CHECK int target_find(const struct cli *cli, struct target *target, struct error *err);
 /* Connection string of the server's database, owned by the caller. -1 and err: not running. */
 SB_MUST_CHECK int target_database(const struct cli *cli, char **dsn_out, struct error *err);
+/* True: a server runs in DIR over a database that is not an embedded one; *dsn_out, owned by the
+ * caller, leads there (without a password, which status does not tell). */
+bool target_given_database(const struct cli *cli, char **dsn_out);
 void target_deinit(struct target *target);
 
 #endif

@@ -155,3 +155,19 @@ def test_health_and_ready_are_open(client, path):
     answer = client.get(path, auth=False)
     assert answer.status_code == 200
     assert client.key not in answer.text
+
+
+@pytest.mark.requirement("R163", "R172")
+def test_metrics_ask_for_a_key_unless_the_listener_is_on_loopback(own_box):
+    """A listener on every address is not a loopback one, even for callers from this machine: a proxy may be one."""
+    box = own_box(started=False)
+    box.listen = "0.0.0.0:0"
+    box.launch()
+    box.wait_ready()
+    client = box.client()
+    for path in ("/health", "/ready"):
+        assert client.get(path, auth=False).status_code == 200
+    answer = client.get("/metrics", auth=False)
+    assert_problem(answer, 401, "unauthenticated")
+    assert_problem(box.client(make_key(box, scopes=["read", "append"])).get("/metrics"), 403, "forbidden")
+    assert box.client(make_key(box, scopes=["admin"])).get("/metrics").status_code == 200

@@ -69,6 +69,8 @@ def test_replayed_conversations_are_identical_to_their_input(box, client):
         box.command("replay", "--check", run["run_id"], f"{path}:{run['line']}")
     wrong = f"{path}:{runs[1]['line']}"
     assert box.command("replay", "--check", runs[0]["run_id"], wrong, check=False).returncode == 1
+    for malformed in (path, f"{path}:0", f"{path}:x", ":1"):
+        assert box.command("replay", "--check", runs[0]["run_id"], malformed, check=False).returncode == 2
     box.command("verify")
 
 
