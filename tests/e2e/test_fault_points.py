@@ -5,8 +5,8 @@ import threading
 import pytest
 from harness.client import custom
 from harness.paths import ROOT, fault_bin_dir
-from harness.sse import Follower, NoFrame
-from harness.waiting import stays_true, wait_until
+from harness.sse import Follower
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not (fault_bin_dir() / "signalbox-sequencer").exists(), reason="needs a build with fault points"
@@ -44,29 +44,6 @@ def test_every_point_of_the_sequencer_is_here():
     for source in (ROOT / "actors" / "sequencer").rglob("*.c"):
         found |= set(re.findall(r'SB_FAULT\("([^"]+)"\)', source.read_text(encoding="utf-8")))
     assert found == set(POINTS)
-
-
-@pytest.mark.requirement("R027", "I1", "I7")
-def test_nothing_is_told_or_shown_before_it_is_committed(box):
-    """The sequencer pauses before its commit: no answer, no page, no stream may know the event yet."""
-    client = box.client()
-    run_id = client.new_run()
-    answers = []
-    with box.stream(run_id) as stream:
-        stream.take(1)
-        box.faults.order("sequencer_before_commit", "sleep 900")
-        sender = threading.Thread(target=lambda: answers.append(client.append(run_id, "CUSTOM", custom(1)["payload"])))
-        sender.start()
-        box.faults.obeyed("sequencer_before_commit")
-        with pytest.raises(NoFrame):
-            while True:
-                frame = stream.next_frame(0.3)
-                assert not frame.is_log_event, "shown before the commit"
-        stays_true(lambda: not answers, 0.2, "no answer")
-        assert client.run(run_id)["last_seq"] == 1
-        sender.join()
-        assert answers[0]["first_seq"] == 2
-        assert stream.next_event().seq == 2
 
 
 @pytest.mark.requirement("R044", "I1", "I3", "I5", "I9")
