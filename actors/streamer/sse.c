@@ -53,7 +53,8 @@ void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms)
                             "X-Content-Type-Options: nosniff\r\n"
                             "Connection: close\r\n"
                             "Transfer-Encoding: chunked\r\n\r\n");
-    buffer_printf(&body, "retry: %u\n: open\n\n", retry_ms);
+    /* A script sees the ping, a proxy the comment, both at once and not only after stream.ping_ms. */
+    buffer_printf(&body, "retry: %u\n: ping\nevent: ping\ndata: {}\n\n", retry_ms);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }

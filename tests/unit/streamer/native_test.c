@@ -126,7 +126,7 @@ static void test_head(void **state)
         assert_non_null(strstr((const char *)out.data, lines[i]));
     }
     size_t size = open_chunk(out.data + head, out.length - head, &body);
-    assert_text(body, size, "retry: 1234\n: open\n\n");
+    assert_text(body, size, "retry: 1234\n: ping\nevent: ping\ndata: {}\n\n");
     buffer_deinit(&out);
 }
 
