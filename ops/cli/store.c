@@ -19,6 +19,7 @@ struct store {
 static const char session_sql[] = "set client_min_messages = warning; set search_path = public;"
                                   " set lock_timeout = '30s'; set time zone 'UTC'";
 static const char lock_sql[] = "select pg_advisory_lock(" MIGRATION_LOCK ")";
+static const char unlock_sql[] = "select pg_advisory_unlock(" MIGRATION_LOCK ")";
 static const char database_known_sql[] = "select 1 from pg_database where datname = $1";
 static const char make_database_sql[] =
     /* allows ddl: the database that the migrations are for */
@@ -264,8 +265,8 @@ static enum store_outcome open_schema(struct store *store, bool owner_exists,
     return outcome;
 }
 
-enum store_outcome store_make_roles(struct store *store, const char *roles_sql,
-                                    struct buffer *statements, struct error *err)
+static enum store_outcome make_roles(struct store *store, const char *roles_sql,
+                                     struct buffer *statements, struct error *err)
 {
     PGresult *missing = NULL;
     enum store_outcome outcome = roles_missing(store, &missing, err);
@@ -282,6 +283,21 @@ enum store_outcome store_make_roles(struct store *store, const char *roles_sql,
         outcome = outcome == STORE_OK ? open_schema(store, owner_exists, statements, err) : outcome;
     }
     PQclear(missing);
+    return outcome;
+}
+
+/* One at a time: two GRANTs on one object at once, and one of them fails ("tuple concurrently updated"). */
+enum store_outcome store_make_roles(struct store *store, const char *roles_sql,
+                                    struct buffer *statements, struct error *err)
+{
+    enum store_outcome outcome = query(store, lock_sql, 0, NULL, NULL, err);
+    if (outcome != STORE_OK) {
+        return outcome;
+    }
+    outcome = make_roles(store, roles_sql, statements, err);
+    if (outcome == STORE_OK) {
+        outcome = query(store, unlock_sql, 0, NULL, NULL, err); /* else the session ends with it */
+    }
     return outcome;
 }
 
