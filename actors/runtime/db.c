@@ -204,7 +204,6 @@ static void become_connected(struct db *db)
         lose(db, "cannot enter pipeline mode");
         return;
     }
-    PQsetNoticeReceiver(db->pg, on_notice, db);
     event_del(db->timer);
     db->connected = true;
     db->prepared_count = 0;
@@ -253,6 +252,9 @@ static void start_connecting(struct db *db)
         lose(db, db->pg == NULL ? "out of memory" : PQerrorMessage(db->pg));
         return;
     }
+    /* From the start: a server that dies as we connect says so in a notice, which libpq would else
+     * write to stderr. */
+    PQsetNoticeReceiver(db->pg, on_notice, db);
     event_add(db->timer, &limit);
     wire(db);
     event_add(db->writable, NULL); /* libpq: as if the last poll had said WRITING */
