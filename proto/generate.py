@@ -80,8 +80,8 @@ def check(messages):
         if len(set(values)) != len(values):
             sys.exit(f"messages.def: a {kind} is used twice")
     for message in messages:
-        if len(message.fields) > 15 or any(not field.items for field in message.lists()):
-            sys.exit(f"messages.def: {message.name}: more than 15 fields, or a list without fields")
+        if len(message.fields) > 31 or any(not field.items for field in message.lists()):
+            sys.exit(f"messages.def: {message.name}: more than 31 fields, or a list without fields")
 
 
 def struct(name, comment, fields):

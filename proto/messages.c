@@ -22,6 +22,14 @@ const char *message_name(enum message_type type)
         return "APPEND";
     case MESSAGE_HELLO:
         return "HELLO";
+    case MESSAGE_CANCEL_RUN:
+        return "CANCEL_RUN";
+    case MESSAGE_RESUME_RUN:
+        return "RESUME_RUN";
+    case MESSAGE_FORK_RUN:
+        return "FORK_RUN";
+    case MESSAGE_TOUCH_RUN:
+        return "TOUCH_RUN";
     case MESSAGE_RESULT:
         return "RESULT";
     case MESSAGE_NACK:
@@ -133,7 +141,7 @@ static void dump_uuid(struct dump *dump, const char *name, const uint8_t uuid[EN
 void message_create_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_create_run *message)
 {
-    put_header(out, MESSAGE_CREATE_RUN, header, 10);
+    put_header(out, MESSAGE_CREATE_RUN, header, 16);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -141,6 +149,12 @@ void message_create_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_uuid(out, message->parent);
     envelope_put_text(out, message->metadata.data, message->metadata.length);
     envelope_put_text(out, message->created_by.data, message->created_by.length);
+    envelope_put_text(out, message->deliverable.data, message->deliverable.length);
+    envelope_put_i64(out, message->start_at);
+    envelope_put_u64(out, message->strategy);
+    envelope_put_text(out, message->concurrency_key.data, message->concurrency_key.length);
+    envelope_put_u64(out, message->concurrency_limit);
+    envelope_put_u64(out, message->liveness_ms);
     envelope_put_text(out, message->key.data, message->key.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->started.data, message->started.length);
@@ -155,6 +169,12 @@ static void get_create_run(struct envelope_reader *reader, struct message_create
     envelope_get_uuid(reader, message->parent);
     message->metadata.data = envelope_get_text(reader, &message->metadata.length);
     message->created_by.data = envelope_get_text(reader, &message->created_by.length);
+    message->deliverable.data = envelope_get_text(reader, &message->deliverable.length);
+    message->start_at = envelope_get_i64(reader);
+    message->strategy = envelope_get_u64(reader);
+    message->concurrency_key.data = envelope_get_text(reader, &message->concurrency_key.length);
+    message->concurrency_limit = envelope_get_u64(reader);
+    message->liveness_ms = envelope_get_u64(reader);
     message->key.data = envelope_get_text(reader, &message->key.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->started.data = envelope_get_text(reader, &message->started.length);
@@ -168,7 +188,7 @@ int message_create_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_create_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CREATE_RUN, &header, 10);
+    open_body(&reader, MESSAGE_CREATE_RUN, &header, 16);
     get_create_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -179,8 +199,9 @@ int message_create_run_decode(const uint8_t *frame, size_t length,
 
 static void get_append_event(struct envelope_reader *reader, struct message_append_event *item)
 {
-    envelope_expect_array(reader, 2);
+    envelope_expect_array(reader, 3);
     item->type = envelope_get_u64(reader);
+    item->subject.data = envelope_get_text(reader, &item->subject.length);
     item->payload.data = envelope_get_text(reader, &item->payload.length);
 }
 
@@ -198,8 +219,9 @@ void message_append_event_encode(struct msgpack_sbuffer *list,
                                  const struct message_append_event *item)
 {
     struct msgpack_sbuffer *out = list;
-    envelope_put_array(out, 2);
+    envelope_put_array(out, 3);
     envelope_put_u64(out, item->type);
+    envelope_put_text(out, item->subject.data, item->subject.length);
     envelope_put_text(out, item->payload.data, item->payload.length);
 }
 
@@ -221,7 +243,7 @@ bool message_append_event_next(struct message_list *cursor, struct message_appen
 void message_append_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_append *message)
 {
-    put_header(out, MESSAGE_APPEND, header, 8);
+    put_header(out, MESSAGE_APPEND, header, 11);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -229,6 +251,9 @@ void message_append_encode(struct msgpack_sbuffer *out, const struct message_hea
     envelope_put_text(out, message->actor.data, message->actor.length);
     envelope_put_text(out, message->key.data, message->key.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
+    envelope_put_text(out, message->producer.data, message->producer.length);
+    envelope_put_u64(out, message->producer_epoch);
+    envelope_put_u64(out, message->producer_seq);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -242,6 +267,9 @@ static void get_append(struct envelope_reader *reader, struct message_append *me
     message->actor.data = envelope_get_text(reader, &message->actor.length);
     message->key.data = envelope_get_text(reader, &message->key.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
+    message->producer.data = envelope_get_text(reader, &message->producer.length);
+    message->producer_epoch = envelope_get_u64(reader);
+    message->producer_seq = envelope_get_u64(reader);
     get_append_events(reader, &message->events);
 }
 
@@ -252,7 +280,7 @@ int message_append_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_append message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_APPEND, &header, 8);
+    open_body(&reader, MESSAGE_APPEND, &header, 11);
     get_append(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -291,14 +319,168 @@ int message_hello_decode(const uint8_t *frame, size_t length, struct message_hea
     return 0;
 }
 
+void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_cancel_run *message)
+{
+    put_header(out, MESSAGE_CANCEL_RUN, header, 5);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_text(out, message->payload.data, message->payload.length);
+}
+
+static void get_cancel_run(struct envelope_reader *reader, struct message_cancel_run *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    message->payload.data = envelope_get_text(reader, &message->payload.length);
+}
+
+int message_cancel_run_decode(const uint8_t *frame, size_t length,
+                              struct message_header *header_out,
+                              struct message_cancel_run *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_cancel_run message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 5);
+    get_cancel_run(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_resume_run *message)
+{
+    put_header(out, MESSAGE_RESUME_RUN, header, 7);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_text(out, message->clarification.data, message->clarification.length);
+    envelope_put_bytes(out, message->hash.data, message->hash.length);
+    envelope_put_text(out, message->payload.data, message->payload.length);
+}
+
+static void get_resume_run(struct envelope_reader *reader, struct message_resume_run *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    message->clarification.data = envelope_get_text(reader, &message->clarification.length);
+    message->hash.data = envelope_get_bytes(reader, &message->hash.length);
+    message->payload.data = envelope_get_text(reader, &message->payload.length);
+}
+
+int message_resume_run_decode(const uint8_t *frame, size_t length,
+                              struct message_header *header_out,
+                              struct message_resume_run *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_resume_run message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_RESUME_RUN, &header, 7);
+    get_resume_run(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_fork_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_fork_run *message)
+{
+    put_header(out, MESSAGE_FORK_RUN, header, 8);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_uuid(out, message->source);
+    envelope_put_u64(out, message->seq);
+    envelope_put_text(out, message->created_by.data, message->created_by.length);
+    envelope_put_text(out, message->key.data, message->key.length);
+    envelope_put_bytes(out, message->hash.data, message->hash.length);
+}
+
+static void get_fork_run(struct envelope_reader *reader, struct message_fork_run *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    envelope_get_uuid(reader, message->source);
+    message->seq = envelope_get_u64(reader);
+    message->created_by.data = envelope_get_text(reader, &message->created_by.length);
+    message->key.data = envelope_get_text(reader, &message->key.length);
+    message->hash.data = envelope_get_bytes(reader, &message->hash.length);
+}
+
+int message_fork_run_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                            struct message_fork_run *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_fork_run message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_FORK_RUN, &header, 8);
+    get_fork_run(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_touch_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_touch_run *message)
+{
+    put_header(out, MESSAGE_TOUCH_RUN, header, 3);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+}
+
+static void get_touch_run(struct envelope_reader *reader, struct message_touch_run *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+}
+
+int message_touch_run_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                             struct message_touch_run *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_touch_run message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_TOUCH_RUN, &header, 3);
+    get_touch_run(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message)
 {
-    put_header(out, MESSAGE_RESULT, header, 6);
+    put_header(out, MESSAGE_RESULT, header, 8);
     envelope_put_u64(out, message->outcome);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->first_seq);
     envelope_put_u64(out, message->last_seq);
+    envelope_put_u64(out, message->status);
+    envelope_put_u64(out, message->expected);
     envelope_put_bool(out, message->cancel_requested);
     envelope_put_bool(out, message->duplicate);
 }
@@ -309,6 +491,8 @@ static void get_result(struct envelope_reader *reader, struct message_result *me
     envelope_get_uuid(reader, message->run);
     message->first_seq = envelope_get_u64(reader);
     message->last_seq = envelope_get_u64(reader);
+    message->status = envelope_get_u64(reader);
+    message->expected = envelope_get_u64(reader);
     message->cancel_requested = envelope_get_bool(reader);
     message->duplicate = envelope_get_bool(reader);
 }
@@ -320,7 +504,7 @@ int message_result_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_result message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESULT, &header, 6);
+    open_body(&reader, MESSAGE_RESULT, &header, 8);
     get_result(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -583,6 +767,12 @@ static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_uuid(dump, "parent", message.parent);
     dump_add(dump, " metadata=<%zu bytes>", message.metadata.length);
     dump_add(dump, " created_by=<%zu bytes>", message.created_by.length);
+    dump_add(dump, " deliverable=<%zu bytes>", message.deliverable.length);
+    dump_add(dump, " start_at=%" PRId64, message.start_at);
+    dump_add(dump, " strategy=%" PRIu64, message.strategy);
+    dump_add(dump, " concurrency_key=<%zu bytes>", message.concurrency_key.length);
+    dump_add(dump, " concurrency_limit=%" PRIu64, message.concurrency_limit);
+    dump_add(dump, " liveness_ms=%" PRIu64, message.liveness_ms);
     dump_add(dump, " key=<%zu bytes>", message.key.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " started=<%zu bytes>", message.started.length);
@@ -603,6 +793,9 @@ static int dump_append(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " actor=<%zu bytes>", message.actor.length);
     dump_add(dump, " key=<%zu bytes>", message.key.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
+    dump_add(dump, " producer=<%zu bytes>", message.producer.length);
+    dump_add(dump, " producer_epoch=%" PRIu64, message.producer_epoch);
+    dump_add(dump, " producer_seq=%" PRIu64, message.producer_seq);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -620,6 +813,69 @@ static int dump_hello(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_cancel_run(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_cancel_run message;
+    if (message_cancel_run_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    return 0;
+}
+
+static int dump_resume_run(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_resume_run message;
+    if (message_resume_run_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_add(dump, " clarification=<%zu bytes>", message.clarification.length);
+    dump_add(dump, " hash=<%zu bytes>", message.hash.length);
+    dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    return 0;
+}
+
+static int dump_fork_run(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_fork_run message;
+    if (message_fork_run_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_uuid(dump, "source", message.source);
+    dump_add(dump, " seq=%" PRIu64, message.seq);
+    dump_add(dump, " created_by=<%zu bytes>", message.created_by.length);
+    dump_add(dump, " key=<%zu bytes>", message.key.length);
+    dump_add(dump, " hash=<%zu bytes>", message.hash.length);
+    return 0;
+}
+
+static int dump_touch_run(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_touch_run message;
+    if (message_touch_run_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    return 0;
+}
+
 static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -631,6 +887,8 @@ static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " first_seq=%" PRIu64, message.first_seq);
     dump_add(dump, " last_seq=%" PRIu64, message.last_seq);
+    dump_add(dump, " status=%" PRIu64, message.status);
+    dump_add(dump, " expected=%" PRIu64, message.expected);
     dump_add(dump, " cancel_requested=%s", message.cancel_requested ? "true" : "false");
     dump_add(dump, " duplicate=%s", message.duplicate ? "true" : "false");
     return 0;
@@ -727,6 +985,14 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_append(frame, length, dump);
     case MESSAGE_HELLO:
         return dump_hello(frame, length, dump);
+    case MESSAGE_CANCEL_RUN:
+        return dump_cancel_run(frame, length, dump);
+    case MESSAGE_RESUME_RUN:
+        return dump_resume_run(frame, length, dump);
+    case MESSAGE_FORK_RUN:
+        return dump_fork_run(frame, length, dump);
+    case MESSAGE_TOUCH_RUN:
+        return dump_touch_run(frame, length, dump);
     case MESSAGE_RESULT:
         return dump_result(frame, length, dump);
     case MESSAGE_NACK:

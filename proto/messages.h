@@ -21,6 +21,10 @@ enum message_type {
     MESSAGE_CREATE_RUN = 1, /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_APPEND = 2,     /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_HELLO = 3,      /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_CANCEL_RUN = 4, /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_RESUME_RUN = 5, /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_FORK_RUN = 6,   /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_TOUCH_RUN = 7,  /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_RESULT = 16,    /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_NACK = 17,      /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_BUSY = 18,      /* sequencer -> api, streamer, job-runner, exporter */
@@ -61,6 +65,13 @@ struct message_create_run {
     uint8_t parent[16];           /* none: no parent */
     struct message_span metadata; /* a JSON object */
     struct message_span created_by;
+    struct message_span deliverable; /* what the run is to deliver; empty: not said */
+    int64_t start_at;  /* microseconds since 1970, UTC: pending until then; 0: at once */
+    uint64_t strategy; /* enum multitask_strategy (proto/run_status.h) for its thread */
+    /* at most concurrency_limit started runs of the tenant share it; empty: none */
+    struct message_span concurrency_key;
+    uint64_t concurrency_limit;  /* 0 without a key */
+    uint64_t liveness_ms;        /* without a sign of life for so long the run fails; 0: never */
     struct message_span key;     /* client's Idempotency-Key, empty: none; scoped to the tenant */
     struct message_span hash;    /* SHA-256 of the request body (32 bytes); empty without key */
     struct message_span started; /* payload of RUN_STARTED, a JSON object */
@@ -69,6 +80,7 @@ struct message_create_run {
 /* Item of `events` of APPEND. */
 struct message_append_event {
     uint64_t type;               /* enum event_type of contracts */
+    struct message_span subject; /* clarification_id of a CLARIFICATION event; empty otherwise */
     struct message_span payload; /* a JSON object, as the client sent it */
 };
 
@@ -77,10 +89,13 @@ struct message_append {
     uint64_t origin;
     uint8_t tenant[16];
     uint8_t run[16];
-    int64_t expected_seq;       /* head the caller saw; -1: any */
-    struct message_span actor;  /* who wrote it, for the audit */
-    struct message_span key;    /* client's Idempotency-Key, empty: none; scoped to the run */
-    struct message_span hash;   /* SHA-256 of the request body (32 bytes); empty without key */
+    int64_t expected_seq;         /* head the caller saw; -1: any */
+    struct message_span actor;    /* who wrote it, for the audit */
+    struct message_span key;      /* client's Idempotency-Key, empty: none; scoped to the run */
+    struct message_span hash;     /* SHA-256 of the request body (32 bytes); empty without key */
+    struct message_span producer; /* Producer-Id, empty: none; never together with a key */
+    uint64_t producer_epoch;
+    uint64_t producer_seq;      /* number of this append within the epoch */
     struct message_list events; /* 1..1000, in order */
 };
 
@@ -90,12 +105,57 @@ struct message_hello {
     uint64_t oldest; /* lowest command number not yet answered, or the next one */
 };
 
+/* CANCEL_RUN: ask a run to end; asking again changes nothing. */
+struct message_cancel_run {
+    uint64_t origin;
+    uint8_t tenant[16];
+    uint8_t run[16];
+    struct message_span actor;   /* who asked, for the audit */
+    struct message_span payload; /* of RUN_CANCEL_REQUESTED, a JSON object */
+};
+
+/* RESUME_RUN: answer what an interrupted run waits for. */
+struct message_resume_run {
+    uint64_t origin;
+    uint8_t tenant[16];
+    uint8_t run[16];
+    struct message_span actor;
+    /* its clarification_id; empty: the run was interrupted without a question */
+    struct message_span clarification;
+    /* SHA-256 of the response (32 bytes): the same answer again changes nothing */
+    struct message_span hash;
+    struct message_span payload; /* of CLARIFICATION_ANSWERED or RUN_RESUMED, a JSON object */
+};
+
+/* FORK_RUN: a new run that begins with the first events of another. */
+struct message_fork_run {
+    uint64_t origin;
+    uint8_t tenant[16];
+    uint8_t run[16]; /* the new run */
+    uint8_t source[16];
+    uint64_t seq; /* last event to take along, 1 or more */
+    struct message_span created_by;
+    struct message_span key;  /* client's Idempotency-Key, empty: none; scoped to the tenant */
+    struct message_span hash; /* SHA-256 of the request body (32 bytes); empty without key */
+};
+
+/* TOUCH_RUN: a sign of life of the run's agent. */
+struct message_touch_run {
+    uint64_t origin;
+    uint8_t tenant[16];
+    uint8_t run[16];
+};
+
 /* RESULT: definite outcome of a command. */
 struct message_result {
     uint64_t outcome;   /* enum command_outcome (proto/outcome.h) */
     uint8_t run[16];    /* the run it went to (a repeated CREATE_RUN: the first one's) */
     uint64_t first_seq; /* OK: first seq of the command */
     uint64_t last_seq;  /* OK: last seq of the command; SEQ_CONFLICT: the head */
+    /* enum run_status of the run after the command (proto/run_status.h) */
+    uint64_t status;
+    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force */
+    uint64_t expected;
     bool cancel_requested;
     bool duplicate; /* the command had been done before */
 };
@@ -182,6 +242,30 @@ void message_hello_encode(struct msgpack_sbuffer *out, const struct message_head
 MESSAGE_MUST_CHECK int message_hello_decode(const uint8_t *frame, size_t length,
                                             struct message_header *header_out,
                                             struct message_hello *message_out);
+
+void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_cancel_run *message);
+MESSAGE_MUST_CHECK int message_cancel_run_decode(const uint8_t *frame, size_t length,
+                                                 struct message_header *header_out,
+                                                 struct message_cancel_run *message_out);
+
+void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_resume_run *message);
+MESSAGE_MUST_CHECK int message_resume_run_decode(const uint8_t *frame, size_t length,
+                                                 struct message_header *header_out,
+                                                 struct message_resume_run *message_out);
+
+void message_fork_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_fork_run *message);
+MESSAGE_MUST_CHECK int message_fork_run_decode(const uint8_t *frame, size_t length,
+                                               struct message_header *header_out,
+                                               struct message_fork_run *message_out);
+
+void message_touch_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_touch_run *message);
+MESSAGE_MUST_CHECK int message_touch_run_decode(const uint8_t *frame, size_t length,
+                                                struct message_header *header_out,
+                                                struct message_touch_run *message_out);
 
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message);

@@ -30,6 +30,25 @@ void command_unknown(struct exchange *exchange)
                      NULL);
 }
 
+static void producer_refused(struct exchange *exchange, const struct message_result *result)
+{
+    struct problem_extra extra = {.number = (int64_t)result->expected};
+    if (result->outcome == OUTCOME_PRODUCER_GAP) {
+        extra.number_name = "expected_seq";
+        extra.second_name = "received_seq";
+        extra.second = exchange->producer_seq;
+        exchange_problem(exchange, PROBLEM_PRODUCER_GAP,
+                         "An append of this producer is missing before this one.", &extra);
+    } else if (result->outcome == OUTCOME_PRODUCER_FENCED) {
+        extra.number_name = "producer_epoch";
+        exchange_problem(exchange, PROBLEM_PRODUCER_FENCED,
+                         "A newer epoch of this producer has written.", &extra);
+    } else {
+        exchange_problem(exchange, PROBLEM_INVALID_PRODUCER,
+                         "A new epoch of a producer begins with number 0.", NULL);
+    }
+}
+
 void command_refused(struct exchange *exchange, const struct message_result *result)
 {
     switch ((enum command_outcome)result->outcome) {
@@ -58,6 +77,33 @@ void command_refused(struct exchange *exchange, const struct message_result *res
         return;
     case OUTCOME_REFUSED:
         exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "The database refused the data.", NULL);
+        return;
+    case OUTCOME_PRODUCER_GAP:
+    case OUTCOME_PRODUCER_FENCED:
+    case OUTCOME_PRODUCER_EPOCH:
+        producer_refused(exchange, result);
+        return;
+    case OUTCOME_QUOTA:
+        exchange_problem(exchange, PROBLEM_QUOTA_EXCEEDED, "A quota of the tenant is used up.",
+                         NULL);
+        return;
+    case OUTCOME_THREAD_BUSY:
+        exchange_problem(exchange, PROBLEM_THREAD_BUSY,
+                         "Another run of the thread has not ended yet.", NULL);
+        return;
+    case OUTCOME_NOT_INTERRUPTED:
+        exchange_problem(exchange, PROBLEM_NOT_INTERRUPTED, "The run does not wait for an answer.",
+                         NULL);
+        return;
+    case OUTCOME_WRONG_CLARIFICATION:
+        exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
+                         "The run waits for no answer to this question.", NULL);
+        return;
+    case OUTCOME_SEQ_BEYOND_HEAD:
+        exchange_problem(exchange, PROBLEM_SEQ_BEYOND_HEAD,
+                         "seq is not an event that a fork can take along.",
+                         &(struct problem_extra){.number_name = "last_seq",
+                                                 .number = (int64_t)result->last_seq});
         return;
     case OUTCOME_OK:
     case OUTCOME_EXISTS:

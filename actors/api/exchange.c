@@ -30,6 +30,7 @@ struct exchange *exchange_begin(struct api *api, struct http_request *request)
     exchange->api = api;
     exchange->request = request;
     exchange->number = ++api->exchanges;
+    exchange->producer_seq = -1;
     exchange->holds = 1;
     api->open++;
     http_request_set_user(request, exchange);

@@ -27,7 +27,8 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run in the path */
     uint64_t number;
-    const char *problem; /* slug of what was answered, for the log */
+    int64_t producer_seq; /* Producer-Seq of the request; -1: none */
+    const char *problem;  /* slug of what was answered, for the log */
     unsigned holds;
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);

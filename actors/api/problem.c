@@ -21,6 +21,9 @@ void problem_write(struct buffer *out, enum problem problem, const char *detail,
     if (extra != NULL && extra->number_name != NULL) {
         buffer_printf(out, ",\"%s\":%lld", extra->number_name, (long long)extra->number);
     }
+    if (extra != NULL && extra->second_name != NULL) {
+        buffer_printf(out, ",\"%s\":%lld", extra->second_name, (long long)extra->second);
+    }
     if (extra != NULL && extra->pointer != NULL) {
         buffer_append_text(out, ",\"errors\":[{");
         text_member(out, "pointer", extra->pointer);

@@ -15,6 +15,8 @@ struct problem_extra {
     const char *pointer_about; /* what is wrong there; NULL: as `detail` */
     const char *number_name;   /* one field named per problem, such as "last_seq" */
     int64_t number;
+    const char *second_name; /* and another */
+    int64_t second;
 };
 
 /* Appends a whole document. `extra` may be NULL. */

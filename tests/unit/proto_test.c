@@ -38,8 +38,10 @@ static void fill(uint8_t uuid[16], uint8_t first)
 
 static struct message_list append_events(struct msgpack_sbuffer *list)
 {
-    message_append_event_encode(list, &(struct message_append_event){6, span("{\"delta\":\"a\"}")});
-    message_append_event_encode(list, &(struct message_append_event){200, span("")});
+    message_append_event_encode(
+        list, &(struct message_append_event){.type = 6, .payload = span("{\"delta\":\"a\"}")});
+    message_append_event_encode(list,
+                                &(struct message_append_event){.type = 200, .payload = span("")});
     return (struct message_list){(const uint8_t *)list->data, list->size, 2};
 }
 
@@ -56,6 +58,12 @@ static void encode_create_run(struct msgpack_sbuffer *out)
     struct message_create_run message = {.origin = 1ULL << 62,
                                          .metadata = span("{\"task\":1}"),
                                          .created_by = span("key"),
+                                         .deliverable = span("report"),
+                                         .start_at = 1700000000123456,
+                                         .strategy = 2,
+                                         .concurrency_key = span("one at a time"),
+                                         .concurrency_limit = 1,
+                                         .liveness_ms = 70000,
                                          .key = span("k-1"),
                                          .hash = span("0123456789abcdef0123456789abcdef"),
                                          .started = span("{}")};
@@ -78,14 +86,25 @@ static int decode_create_run(const uint8_t *frame, size_t length, struct message
     assert_span(message.hash, span("0123456789abcdef0123456789abcdef"));
     assert_span(message.metadata, span("{\"task\":1}"));
     assert_span(message.started, span("{}"));
+    assert_span(message.deliverable, span("report"));
+    assert_true(message.start_at == 1700000000123456);
+    assert_int_equal(message.strategy, 2);
+    assert_span(message.concurrency_key, span("one at a time"));
+    assert_int_equal(message.concurrency_limit, 1);
+    assert_int_equal(message.liveness_ms, 70000);
     return 0;
 }
 
 static void encode_append(struct msgpack_sbuffer *out)
 {
     struct msgpack_sbuffer list = {0};
-    struct message_append message = {
-        .origin = 9, .expected_seq = -1, .actor = span("api"), .events = append_events(&list)};
+    struct message_append message = {.origin = 9,
+                                     .expected_seq = -1,
+                                     .actor = span("api"),
+                                     .producer = span("p"),
+                                     .producer_epoch = 3,
+                                     .producer_seq = 300,
+                                     .events = append_events(&list)};
     fill(message.tenant, 1);
     fill(message.run, 2);
     message_append_encode(out, &header, &message);
@@ -100,6 +119,9 @@ static int decode_append(const uint8_t *frame, size_t length, struct message_hea
         return -1;
     assert_int_equal(message.expected_seq, -1);
     assert_int_equal(message.key.length, 0);
+    assert_span(message.producer, span("p"));
+    assert_int_equal(message.producer_epoch, 3);
+    assert_int_equal(message.producer_seq, 300);
     assert_int_equal(message.events.count, 2);
     struct message_list cursor = message.events;
     assert_true(message_append_event_next(&cursor, &event));
@@ -128,10 +150,105 @@ static int decode_hello(const uint8_t *frame, size_t length, struct message_head
     return 0;
 }
 
+static void encode_cancel_run(struct msgpack_sbuffer *out)
+{
+    struct message_cancel_run message = {
+        .origin = 7, .actor = span("key:a"), .payload = span("{\"by\":\"key:a\"}")};
+    fill(message.run, 50);
+    message_cancel_run_encode(out, &header, &message);
+}
+
+static int decode_cancel_run(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_cancel_run message;
+    uint8_t run[16];
+    if (message_cancel_run_decode(frame, length, found, &message) != 0)
+        return -1;
+    fill(run, 50);
+    assert_memory_equal(message.run, run, 16);
+    assert_int_equal(message.origin, 7);
+    assert_span(message.actor, span("key:a"));
+    assert_span(message.payload, span("{\"by\":\"key:a\"}"));
+    return 0;
+}
+
+static void encode_resume_run(struct msgpack_sbuffer *out)
+{
+    struct message_resume_run message = {.origin = 7,
+                                         .clarification = span("c1"),
+                                         .hash = span("0123456789abcdef0123456789abcdef"),
+                                         .payload = span("{}")};
+    fill(message.run, 50);
+    message_resume_run_encode(out, &header, &message);
+}
+
+static int decode_resume_run(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_resume_run message;
+    uint8_t run[16];
+    if (message_resume_run_decode(frame, length, found, &message) != 0)
+        return -1;
+    fill(run, 50);
+    assert_memory_equal(message.run, run, 16);
+    assert_int_equal(message.origin, 7);
+    assert_span(message.clarification, span("c1"));
+    assert_span(message.hash, span("0123456789abcdef0123456789abcdef"));
+    assert_span(message.payload, span("{}"));
+    return 0;
+}
+
+static void encode_fork_run(struct msgpack_sbuffer *out)
+{
+    struct message_fork_run message = {
+        .origin = 7, .seq = 65536, .created_by = span("key:a"), .key = span("k")};
+    fill(message.run, 50);
+    message_fork_run_encode(out, &header, &message);
+}
+
+static int decode_fork_run(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_fork_run message;
+    uint8_t run[16];
+    if (message_fork_run_decode(frame, length, found, &message) != 0)
+        return -1;
+    fill(run, 50);
+    assert_memory_equal(message.run, run, 16);
+    assert_int_equal(message.origin, 7);
+    assert_int_equal(message.seq, 65536);
+    assert_span(message.created_by, span("key:a"));
+    assert_span(message.key, span("k"));
+    assert_int_equal(message.hash.length, 0);
+    return 0;
+}
+
+static void encode_touch_run(struct msgpack_sbuffer *out)
+{
+    struct message_touch_run message = {.origin = 7};
+    fill(message.run, 50);
+    message_touch_run_encode(out, &header, &message);
+}
+
+static int decode_touch_run(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_touch_run message;
+    uint8_t run[16];
+    if (message_touch_run_decode(frame, length, found, &message) != 0)
+        return -1;
+    fill(run, 50);
+    assert_memory_equal(message.run, run, 16);
+    assert_int_equal(message.origin, 7);
+
+    return 0;
+}
+
 static void encode_result(struct msgpack_sbuffer *out)
 {
-    struct message_result message = {
-        .outcome = 6, .first_seq = 65535, .last_seq = 65536, .cancel_requested = true};
+    struct message_result message = {.outcome = 6,
+                                     .first_seq = 65535,
+                                     .last_seq = 65536,
+                                     .status = 3,
+                                     .expected = 1ULL << 40,
+                                     .cancel_requested = true};
     message_result_encode(out, &header, &message);
 }
 
@@ -143,6 +260,8 @@ static int decode_result(const uint8_t *frame, size_t length, struct message_hea
     assert_int_equal(message.outcome, 6);
     assert_int_equal(message.first_seq, 65535);
     assert_int_equal(message.last_seq, 65536);
+    assert_int_equal(message.status, 3);
+    assert_true(message.expected == 1ULL << 40);
     assert_true(message.cancel_requested);
     assert_false(message.duplicate);
     return 0;
@@ -261,6 +380,10 @@ static const struct sample {
     {MESSAGE_CREATE_RUN, "CREATE_RUN", encode_create_run, decode_create_run},
     {MESSAGE_APPEND, "APPEND", encode_append, decode_append},
     {MESSAGE_HELLO, "HELLO", encode_hello, decode_hello},
+    {MESSAGE_CANCEL_RUN, "CANCEL_RUN", encode_cancel_run, decode_cancel_run},
+    {MESSAGE_RESUME_RUN, "RESUME_RUN", encode_resume_run, decode_resume_run},
+    {MESSAGE_FORK_RUN, "FORK_RUN", encode_fork_run, decode_fork_run},
+    {MESSAGE_TOUCH_RUN, "TOUCH_RUN", encode_touch_run, decode_touch_run},
     {MESSAGE_RESULT, "RESULT", encode_result, decode_result},
     {MESSAGE_NACK, "NACK", encode_nack, decode_nack},
     {MESSAGE_BUSY, "BUSY", encode_busy, decode_busy},
