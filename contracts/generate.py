@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 """Makes C, SQL, TypeScript and pages from the contracts.
 
-run_events.schema.json -> generated/event_types.h/.c, generated/types.sql, docs/events.md
+run_events.schema.json -> generated/event_types.h/.c, generated/payloads.h/.c, generated/types.sql, docs/events.md
 entity_types.json      -> generated/entity_types.h/.c, generated/types.sql, docs/events.md
 problems.json          -> generated/problems.h/.c, docs/problems/SLUG.md
 
 Run from anywhere; `make codegen` runs it, `make check-generated` fails when its output is stale.
 """
 
-from generator import names, pages, problems, sql
+from generator import names, pages, payloads, problems, sql
 from generator.text import ROOT, read_json, write
 
 
@@ -47,6 +47,8 @@ def main():
     write("contracts/generated/event_types.c", names.event_code(types))
     write("contracts/generated/entity_types.h", names.entity_header(entities["groups"]))
     write("contracts/generated/entity_types.c", names.entity_code(entities["groups"]))
+    write("contracts/generated/payloads.h", payloads.payload_header())
+    write("contracts/generated/payloads.c", payloads.payload_code(schema, types))
     write("contracts/generated/types.sql", sql.types_sql(types, entities))
     write("docs/events.md", pages.Pages(schema, types, entities).events())
     make_problems(read_json("problems.json"))
