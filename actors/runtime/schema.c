@@ -129,7 +129,7 @@ static bool check_number(struct walk *walk, const struct schema_node *node, stru
 {
     const struct schema_limit *limit = walk->table->limits + node->first_limit;
     for (unsigned i = 0; i < node->limit_count; i++, limit++) {
-        if (!number_fits(value, limit)) {
+        if (limit->number != NULL && !number_fits(value, limit)) {
             if (!complain(walk, place, NULL)) {
                 return false;
             }
