@@ -41,10 +41,9 @@ struct exchange {
             int64_t after_seq;
         } page;
         struct {
-            int32_t limit;
-            uint8_t scope[64]; /* what the cursor is good for */
-            size_t scope_length;
-        } list;
+            struct uuid source;
+            int64_t seq;
+        } fork;
         struct {
             int64_t after_seq;
             int64_t head;

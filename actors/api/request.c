@@ -5,6 +5,7 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/number.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,23 @@ static int bad_parameter(struct exchange *exchange, const char *name, const char
     return -1;
 }
 
+/* A repeated value stands behind the ones before it and a comma, in a place of its own. */
+static void take_value(struct buffer *text, struct request_parameter *parameter, size_t *offset,
+                       struct http_text value)
+{
+    size_t at = text->length;
+    if (parameter->given) {
+        buffer_reserve(text, parameter->length + 1);
+        buffer_append(text, text->data + *offset, parameter->length);
+        buffer_append_byte(text, ',');
+    }
+    buffer_append(text, value.data, value.length);
+    parameter->length = text->length - at;
+    parameter->given = true;
+    *offset = at;
+    buffer_append_byte(text, 0);
+}
+
 int request_parameters(struct exchange *exchange, struct request_parameter *parameters,
                        size_t count)
 {
@@ -37,7 +55,8 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
     struct http_text name;
     struct http_text value;
     struct buffer scratch = {0};
-    size_t offsets[8] = {0};
+    size_t offsets[REQUEST_PARAMETERS_MAX] = {0};
+    assert(count <= REQUEST_PARAMETERS_MAX);
     bool bad = false;
     int failed = 0;
     buffer_clear(&api->text);
@@ -46,15 +65,11 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
         if (parameter == NULL) {
             continue;
         }
-        if (parameter->given) {
+        if (parameter->given && !parameter->repeats) {
             failed = bad_parameter(exchange, parameter->name, "is given twice");
             break;
         }
-        parameter->given = true;
-        parameter->length = value.length;
-        offsets[parameter - parameters] = api->text.length;
-        buffer_append(&api->text, value.data, value.length);
-        buffer_append_byte(&api->text, 0);
+        take_value(&api->text, parameter, &offsets[parameter - parameters], value);
     }
     buffer_deinit(&scratch);
     if (failed == 0 && bad) {

@@ -8,11 +8,17 @@
 
 #include <stdint.h>
 
-enum { REQUEST_KEY_HASH_BYTES = 32, REQUEST_LIMIT_DEFAULT = 100, REQUEST_LIMIT_MAX = 1000 };
+enum {
+    REQUEST_KEY_HASH_BYTES = 32,
+    REQUEST_LIMIT_DEFAULT = 100,
+    REQUEST_LIMIT_MAX = 1000,
+    REQUEST_PARAMETERS_MAX = 16
+};
 
 /* One query parameter that a handler knows. */
 struct request_parameter {
     const char *name;
+    bool repeats; /* may be given more than once: the values are joined by commas */
     bool given;
     const char *value; /* NUL-terminated, in api->text until the next call */
     size_t length;
