@@ -86,9 +86,10 @@ static int join(struct batch *batch, struct run *run)
     return run->batch_head;
 }
 
-static void add_row(struct batch *batch, struct run *run, int type, struct message_span payload,
-                    const struct command *first)
+static void add_row(struct sequencer *sequencer, struct run *run, int type,
+                    struct message_span payload, const struct command *first)
 {
+    struct batch *batch = sequencer->batch;
     int number = join(batch, run);
     struct head *head = &batch->heads[number - 1];
     if (batch->rows_count == batch->rows_capacity) {
@@ -103,6 +104,8 @@ static void add_row(struct batch *batch, struct run *run, int type, struct messa
         batch->rows[head->last - 1].next = batch->rows_count;
     }
     head->last = batch->rows_count;
+    quota_charge_event(&sequencer->quotas, run->account, payload.length,
+                       event_type_is_terminal((enum event_type)type));
 }
 
 static void remember_key(struct sequencer *sequencer, const struct command *command,
@@ -168,7 +171,11 @@ static void evaluate_append(struct sequencer *sequencer, struct command *command
         set_outcome(command, OUTCOME_NOT_FOUND);
         return;
     }
-    if (known != NULL) {
+    if (producers_concern(command)) {
+        if (producers_settle(sequencer, command, closed_of(command->run))) {
+            return;
+        }
+    } else if (known != NULL) {
         answer_by_key(command, known, append->hash);
         return;
     }
@@ -177,17 +184,23 @@ static void evaluate_append(struct sequencer *sequencer, struct command *command
         set_outcome(command, outcome);
         return;
     }
+    if (!quota_admits_append(sequencer, command)) {
+        return;
+    }
     struct message_list events = append->events;
     struct message_append_event event;
     const struct command *first = command;
     int64_t first_seq = seq_of(command->run) + 1;
     while (message_append_event_next(&events, &event)) {
-        add_row(sequencer->batch, command->run, (int)event.type, event.payload, first);
+        add_row(sequencer, command->run, (int)event.type, event.payload, first);
         command->run->batch_closed = event_type_is_terminal((enum event_type)event.type);
         first = NULL;
     }
     accept_command(command, first_seq);
     remember_key(sequencer, command, append->hash);
+    if (producers_concern(command)) {
+        producers_advance(sequencer, command);
+    }
 }
 
 static void evaluate_create(struct sequencer *sequencer, struct command *command)
@@ -203,10 +216,14 @@ static void evaluate_create(struct sequencer *sequencer, struct command *command
         set_outcome(command, own ? OUTCOME_EXISTS : OUTCOME_ID_TAKEN);
         return;
     }
+    if (!quota_admits(sequencer, command, 1, 1, (int64_t)create->started.length)) {
+        return;
+    }
     command->run = runs_add(sequencer, &command->run_id, &command->tenant, 0, false);
     command->run->users++;
     command->run->batch_new = true;
-    add_row(sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
+    quota_charge_run(&sequencer->quotas, command->run->account);
+    add_row(sequencer, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
     accept_command(command, 1);
     remember_key(sequencer, command, create->hash);
 }
@@ -227,8 +244,10 @@ static void evaluate(struct sequencer *sequencer, struct command *command)
 /* ---- the end of a batch ---- */
 
 /* The next batch may take its runs and origins; its rows and commands stay. */
-static void let_go(struct batch *batch)
+static void let_go(struct sequencer *sequencer, struct batch *batch)
 {
+    producers_drop(sequencer);
+    quota_drop(sequencer);
     for (size_t i = 0; i < batch->heads_count; i++) {
         batch->heads[i].run->batch_head = 0;
         batch->heads[i].run->batch_new = false;
@@ -279,7 +298,7 @@ static void answer_all(struct sequencer *sequencer, const struct batch *batch)
 /* The end of a batch that wrote nothing: refusals and duplicates stand on committed state. */
 static void finish_unwritten(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     settle_all(sequencer->batch);
     answer_all(sequencer, sequencer->batch);
     empty(sequencer->batch);
@@ -304,6 +323,8 @@ static void take_heads(struct sequencer *sequencer, const struct batch *batch)
         metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
         metric_add(METRIC_RUNS_FINISHED, run->batch_closed ? 1 : 0);
     }
+    producers_commit(sequencer);
+    quota_commit(sequencer);
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
     metric_add(METRIC_BATCHES, 1);
@@ -340,7 +361,7 @@ static void committed(struct sequencer *sequencer)
     sequencer->spare_batch = done;
     take_heads(sequencer, done);
     ease_split(sequencer);
-    let_go(done);
+    let_go(sequencer, done);
     settle_all(done);
     /* The database works on the next one while this one is answered. */
     batch_start(sequencer);
@@ -350,6 +371,7 @@ static void committed(struct sequencer *sequencer)
     touch_heads(sequencer, done);
     empty(done); /* the rows' payloads were its commands' */
     runs_evict(sequencer);
+    producers_evict(sequencer);
 }
 
 /* A run that a failed batch would have made: whoever points to it looks again. */
@@ -392,7 +414,7 @@ static void take_back(struct sequencer *sequencer)
         }
     }
     batch->heads_count = 0; /* let go already, and some are gone */
-    let_go(batch);
+    let_go(sequencer, batch);
     empty(batch);
 }
 
@@ -467,7 +489,7 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
 
 void batch_abandon(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     empty(sequencer->batch);
 }
 
@@ -490,6 +512,16 @@ static void mark_origin(struct batch *batch, const struct command *command)
     origin->batch_number = command->number;
 }
 
+/* Its key has left the ring of recent ones since it was queued, or its producer the memory. */
+static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
+{
+    if (producers_concern(command)) {
+        return producers_need_lookup(sequencer, command);
+    }
+    return !command->key_checked && !uuid_is_nil(&command->key_hash) &&
+           known_key(sequencer, command) == NULL;
+}
+
 /* Moves evaluable commands from the head of the queue; stops at the first that still waits for the
  * table. */
 static void fill(struct sequencer *sequencer)
@@ -510,9 +542,8 @@ static void fill(struct sequencer *sequencer)
                 command->run->users++;
             }
         }
-        if (command->need == NEED_NOTHING && !command->key_checked &&
-            !uuid_is_nil(&command->key_hash) && known_key(sequencer, command) == NULL) {
-            command->need = NEED_LOOKUP; /* its key has left the ring of recent ones meanwhile */
+        if (command->need == NEED_NOTHING && has_become_unknown(sequencer, command)) {
+            command->need = NEED_LOOKUP;
         }
         if (command->need != NEED_NOTHING) {
             break;

@@ -74,6 +74,7 @@ void command_destroy(struct command *command)
     }
     command->origin->users--;
     free(command->found);
+    free(command->implicit_key);
     free(command->frame);
     free(command);
 }
@@ -92,6 +93,9 @@ static bool decode(struct command *command)
         }
         memcpy(command->run_id.bytes, append->run, sizeof append->run);
         memcpy(command->tenant.bytes, append->tenant, sizeof append->tenant);
+        if (append->producer.length > 0) {
+            producers_adopt(command);
+        }
         key = append->key;
     } else {
         struct message_create_run *create = &command->message.create;
@@ -135,10 +139,13 @@ static uint64_t origin_of(const struct command *command)
 
 /* A command needs the table unless its run is known and it brings no key that may have been used
  * before. */
-static enum command_need need_of(const struct sequencer *sequencer, const struct command *command)
+static enum command_need need_of(struct sequencer *sequencer, const struct command *command)
 {
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
+    }
+    if (producers_concern(command)) {
+        return producers_need_lookup(sequencer, command) ? NEED_LOOKUP : NEED_NOTHING;
     }
     if (uuid_is_nil(&command->key_hash) || keys_get(sequencer, &command->key_hash) != NULL) {
         return NEED_NOTHING;

@@ -42,6 +42,7 @@ struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const s
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
+    run->account = quota_account(&sequencer->quotas, tenant);
     run->last_seq = last_seq;
     run->closed = closed;
     list_init(&run->node);

@@ -59,6 +59,7 @@ void sequencer_lost(struct sequencer *sequencer)
     sequencer->epoch = 0;
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
     order_reset(&sequencer->order);
     sequencer_check_drained(sequencer);
 }
@@ -156,6 +157,8 @@ static int start(struct actor *actor, struct error *err)
     order_init(&sequencer->order);
     list_init(&sequencer->queue);
     list_init(&sequencer->runs_by_use);
+    producers_init(&sequencer->producers);
+    quota_init(&sequencer->quotas);
     sequencer->batch = create_batch();
     sequencer->spare_batch = create_batch();
     if (sodium_init() < 0) {
@@ -230,6 +233,8 @@ static void stop(struct actor *actor)
     db_close(&sequencer->writer);
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
+    quota_clear(&sequencer->quotas);
     map_deinit(&sequencer->runs);
     map_deinit(&sequencer->keys);
     order_deinit(&sequencer->order);

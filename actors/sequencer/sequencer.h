@@ -10,6 +10,8 @@
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
 #include "sequencer/order.h"
+#include "sequencer/producers.h"
+#include "sequencer/quota.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
 #include "runtime/actor.h"
@@ -28,6 +30,7 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct account *account; /* of its tenant, borrowed from sequencer.quotas */
     int64_t last_seq;
     bool closed;
     unsigned users; /* queued commands that point here: not evicted */
@@ -68,6 +71,8 @@ struct command {
     struct uuid run_id;
     struct uuid tenant;
     struct uuid key_hash; /* of the scope and the client's key; nil without key */
+    struct uuid producer; /* of the run and the Producer-Id; nil without one */
+    char *implicit_key;   /* owned; message.append.key points here when the server made it */
     struct run *run;      /* borrowed; NULL: not there */
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
@@ -147,6 +152,9 @@ struct sequencer {
     struct batch *batch;       /* being filled, or under way; owned */
     struct batch *spare_batch; /* being answered and published, otherwise empty; owned */
     size_t split;              /* at most so many commands in the next batch; 0: no limit */
+
+    struct producers producers;
+    struct quotas quotas;
 
     /* The log's end, and publishing. */
     int64_t position;
