@@ -3,8 +3,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "runtime/base/metrics.h"
-#include "sequencer/sequencer.h"
+#include "sequencer/commands.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -34,30 +33,6 @@ struct producer {
     size_t id_length;
     uint8_t id[];
 };
-
-enum producer_verdict producer_judge(const struct producer_state *state, uint64_t epoch,
-                                     uint64_t number, uint64_t *expected_out)
-{
-    *expected_out = 0;
-    if (!state->known) {
-        return number == 0 ? PRODUCER_NEXT : PRODUCER_AHEAD;
-    }
-    if (epoch < state->epoch) {
-        *expected_out = state->epoch;
-        return PRODUCER_STALE;
-    }
-    if (epoch > state->epoch) {
-        return number == 0 ? PRODUCER_NEXT : PRODUCER_UNBEGUN;
-    }
-    if (number <= state->number) {
-        return PRODUCER_DUPLICATE;
-    }
-    if (number == state->number + 1) {
-        return PRODUCER_NEXT;
-    }
-    *expected_out = state->number + 1;
-    return PRODUCER_AHEAD;
-}
 
 /* ---- in memory ---- */
 
@@ -169,26 +144,26 @@ static bool is_printable(struct message_span text)
 
 bool producers_concern(const struct command *command)
 {
-    return command->type == MESSAGE_APPEND && command->message.append.producer.length > 0;
+    return command->kind->type == MESSAGE_APPEND && command->message.append.producer.length > 0;
 }
 
 void producers_adopt(struct command *command)
 {
-    struct message_append *append = &command->message.append;
-    append->key = append->hash = (struct message_span){NULL, 0};
+    const struct message_append *append = &command->message.append;
     if (append->producer.length > PRODUCER_ID_BYTES || !is_printable(append->producer) ||
         append->producer_epoch > PRODUCER_NUMBER_MAX ||
         append->producer_seq > PRODUCER_NUMBER_MAX) {
         return;
     }
-    command->implicit_key = memory_new(PRODUCER_KEY_BYTES);
+    command->made_key = memory_new(PRODUCER_KEY_BYTES);
     int length =
-        snprintf(command->implicit_key, PRODUCER_KEY_BYTES, "%c%.*s%c%llu%c%llu", PRODUCER_KEY_MARK,
+        snprintf(command->made_key, PRODUCER_KEY_BYTES, "%c%.*s%c%llu%c%llu", PRODUCER_KEY_MARK,
                  (int)append->producer.length, (const char *)append->producer.data,
                  PRODUCER_KEY_MARK, (unsigned long long)append->producer_epoch, PRODUCER_KEY_MARK,
                  (unsigned long long)append->producer_seq);
-    append->key = (struct message_span){(const uint8_t *)command->implicit_key, (size_t)length};
-    append->hash = (struct message_span){any_body, sizeof any_body};
+    commands_key(command, KEY_OF_RUN,
+                 (struct message_span){(const uint8_t *)command->made_key, (size_t)length},
+                 (struct message_span){any_body, sizeof any_body});
     command->producer = hash_of(&command->run_id, append->producer.data, append->producer.length);
 }
 
@@ -214,34 +189,23 @@ bool producers_need_lookup(struct sequencer *sequencer, const struct command *co
            judge(producer, command, &expected) == PRODUCER_DUPLICATE;
 }
 
-static void set_result(struct command *command, enum command_outcome outcome, uint64_t expected)
-{
-    command->result = (struct message_result){.outcome = outcome, .expected = expected};
-    memcpy(command->result.run, command->run_id.bytes, sizeof command->result.run);
-}
-
 /* The first answer again. */
 static void answer_duplicate(struct sequencer *sequencer, struct command *command)
 {
-    const struct key_entry *entry = keys_get(sequencer, &command->key_hash);
-    entry = entry != NULL ? entry : command->found;
-    if (entry == NULL) {
+    const struct key_entry *first = commands_known_key(sequencer, command);
+    if (first != NULL) {
+        commands_answer_by_key(sequencer, command, first);
+    } else {
         LOG_ERROR("the first append of a duplicate is gone", LOG_UUID("run_id", &command->run_id));
-        set_result(command, OUTCOME_REFUSED, 0);
-        return;
+        commands_refuse(command, OUTCOME_REFUSED);
     }
-    metric_add(METRIC_COMMANDS_DUPLICATE, 1);
-    set_result(command, OUTCOME_OK, 0);
-    command->result.first_seq = entry->first_seq;
-    command->result.last_seq = entry->last_seq;
-    command->result.duplicate = true;
 }
 
 bool producers_settle(struct sequencer *sequencer, struct command *command, bool closed)
 {
     uint64_t expected;
     if (uuid_is_nil(&command->producer)) {
-        set_result(command, OUTCOME_REFUSED, 0);
+        commands_refuse(command, OUTCOME_REFUSED);
         return true;
     }
     const struct producer *producer = find(&sequencer->producers, command);
@@ -254,11 +218,10 @@ bool producers_settle(struct sequencer *sequencer, struct command *command, bool
     if (closed || verdict == PRODUCER_NEXT) {
         return false;
     }
-    set_result(command,
-               verdict == PRODUCER_STALE     ? OUTCOME_PRODUCER_FENCED
-               : verdict == PRODUCER_UNBEGUN ? OUTCOME_PRODUCER_EPOCH
-                                             : OUTCOME_PRODUCER_GAP,
-               expected);
+    commands_refuse(command, verdict == PRODUCER_STALE     ? OUTCOME_PRODUCER_FENCED
+                             : verdict == PRODUCER_UNBEGUN ? OUTCOME_PRODUCER_EPOCH
+                                                           : OUTCOME_PRODUCER_GAP);
+    command->result.expected = expected;
     return true;
 }
 

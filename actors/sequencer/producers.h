@@ -10,6 +10,7 @@
 #ifndef SIGNALBOX_SEQUENCER_PRODUCERS_H
 #define SIGNALBOX_SEQUENCER_PRODUCERS_H
 
+#include "sequencer/producer.h"
 #include "runtime/base/list.h"
 #include "runtime/base/map.h"
 
@@ -22,26 +23,6 @@ struct db_params;
 struct producer;
 struct sequencer;
 struct uuid;
-
-/* Where a producer stands. */
-struct producer_state {
-    bool known; /* false: nothing of it is stored */
-    uint64_t epoch;
-    uint64_t number; /* of its last append in this epoch */
-};
-
-enum producer_verdict {
-    PRODUCER_NEXT,      /* to be stored */
-    PRODUCER_DUPLICATE, /* stored before */
-    PRODUCER_STALE,     /* a newer epoch is in force: expected */
-    PRODUCER_UNBEGUN,   /* a new epoch begins with number 0 */
-    PRODUCER_AHEAD      /* numbers are missing before it: expected */
-};
-
-/* Judges one append. *expected_out: of PRODUCER_AHEAD the number that comes next, of PRODUCER_STALE
- * the epoch in force; otherwise 0. */
-enum producer_verdict producer_judge(const struct producer_state *state, uint64_t epoch,
-                                     uint64_t number, uint64_t *expected_out);
 
 /* The producers in memory. Zero-initialised and then producers_init()ed is empty. */
 struct producers {
