@@ -65,17 +65,29 @@ void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
 
 /* ---- the end of a batch ---- */
 
+static void leave(struct run *run)
+{
+    run->batch_head = 0;
+    free(run->batch_questions);
+    run->batch_questions = NULL;
+}
+
 /* The next batch may take its runs and origins; its rows and commands stay. */
 static void let_go(struct sequencer *sequencer, struct batch *batch)
 {
     producers_drop(sequencer);
     accounts_drop(&sequencer->quotas.accounts);
     for (size_t i = 0; i < batch->heads_count; i++) {
-        struct run *run = batch->heads[i].run;
-        run->batch_head = 0;
-        run->batch_new = false;
-        free(run->batch_questions);
-        run->batch_questions = NULL;
+        leave(batch->heads[i].run);
+    }
+    if (batch->creates_count > 0) {
+        LIST_FOR_EACH(node, &batch->commands)
+        {
+            const struct command *command = LIST_ENTRY(node, struct command, node);
+            if (command->creates) {
+                command->run->batch_new = false;
+            }
+        }
     }
     for (size_t i = 0; i < batch->origins_count; i++) {
         batch->origins[i]->batch_number = 0;
@@ -95,6 +107,7 @@ static void empty(struct batch *batch)
     batch->rows_count = 0;
     batch->creates_count = 0;
     batch->lifecycle = false;
+    batch->gated = false;
     batch->count = 0;
     batch->bytes = 0;
 }
@@ -202,6 +215,7 @@ static void committed(struct sequencer *sequencer)
     sequencer->batch = sequencer->spare_batch;
     sequencer->spare_batch = done;
     take_heads(sequencer, done);
+    timers_committed(sequencer, done);
     ease_split(sequencer);
     let_go(sequencer, done);
     settle_all(done);
@@ -237,24 +251,27 @@ static void forget_new_run(struct sequencer *sequencer, struct run *run)
 static void take_back(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
-    size_t heads = batch->heads_count;
+    size_t count = batch->count;
     keys_drop_to(sequencer, batch->keys_before);
     while (!list_is_empty(&batch->commands)) {
         struct command *command = LIST_ENTRY(batch->commands.previous, struct command, node);
         list_remove(&command->node);
         list_append(sequencer->queue.next, &command->node);
-        command->creates = false;
         sequencer->queue_count++;
         sequencer->queue_bytes += command->length;
     }
-    for (size_t i = 0; i < heads; i++) {
-        struct run *run = batch->heads[i].run;
-        run->batch_head = 0;
-        free(run->batch_questions);
-        run->batch_questions = NULL;
-        if (run->batch_new) {
-            run->batch_new = false;
-            forget_new_run(sequencer, run);
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        leave(batch->heads[i].run);
+    }
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (count-- == 0) {
+            break;
+        }
+        if (command->creates) {
+            command->creates = false;
+            forget_new_run(sequencer, command->run);
         }
     }
     batch->heads_count = 0; /* let go already, and some are gone */
@@ -318,6 +335,9 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
     }
     switch (status) {
     case DB_OK:
+        if (!db_is_null(result, 0, 0)) {
+            timers_note(sequencer, db_timestamptz(result, 0, 0));
+        }
         committed(sequencer);
         break;
     case DB_REFUSED:
@@ -392,6 +412,12 @@ static void fill(struct sequencer *sequencer)
         if (command->need != NEED_NOTHING) {
             break;
         }
+        if (gate_is_needed(sequencer, command)) {
+            if (batch->count == 0) {
+                gate_look(sequencer, command);
+            }
+            break;
+        }
         commands_evaluate(sequencer, command);
         list_remove(&command->node);
         list_append(&batch->commands, &command->node);
@@ -413,7 +439,7 @@ void batch_start(struct sequencer *sequencer)
     }
     for (;;) {
         fill(sequencer);
-        if (batch->rows_count > 0) {
+        if (batch->rows_count > 0 || batch->creates_count > 0) {
             break;
         }
         if (batch->count == 0) {
@@ -422,7 +448,9 @@ void batch_start(struct sequencer *sequencer)
         finish_unwritten(sequencer);
     }
     int64_t now_us = clock_real_us();
-    batch->ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us;
+    /* Runs that have to do with each other are told apart by their time of creation. */
+    int64_t least_us = sequencer->last_ts_us + (batch->gated ? 1 : 0);
+    batch->ts_us = now_us > least_us ? now_us : least_us;
     sequencer->last_ts_us = batch->ts_us;
     batch->started_us = clock_monotonic_us();
     batch->under_way = true;

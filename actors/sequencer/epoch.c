@@ -51,6 +51,7 @@ static void serve(struct sequencer *sequencer)
     LOG_INFO("serving", LOG_INT("epoch", sequencer->epoch),
              LOG_INT("position", sequencer->position));
     publish_start(sequencer);
+    timers_start(sequencer);
     intake_ask_again(sequencer);
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }

@@ -130,26 +130,6 @@ static bool is_usable(struct sequencer *sequencer, enum db_status status,
     return false;
 }
 
-static enum run_status status_at(const struct db_result *result, int row, int column)
-{
-    size_t length;
-    enum run_status status = RUN_PENDING;
-    const char *name = db_bytes(result, row, column, &length);
-    int found = status_find(name, length, &status);
-    assert(found == 0); /* our own enum of the database */
-    return status;
-}
-
-static void load_questions(struct run *run, const struct db_result *result, int row, int column)
-{
-    size_t length;
-    if (!db_is_null(result, row, column)) {
-        const char *hashes = db_bytes(result, row, column, &length);
-        run->questions = memory_new(sizeof *run->questions);
-        questions_load(run->questions, hashes, length);
-    }
-}
-
 static void on_heads(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
@@ -161,8 +141,8 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
             db_uuid(result, row, 1, &tenant);
             if (runs_get(sequencer, &id) == NULL) {
                 struct run *run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 2),
-                                           status_at(result, row, 3));
-                load_questions(run, result, row, 4);
+                                           runs_stored_status(result, row, 3));
+                runs_load(run, result, row, 4, 5);
             }
         }
     }
@@ -208,7 +188,7 @@ static void on_create_keys(void *arg, enum db_status status, const struct db_res
             /* One that is pending has none yet. */
             uint64_t seq = db_int8(result, row, 5) > 0 ? 1 : 0;
             struct key_entry entry = {
-                .first_seq = seq, .last_seq = seq, .status = status_at(result, row, 4)};
+                .first_seq = seq, .last_seq = seq, .status = runs_stored_status(result, row, 4)};
             struct uuid tenant;
             db_uuid(result, row, 0, &tenant);
             db_uuid(result, row, 2, &entry.run);

@@ -32,6 +32,7 @@ static void drop_commands(struct sequencer *sequencer)
 {
     struct list *first;
     batch_abandon(sequencer);
+    sequencer->gate_command = NULL;
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
         command_destroy(LIST_ENTRY(first, struct command, node));
@@ -88,6 +89,7 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
     }
     resolve_start(sequencer);
     batch_start(sequencer);
+    timers_work(sequencer);
     sequencer_check_drained(sequencer);
 }
 
@@ -227,6 +229,7 @@ static void stop(struct actor *actor)
         return;
     }
     sequencer->serving = false;
+    timers_stop(sequencer);
     bus_close(&sequencer->commands);
     bus_close(&sequencer->events);
     db_close(&sequencer->reader);

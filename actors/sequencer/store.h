@@ -20,6 +20,10 @@ enum store_statement {
     STORE_RESOLVE_COMMANDS,
     STORE_APPEND,
     STORE_ADVANCE,
+    STORE_DUE,
+    STORE_RELEASE,
+    STORE_RESCHEDULE,
+    STORE_GATE,
     STORE_COUNT
 };
 
