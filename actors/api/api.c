@@ -67,6 +67,7 @@ static int start_server(struct api *api, struct error *err)
                                                                    .listener = listener,
                                                                    .head = front_head,
                                                                    .handle = front_handle,
+                                                                   .body = front_body,
                                                                    .abandoned = front_abandoned,
                                                                    .problem = front_problem,
                                                                    .arg = api},

@@ -2,6 +2,7 @@
 #include "api/front.h"
 
 #include "api/exchange.h"
+#include "api/ndjson.h"
 #include "api/routes.h"
 #include "api/session.h"
 #include "runtime/base/log.h"
@@ -86,6 +87,13 @@ int64_t front_head(void *arg, struct http_request *request)
     }
     if (refused) {
         return REFUSED_BODY_BYTES;
+    }
+    if (match.route->append_body && ndjson_is_asked(request)) {
+        http_request_stream_body(request);
+        /* One in chunks is judged as it comes, so that the answer can say how far it was taken. */
+        return announced(request) > 0
+                   ? settings_int(api->actor->settings, SETTING_HTTP_NDJSON_BYTES)
+                   : INT64_MAX;
     }
     return settings_int(api->actor->settings, match.route->append_body
                                                   ? SETTING_HTTP_APPEND_BODY_BYTES
@@ -179,6 +187,12 @@ void front_handle(void *arg, struct http_request *request)
     } else {
         match.route->handle(exchange);
     }
+}
+
+void front_body(void *arg SB_UNUSED, struct http_request *request SB_UNUSED, void *user,
+                struct http_text piece, bool last)
+{
+    ndjson_take(user, piece, last); /* the only route that streams its body */
 }
 
 void front_abandoned(void *arg SB_UNUSED, struct http_request *request SB_UNUSED, void *user)

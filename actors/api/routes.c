@@ -19,7 +19,12 @@
 const struct route routes[] = {
     APPEND("POST", "/api/v1/runs", runs_create),
     READ("GET", "/api/v1/runs", runs_list),
+    APPEND("POST", "/api/v1/runs/cancel", runs_cancel_all),
     READ("GET", "/api/v1/runs/{}", runs_get),
+    APPEND("POST", "/api/v1/runs/{}/cancel", runs_cancel),
+    APPEND("POST", "/api/v1/runs/{}/resume", runs_resume),
+    APPEND("POST", "/api/v1/runs/{}/fork", runs_fork),
+    APPEND("POST", "/api/v1/runs/{}/heartbeat", runs_heartbeat),
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true, false},
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),

@@ -26,37 +26,6 @@ bool store_is_connected(const struct store *store);
 /* One row. */
 void store_ping(struct store *store, db_done_fn *done, void *arg);
 
-/* No row: not there, or another tenant's. */
-void store_get_run(struct store *store, const struct uuid *tenant, const struct uuid *run,
-                   db_done_fn *done, void *arg);
-
-/* Newest first, those behind `before`. */
-struct store_runs_filter {
-    struct uuid tenant;
-    int64_t before_us;
-    struct uuid before_id;
-    const char *status; /* NULL: any */
-    struct uuid thread; /* nil: any */
-    int32_t limit;      /* rows wanted; fewer come when their metadata is large */
-};
-void store_list_runs(struct store *store, const struct store_runs_filter *filter, db_done_fn *done,
-                     void *arg);
-
-struct store_run {
-    struct uuid id;
-    struct uuid thread; /* nil: none */
-    struct uuid parent; /* nil: none */
-    const char *status; /* borrowed, with its length, as metadata */
-    size_t status_length;
-    const char *metadata; /* a JSON object */
-    size_t metadata_length;
-    int64_t last_seq;
-    int64_t created_us;
-    int64_t started_us;   /* 0: not yet */
-    int64_t completed_us; /* 0: not yet */
-};
-void store_read_run(const struct db_result *result, int row, struct store_run *run_out);
-
 /* Position of a log. No row: not there, or another tenant's. */
 void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,
                     db_done_fn *done, void *arg);

@@ -138,7 +138,12 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
 static void give(struct store *store, const struct store_view *view, enum statement statement,
                  db_done_fn *done, void *arg)
 {
-    store_give(store, view, &statements[statement], done, arg);
+    store_give_view(store, view, &statements[statement], done, arg);
+}
+
+static struct db_params *store_params(struct store *store)
+{
+    return &store->params;
 }
 
 static void add_text(struct db_params *params, const char *text)

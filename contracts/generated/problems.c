@@ -21,6 +21,7 @@ static const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_THREAD_BUSY] = {"thread-busy", 409, "Thread busy"},
     [PROBLEM_NOT_INTERRUPTED] = {"not-interrupted", 409, "Run not interrupted"},
     [PROBLEM_CLARIFICATION_MISMATCH] = {"clarification-mismatch", 409, "No such question"},
+    [PROBLEM_COUNT_CHANGED] = {"count-changed", 409, "Count changed"},
     [PROBLEM_SEQ_BEYOND_HEAD] = {"seq-beyond-head", 409, "No such position"},
     [PROBLEM_LEASE_LOST] = {"lease-lost", 409, "Lease lost"},
     [PROBLEM_INVALID_CURSOR] = {"invalid-cursor", 400, "Invalid cursor"},

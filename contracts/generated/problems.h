@@ -24,6 +24,7 @@ enum problem {
     PROBLEM_THREAD_BUSY,
     PROBLEM_NOT_INTERRUPTED,
     PROBLEM_CLARIFICATION_MISMATCH,
+    PROBLEM_COUNT_CHANGED,
     PROBLEM_SEQ_BEYOND_HEAD,
     PROBLEM_LEASE_LOST,
     PROBLEM_INVALID_CURSOR,
@@ -53,7 +54,7 @@ enum problem {
     PROBLEM_VERSION_NOT_SUPPORTED,
 };
 
-enum { PROBLEM_COUNT = 43 };
+enum { PROBLEM_COUNT = 44 };
 
 struct problem_info {
     const char *slug;

@@ -156,6 +156,12 @@ create policy events_of_tenant on run_events for select to signalbox_api, signal
 create policy events_of_all on run_events for select to signalbox_sequencer, signalbox_job_runner, signalbox_exporter
     using (true);
 
+alter table run_questions enable row level security;
+create policy questions_of_tenant on run_questions for select to signalbox_api, signalbox_streamer
+    using (tenant_id = (select current_tenant()));
+create policy questions_of_all on run_questions for select
+    to signalbox_sequencer, signalbox_job_runner, signalbox_exporter using (true);
+
 -- For searching the runs of the tenant. As restrictive as the policy, but a plain condition: behind a policy only indexes on
 -- operators that are marked leakproof are used, which those of enums, jsonb and LIKE are not.
 create view tenant_runs as select * from runs where tenant_id = current_tenant();

@@ -15,10 +15,13 @@ drop policy heads_of_streamer on run_heads;
 drop policy heads_of_all on run_heads;
 drop policy events_of_tenant on run_events;
 drop policy events_of_all on run_events;
+drop policy questions_of_tenant on run_questions;
+drop policy questions_of_all on run_questions;
 alter table tenants disable row level security;
 alter table api_keys disable row level security;
 alter table runs disable row level security;
 alter table run_heads disable row level security;
+alter table run_questions disable row level security;
 alter table run_events disable row level security;
 alter view run_events_jsonb reset (security_invoker);
 
