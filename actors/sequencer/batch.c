@@ -60,6 +60,7 @@ void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
         batch->rows[head->last - 1].next = batch->rows_count;
     }
     head->last = batch->rows_count;
+    account_charge_event(run->account, payload.length, event_type_is_terminal(type));
 }
 
 /* ---- the end of a batch ---- */
@@ -72,8 +73,10 @@ static void leave(struct run *run)
 }
 
 /* The next batch may take its runs and origins; its rows and commands stay. */
-static void let_go(struct batch *batch)
+static void let_go(struct sequencer *sequencer, struct batch *batch)
 {
+    producers_drop(sequencer);
+    accounts_drop(&sequencer->quotas.accounts);
     for (size_t i = 0; i < batch->heads_count; i++) {
         leave(batch->heads[i].run);
     }
@@ -140,7 +143,7 @@ static void answer_all(struct sequencer *sequencer, const struct batch *batch)
 /* The end of a batch that wrote nothing: refusals and duplicates stand on committed state. */
 static void finish_unwritten(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     settle_all(sequencer->batch);
     answer_all(sequencer, sequencer->batch);
     empty(sequencer->batch);
@@ -175,6 +178,8 @@ static void take_heads(struct sequencer *sequencer, const struct batch *batch)
     for (size_t i = 0; i < batch->heads_count; i++) {
         take_head(batch->heads[i].run);
     }
+    producers_commit(sequencer);
+    accounts_commit(&sequencer->quotas.accounts);
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
     metric_add(METRIC_BATCHES, 1);
@@ -212,7 +217,7 @@ static void committed(struct sequencer *sequencer)
     take_heads(sequencer, done);
     timers_committed(sequencer, done);
     ease_split(sequencer);
-    let_go(done);
+    let_go(sequencer, done);
     settle_all(done);
     /* The database works on the next one while this one is answered. */
     batch_start(sequencer);
@@ -222,6 +227,7 @@ static void committed(struct sequencer *sequencer)
     touch_heads(sequencer, done);
     empty(done); /* the rows' payloads were its commands' */
     runs_evict(sequencer);
+    producers_evict(sequencer);
 }
 
 /* A run that a failed batch would have made: whoever points to it looks again. */
@@ -269,7 +275,7 @@ static void take_back(struct sequencer *sequencer)
         }
     }
     batch->heads_count = 0; /* let go already, and some are gone */
-    let_go(batch);
+    let_go(sequencer, batch);
     empty(batch);
 }
 
@@ -347,7 +353,7 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
 
 void batch_abandon(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     empty(sequencer->batch);
 }
 
@@ -370,6 +376,16 @@ static void mark_origin(struct batch *batch, const struct command *command)
     origin->batch_number = command->number;
 }
 
+/* Its key has left the ring of recent ones since it was queued, or its producer the memory. */
+static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
+{
+    if (producers_concern(command)) {
+        return producers_need_lookup(sequencer, command);
+    }
+    return !command->key_checked && !uuid_is_nil(&command->key_hash) &&
+           commands_known_key(sequencer, command) == NULL;
+}
+
 /* Moves evaluable commands from the head of the queue; stops at the first that still waits for the
  * table. */
 static void fill(struct sequencer *sequencer)
@@ -390,9 +406,8 @@ static void fill(struct sequencer *sequencer)
                 command->run->users++;
             }
         }
-        if (command->need == NEED_NOTHING && !command->key_checked &&
-            !uuid_is_nil(&command->key_hash) && commands_known_key(sequencer, command) == NULL) {
-            command->need = NEED_LOOKUP; /* its key has left the ring of recent ones meanwhile */
+        if (command->need == NEED_NOTHING && has_become_unknown(sequencer, command)) {
+            command->need = NEED_LOOKUP;
         }
         if (command->need != NEED_NOTHING) {
             break;

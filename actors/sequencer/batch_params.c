@@ -230,4 +230,6 @@ void batch_params(struct sequencer *sequencer)
     put_heads(params, batch);
     put_rows(params, batch);
     put_origins(params, batch);
+    producers_params(sequencer, params);
+    quota_params(sequencer, params, batch->ts_us);
 }

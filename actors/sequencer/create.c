@@ -52,6 +52,7 @@ static void add_run(struct sequencer *sequencer, struct command *command)
     run->users++;
     command->run = run;
     command->creates = true;
+    account_charge_run(run->account);
     sequencer->batch->creates_count++;
 }
 
@@ -88,6 +89,9 @@ void create_evaluate(struct sequencer *sequencer, struct command *command)
     if (command->run != NULL) {
         bool own = uuid_equal(&command->run->tenant, &command->tenant);
         commands_refuse(command, own ? OUTCOME_EXISTS : OUTCOME_ID_TAKEN);
+        return;
+    }
+    if (!quota_admits(sequencer, command, 1, 1, (int64_t)command->message.create.started.length)) {
         return;
     }
     enum gate_answer answer = is_delayed(&command->message.create) ? GATE_WAIT : GATE_START;

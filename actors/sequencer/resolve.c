@@ -38,6 +38,11 @@ static bool wants_answer(const struct command *command)
     return command->recover;
 }
 
+static bool wants_producer(const struct command *command)
+{
+    return !uuid_is_nil(&command->producer);
+}
+
 static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
 {
     size_t count = 0;
@@ -99,6 +104,7 @@ static void one_done(struct sequencer *sequencer)
     }
     clear_found(sequencer);
     runs_evict(sequencer); /* under load every commit finds a query under way */
+    producers_evict(sequencer);
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
@@ -226,6 +232,26 @@ static void on_commands(void *arg, enum db_status status, const struct db_result
     one_done(sequencer);
 }
 
+static void on_producers(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct uuid run;
+            size_t length;
+            struct producer_state state = {.known = !db_is_null(result, row, 2)};
+            db_uuid(result, row, 0, &run);
+            const char *id = db_bytes(result, row, 1, &length);
+            if (state.known) {
+                state.epoch = (uint64_t)db_int8(result, row, 2);
+                state.number = (uint64_t)db_int8(result, row, 3);
+            }
+            producers_found(&sequencer->producers, &run, id, length, &state);
+        }
+    }
+    one_done(sequencer);
+}
+
 /* ---- what is asked ---- */
 
 static void ask(struct sequencer *sequencer, enum store_statement statement,
@@ -272,6 +298,28 @@ static void ask_keys(struct sequencer *sequencer, struct db_params *params, want
     }
     db_array_end(params);
     ask(sequencer, statement, params, done);
+}
+
+static void ask_producers(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_wanting(sequencer, wants_producer);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants_producer)
+    {
+        db_array_uuid(params, command->run_id.bytes);
+    }
+    db_array_end(params);
+    db_array_begin(params, DB_ARRAY_TEXT, count);
+    FOR_EACH_WANTING(command, sequencer, wants_producer)
+    {
+        struct message_span id = command->message.append.producer;
+        db_array_bytes(params, id.data, id.length);
+    }
+    db_array_end(params);
+    ask(sequencer, STORE_RESOLVE_PRODUCERS, params, on_producers);
 }
 
 static void ask_commands(struct sequencer *sequencer, struct db_params *params)
@@ -323,6 +371,7 @@ void resolve_start(struct sequencer *sequencer)
     ask_heads(sequencer, &params);
     ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
     ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);
+    ask_producers(sequencer, &params);
     ask_commands(sequencer, &params);
     db_params_deinit(&params);
     one_done(sequencer);

@@ -51,6 +51,7 @@ struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const s
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
+    run->account = accounts_get(&sequencer->quotas.accounts, tenant);
     run->last_seq = last_seq;
     run->status = status;
     list_init(&run->node);

@@ -60,6 +60,7 @@ void sequencer_lost(struct sequencer *sequencer)
     sequencer->epoch = 0;
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
     order_reset(&sequencer->order);
     sequencer_check_drained(sequencer);
 }
@@ -158,6 +159,8 @@ static int start(struct actor *actor, struct error *err)
     order_init(&sequencer->order);
     list_init(&sequencer->queue);
     list_init(&sequencer->runs_by_use);
+    producers_init(&sequencer->producers);
+    accounts_init(&sequencer->quotas.accounts);
     sequencer->batch = create_batch();
     sequencer->spare_batch = create_batch();
     if (sodium_init() < 0) {
@@ -233,6 +236,8 @@ static void stop(struct actor *actor)
     db_close(&sequencer->writer);
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
+    accounts_clear(&sequencer->quotas.accounts);
     map_deinit(&sequencer->runs);
     map_deinit(&sequencer->keys);
     order_deinit(&sequencer->order);

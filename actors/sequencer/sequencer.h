@@ -10,7 +10,9 @@
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
 #include "sequencer/order.h"
+#include "sequencer/producers.h"
 #include "sequencer/questions.h"
+#include "sequencer/quota.h"
 #include "sequencer/status.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
@@ -30,6 +32,7 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct account *account; /* of its tenant, borrowed from sequencer.quotas.accounts */
     int64_t last_seq;
     enum run_status status;
     struct questions *questions; /* owned; NULL: none open */
@@ -114,6 +117,7 @@ struct command {
     enum key_scope key_scope;
     char *made_key;       /* owned; what `key` points to when it is not in the frame */
     struct uuid key_hash; /* of the scope and the key; nil without key */
+    struct uuid producer; /* of the run and the Producer-Id; nil without one */
     struct run *run;      /* borrowed; NULL: not there */
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
@@ -225,6 +229,9 @@ struct sequencer {
     unsigned gates_asked;         /* queries under way: the last one is that command's */
     struct timers timers;
     size_t split; /* at most so many commands in the next batch; 0: no limit */
+
+    struct producers producers;
+    struct quotas quotas;
 
     /* The log's end, and publishing. */
     int64_t position;

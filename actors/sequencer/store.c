@@ -49,6 +49,15 @@ const struct db_statement store_statements[STORE_COUNT] = {
                           "       s.system_identifier::text, c.timeline_id"
                           "  from pg_control_system() s, pg_control_checkpoint() c"},
     [STORE_ORIGINS] = {"origins", "select origin, command_no from origins"},
+    /* One row a tenant: its last day. */
+    [STORE_USAGE] = {"usage", "select u.tenant_id, (u.day - date '1970-01-01')::int8, u.runs,"
+                              "       u.events, u.bytes, u.active_runs"
+                              "  from tenants t"
+                              "  join lateral (select * from tenant_usage d"
+                              "                 where d.tenant_id = t.tenant_id"
+                              "                 order by d.day desc limit 1) u on true"},
+    [STORE_QUOTAS] = {"quotas", "select tenant_id, runs_per_day, events_per_day, bytes_per_day,"
+                                "       concurrent_runs from tenant_quotas"},
     [STORE_UNPUBLISHED] =
         {"unpublished",
          "select run_id, tenant_id, seq, event_type::text, ts, payload, position"
@@ -74,6 +83,14 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  join lateral (select run_id, create_hash, status, started_at from runs t"
          "                 where t.tenant_id = k.tenant and t.create_key = k.key"
          "                 limit 1) r on true"},
+    /* One row for each that was asked. */
+    [STORE_RESOLVE_PRODUCERS] =
+        {"resolve_producers",
+         "select k.run, k.id, p.epoch, p.last_seq"
+         "  from unnest($1::uuid[], $2::text[]) as k (run, id)"
+         "  left join lateral (select epoch, last_seq from run_producers t"
+         "                      where t.run_id = k.run and t.producer_id = k.id"
+         "                      limit 1) p on true"},
     /* No index on (origin, command_no). What was done shortly before a death is near the end of its
      * run. What is not there was refused, or others have written much since: one pass over each
      * such run looks for all of them. */
@@ -103,7 +120,11 @@ const struct db_statement store_statements[STORE_COUNT] = {
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
          " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
-         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)"},
+         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40),"
+         "       case when cardinality($41::uuid[]) > 0"
+         "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
+         "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
+         "                    $51, $52, $53)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
     [STORE_DUE] =
         {"due", "select n.next, d.*"
