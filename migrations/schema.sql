@@ -329,7 +329,7 @@ $$;
 
 ALTER FUNCTION public.project_questions(p_run uuid) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone)
+CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone, wrong_seq bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -349,8 +349,8 @@ begin
         open := open + case e.event_type when 'CLARIFICATION_NEEDED' then 1 when 'CLARIFICATION_ANSWERED' then -1 else 0 end;
         after := run_status_next(status, e.event_type, open);
         if after is null then
-            raise exception 'run % seq %: % cannot follow on status %', p_run, e.seq, e.event_type, status
-                using errcode = 'SB002';
+            wrong_seq := e.seq;
+            exit;
         end if;
         status := after;
         if e.event_type = 'RUN_STARTED' then

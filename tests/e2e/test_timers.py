@@ -21,6 +21,7 @@ def timer_box():
     try:
         server.start()
         yield server
+        server.command("verify")
         server.begin()
     finally:
         server.close()
