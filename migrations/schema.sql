@@ -420,6 +420,12 @@ CREATE FUNCTION public.is_operator() RETURNS boolean
 
 ALTER FUNCTION public.is_operator() OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ select e'\x02' || p_id || e'\x02' || p_epoch || e'\x02' || p_seq $$;
+
+ALTER FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.project_questions(p_run uuid) RETURNS TABLE(run_id uuid, clarification_id text, tenant_id uuid, asked_seq bigint, expires_at timestamp with time zone, answered_seq bigint)
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -436,7 +442,7 @@ $$;
 
 ALTER FUNCTION public.project_questions(p_run uuid) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone)
+CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone, wrong_seq bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -456,8 +462,8 @@ begin
         open := open + case e.event_type when 'CLARIFICATION_NEEDED' then 1 when 'CLARIFICATION_ANSWERED' then -1 else 0 end;
         after := run_status_next(status, e.event_type, open);
         if after is null then
-            raise exception 'run % seq %: % cannot follow on status %', p_run, e.seq, e.event_type, status
-                using errcode = 'SB002';
+            wrong_seq := e.seq;
+            exit;
         end if;
         status := after;
         if e.event_type = 'RUN_STARTED' then
@@ -471,6 +477,81 @@ end
 $$;
 
 ALTER FUNCTION public.project_run(p_run uuid) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    wanted constant integer := coalesce(cardinality(p_run), 0);
+    done bigint;
+    missing bigint;
+begin
+    if wanted = 0 then
+        return;
+    end if;
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    with moves as materialized (
+        select m.*, coalesce(m.new_epoch > m.old_epoch, true) as begins
+          from unnest(p_run, p_tenant, p_id, p_old_epoch, p_old_seq, p_new_epoch, p_new_seq)
+            as m (run, tenant, id, old_epoch, old_seq, new_epoch, new_seq)
+         where m.new_epoch >= 0 and m.new_seq >= 0 and num_nulls(m.old_epoch, m.old_seq) in (0, 2)
+    ), moved as (
+        update run_producers p set epoch = m.new_epoch, last_seq = m.new_seq
+          from moves m
+         where p.run_id = m.run and p.producer_id = m.id and p.epoch = m.old_epoch and p.last_seq = m.old_seq
+           and (m.begins or (m.new_epoch = m.old_epoch and m.new_seq > m.old_seq))
+        returning 1
+    ), made as (
+        insert into run_producers (run_id, producer_id, tenant_id, epoch, last_seq)
+        select m.run, m.id, m.tenant, m.new_epoch, m.new_seq from moves m where m.old_epoch is null
+        on conflict do nothing
+        returning 1
+    ), holes as (
+        select 1 from moves m, generate_series(case when m.begins then 0 else m.old_seq + 1 end, m.new_seq) as n (seq)
+         where not exists (select from run_events e
+                            where e.run_id = m.run and e.tenant_id = m.tenant
+                              and e.idempotency_key = producer_key(m.id, m.new_epoch, n.seq))
+         limit 1
+    )
+    select (select count(*) from moved) + (select count(*) from made), (select count(*) from holes) into done, missing;
+    if done <> wanted or missing > 0 then
+        raise exception 'a producer is not where the batch takes it' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+ALTER FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    done bigint;
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    select u.tenant, p_day, u.runs, u.events, u.bytes, u.active
+      from unnest(u_tenant, u_runs, u_events, u_bytes, u_active) as u (tenant, runs, events, bytes, active)
+     where u.active >= 0
+    on conflict (tenant_id, day) do update
+       set runs = excluded.runs, events = excluded.events, bytes = excluded.bytes, active_runs = excluded.active_runs
+     where t.runs <= excluded.runs and t.events <= excluded.events and t.bytes <= excluded.bytes;
+    get diagnostics done = row_count;
+    if done <> coalesce(cardinality(u_tenant), 0) then
+        raise exception 'usage goes back' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+ALTER FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -537,6 +618,19 @@ CREATE FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp
 $$;
 
 ALTER FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
+    values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
+    on conflict (tenant_id) do update
+       set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
+$$;
+
+ALTER FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) OWNER TO signalbox_owner;
 
 CREATE TABLE public.audit_log (
     audit_id uuid NOT NULL,
@@ -616,6 +710,17 @@ WITH (fillfactor='50');
 
 ALTER TABLE public.run_heads OWNER TO signalbox_owner;
 
+CREATE TABLE public.run_producers (
+    run_id uuid NOT NULL,
+    producer_id text NOT NULL,
+    tenant_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    last_seq bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.run_producers OWNER TO signalbox_owner;
+
 CREATE TABLE public.run_questions (
     run_id uuid NOT NULL,
     clarification_id text NOT NULL,
@@ -650,6 +755,7 @@ CREATE TABLE public.runs (
     create_origin bigint,
     create_no bigint,
     wake_at timestamp with time zone,
+    fork_seq bigint,
     CONSTRAINT runs_check CHECK (((create_key IS NULL) = (create_hash IS NULL))),
     CONSTRAINT runs_create_hash_check CHECK ((octet_length(create_hash) = 32)),
     CONSTRAINT runs_create_key_check CHECK (((length(create_key) >= 1) AND (length(create_key) <= 255)))
@@ -686,6 +792,21 @@ CREATE TABLE public.shards (
 
 ALTER TABLE public.shards OWNER TO signalbox_owner;
 
+CREATE TABLE public.tenant_quotas (
+    tenant_id uuid NOT NULL,
+    runs_per_day bigint,
+    events_per_day bigint,
+    bytes_per_day bigint,
+    concurrent_runs bigint,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_quotas_bytes_per_day_check CHECK ((bytes_per_day >= 0)),
+    CONSTRAINT tenant_quotas_concurrent_runs_check CHECK ((concurrent_runs >= 0)),
+    CONSTRAINT tenant_quotas_events_per_day_check CHECK ((events_per_day >= 0)),
+    CONSTRAINT tenant_quotas_runs_per_day_check CHECK ((runs_per_day >= 0))
+);
+
+ALTER TABLE public.tenant_quotas OWNER TO signalbox_owner;
+
 CREATE VIEW public.tenant_runs AS
  SELECT runs.run_id,
     runs.tenant_id,
@@ -708,11 +829,24 @@ CREATE VIEW public.tenant_runs AS
     runs.start_payload,
     runs.create_origin,
     runs.create_no,
-    runs.wake_at
+    runs.wake_at,
+    runs.fork_seq
    FROM public.runs
   WHERE (runs.tenant_id = public.current_tenant());
 
 ALTER TABLE public.tenant_runs OWNER TO signalbox_owner;
+
+CREATE TABLE public.tenant_usage (
+    tenant_id uuid NOT NULL,
+    day date NOT NULL,
+    runs bigint NOT NULL,
+    events bigint NOT NULL,
+    bytes bigint NOT NULL,
+    active_runs bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.tenant_usage OWNER TO signalbox_owner;
 
 CREATE TABLE public.tenants (
     tenant_id uuid NOT NULL,
@@ -752,6 +886,9 @@ ALTER TABLE ONLY public.run_events
 ALTER TABLE ONLY public.run_heads
     ADD CONSTRAINT run_heads_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.run_producers
+    ADD CONSTRAINT run_producers_pkey PRIMARY KEY (run_id, producer_id);
+
 ALTER TABLE ONLY public.run_questions
     ADD CONSTRAINT run_questions_pkey PRIMARY KEY (run_id, clarification_id);
 
@@ -772,6 +909,12 @@ ALTER TABLE ONLY public.shard_positions
 
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
+
+ALTER TABLE ONLY public.tenant_quotas
+    ADD CONSTRAINT tenant_quotas_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.tenant_usage
+    ADD CONSTRAINT tenant_usage_pkey PRIMARY KEY (tenant_id, day);
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id);
@@ -833,6 +976,12 @@ ALTER TABLE ONLY public.sessions
 
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_shard_fkey FOREIGN KEY (shard) REFERENCES public.shards(shard);
+
+ALTER TABLE ONLY public.tenant_quotas
+    ADD CONSTRAINT tenant_quotas_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tenant_usage
+    ADD CONSTRAINT tenant_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
@@ -989,6 +1138,14 @@ REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
 
+REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) TO signalbox_sequencer;
+
 REVOKE ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) TO signalbox_sequencer;
@@ -996,6 +1153,10 @@ GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_leas
 REVOKE ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
 
@@ -1041,6 +1202,8 @@ GRANT SELECT ON TABLE public.run_heads TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.run_heads TO signalbox_exporter;
 
+GRANT SELECT ON TABLE public.run_producers TO signalbox_sequencer;
+
 GRANT SELECT ON TABLE public.run_questions TO signalbox_api;
 
 GRANT SELECT ON TABLE public.run_questions TO signalbox_sequencer;
@@ -1073,7 +1236,15 @@ GRANT SELECT ON TABLE public.shards TO signalbox_api;
 
 GRANT SELECT ON TABLE public.shards TO signalbox_streamer;
 
+GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_api;
+
 GRANT SELECT ON TABLE public.tenant_runs TO signalbox_api;
+
+GRANT SELECT ON TABLE public.tenant_usage TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.tenant_usage TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.tenants TO signalbox_api;
 

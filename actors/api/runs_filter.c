@@ -55,9 +55,11 @@ static const char *take_uuid(struct uuid *uuid, const char *text, size_t length)
 
 static const char *take_time(int64_t *real_us, const char *text, size_t length)
 {
-    return time_text_parse(text, length, real_us) == 0
-               ? NULL
-               : "must be a time such as 2026-11-20T09:22:00Z (RFC 3339)";
+    if (time_text_parse(text, length, real_us) != 0) {
+        return "must be a time such as 2026-11-20T09:22:00Z (RFC 3339)";
+    }
+    *real_us = *real_us == 0 ? 1 : *real_us; /* 0 stands for any; there was no run then */
+    return NULL;
 }
 
 static int hex_digit(char c)

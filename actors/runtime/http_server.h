@@ -115,7 +115,7 @@ int http_request_detach(struct http_request *request, struct buffer *rest);
 
 /* Query parameters: walks name=value pairs of a raw query (start with a copy of
  * http_request_query), percent-decoded into `scratch` until the next call; they may hold any byte,
- * '+' is a plus. Returns false at the end. *bad_out is set when an escape is malformed. */
+ * '+' is a space, as forms write it. Returns false at the end. *bad_out is set when an escape is malformed. */
 bool http_query_next(struct http_text *query, struct buffer *scratch, struct http_text *name_out,
                      struct http_text *value_out, bool *bad_out);
 
