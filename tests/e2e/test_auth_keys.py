@@ -99,6 +99,30 @@ def test_without_a_server_there_is_nobody_to_ask(own_box):
         assert "usage: signalbox" in run(box, command, "--help").stdout
 
 
+def test_quotas_by_the_command_line(box, tenant):
+    tenant_id, admin = tenant
+    none = {"runs_per_day": None, "events_per_day": None, "bytes_per_day": None, "concurrent_runs": None}
+    assert {k: told(box, "tenants", "quota", tenant_id)[k] for k in none} == none
+    assert told(box, "tenants", "quota", tenant_id, "--runs", "5", "--concurrent", "0") == (
+        {"tenant_id": tenant_id} | none | {"runs_per_day": 5, "concurrent_runs": 0})  # fmt: skip
+    changed = told(box, "tenants", "quota", tenant_id, "--runs", "default", "--bytes", "1000000")
+    assert changed == {"tenant_id": tenant_id} | none | {"bytes_per_day": 1000000, "concurrent_runs": 0}
+    assert re.search(r"bytes_per_day +1000000\nconcurrent_runs +no limit", run(box, "tenants", "quota", tenant_id).stdout)
+    stored = "select runs_per_day, events_per_day, bytes_per_day, concurrent_runs from tenant_quotas where tenant_id = %s"
+    assert box.database().rows(stored, tenant_id) == [(None, None, 1000000, 0)]
+    shown = admin.get(f"/api/v1/tenants/{tenant_id}/quota").json()
+    assert shown["bytes_per_day"] == 1000000 and shown["used"] is None
+    admin.new_run()
+    assert admin.get(f"/api/v1/tenants/{tenant_id}/quota").json()["used"]["runs"] == 1
+    entry = admin.get("/api/v1/audit?limit=1").json()["entries"][0]
+    assert entry["action"] == "tenant.quota" and entry["before"]["runs_per_day"] == 5 and entry["after"]["runs_per_day"] is None
+    for arguments, code in ((["x"], 4), ([random_id()], 4), ([tenant_id, "--runs", "-1"], 2), ([tenant_id, "--runs", "x"], 2), ([], 2)):
+        run(box, "tenants", "quota", *arguments, code=code)
+    for body in ({"runs_per_day": -1}, {"runs_per_day": "5"}, {"runs_per_day": 1.5}, {"runs_per_day": True}):
+        put = box.client().request("PUT", f"/api/v1/tenants/{tenant_id}/quota", content=json.dumps(body))
+        assert_problem(put, 422, "invalid-payload")
+
+
 # By HTTP.
 
 
@@ -286,3 +310,6 @@ def test_a_single_user_installation_has_one_tenant_and_one_user(own_box):
     box.launch()
     wait_until(lambda: box.process.poll() is not None or "more than one tenant" in box.log.text(whole=True), "the refusal", 60)
     wait_until(lambda: "more than one tenant" in box.log.text(whole=True), "the reason", 10)
+    box.kill_everything()
+    del box.settings["auth.single_user"]
+    box.start()
