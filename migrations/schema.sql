@@ -1122,13 +1122,21 @@ CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_stream
 
 CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
+CREATE POLICY producers_of_all ON public.run_producers FOR SELECT TO signalbox_sequencer USING (true);
+
 CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
 CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY quotas_of_all ON public.tenant_quotas FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY quotas_of_tenant ON public.tenant_quotas FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
 ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_producers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
 
@@ -1150,6 +1158,10 @@ CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_st
 
 CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+ALTER TABLE public.tenant_quotas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenant_usage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
@@ -1159,6 +1171,10 @@ CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_seq
 CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY usage_of_all ON public.tenant_usage FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY usage_of_tenant ON public.tenant_usage FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
