@@ -7,6 +7,7 @@
 #include "runtime/base/metrics.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,9 +140,10 @@ static void log_answer(const struct exchange *exchange, int status)
 void exchange_reply(struct exchange *exchange, int status, const char *content_type,
                     const struct http_field *fields, const struct buffer *body)
 {
-    struct http_field all[EXCHANGE_FIELDS_MAX + 3] = {{"Cache-Control", "no-store"},
+    struct http_field all[EXCHANGE_FIELDS_MAX + 5] = {{"Cache-Control", "no-store"},
                                                       {"X-Content-Type-Options", "nosniff"}};
-    size_t count = 2;
+    struct limit_texts texts;
+    size_t count = 2 + limit_fields(exchange, &texts, all + 2);
     for (size_t i = 0; fields != NULL && fields[i].name != NULL; i++) {
         assert(i < EXCHANGE_FIELDS_MAX);
         all[count++] = fields[i];
@@ -163,10 +165,14 @@ void exchange_problem(struct exchange *exchange, enum problem problem, const cha
     int status = problem_info(problem)->status;
     struct http_field fields[2] = {{0}};
     struct buffer body = {0};
+    char seconds[24] = RETRY_AFTER;
+    if (exchange->limit.retry_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%lld", (long long)exchange->limit.retry_s);
+    }
     if (status == 401) {
         fields[0] = (struct http_field){"WWW-Authenticate", "Bearer realm=\"signalbox\""};
     } else if (status == 503 || status == 429) {
-        fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
+        fields[0] = (struct http_field){"Retry-After", seconds};
     }
     exchange->problem = problem_info(problem)->slug;
     problem_write(&body, problem, detail, extra);

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/limit.h"
 #include "api/match.h"
 #include "api/problem.h"
 #include "runtime/http_server.h"
@@ -30,6 +31,8 @@ struct exchange {
     int64_t producer_seq; /* Producer-Seq of the request; -1: none */
     const char *problem;  /* slug of what was answered, for the log */
     unsigned holds;
+    struct limit_note limit;                 /* what the answer says of rate limits */
+    void (*next)(struct exchange *exchange); /* where it goes when the limits let it through */
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);
     /* What the handler keeps while it waits. */

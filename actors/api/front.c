@@ -30,6 +30,9 @@ static void refuse(struct exchange *exchange, const char *reason)
 {
     LOG_INFO("request not authenticated", LOG_INT("request", exchange->number),
              LOG_TEXT("route", exchange->route->pattern), LOG_TEXT("reason", reason));
+    if (limit_wrong_key(exchange)) {
+        return;
+    }
     exchange_problem(exchange, PROBLEM_UNAUTHENTICATED,
                      "This needs a valid api key in Authorization: Bearer.", NULL);
 }
@@ -114,7 +117,7 @@ static void judged(struct exchange *exchange, enum auth_verdict verdict,
     switch (verdict) {
     case AUTH_OK:
         exchange->who = *who;
-        enter(exchange);
+        limit_pass(exchange, enter);
         return;
     case AUTH_REFUSED:
         refuse(exchange, "the key is unknown, wrong, expired or revoked");
@@ -167,7 +170,7 @@ void front_handle(void *arg, struct http_request *request)
     if (asks_for_key(match.route, request)) {
         identify(exchange);
     } else {
-        match.route->handle(exchange);
+        limit_pass(exchange, match.route->handle);
     }
 }
 
