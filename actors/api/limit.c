@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARED_KINDS = 2, NUMBER_SIZE = 21, REDIS_PAUSE_US = 1000000 };
+enum { SHARED_KINDS = 2, NUMBER_SIZE = 21, PROBE_PAUSE_US = 100000 };
 
 /* How routes differ; all others are ordinary. */
 enum limit_class { CLASS_ORDINARY, CLASS_FREE, CLASS_LOGIN };
@@ -28,7 +28,9 @@ static const struct {
     const char *pattern;
     enum limit_class class;
 } special[] = {
-    {"GET", "/health", CLASS_FREE},
+    {"GET", "/health", CLASS_FREE}, /* who watches the server is never shut out */
+    {"GET", "/ready", CLASS_FREE},
+    {"GET", "/metrics", CLASS_FREE},
     {"POST", "/api/v1/keys", CLASS_LOGIN},
     {"POST", "/api/v1/session", CLASS_LOGIN},
     {"POST", "/api/v1/tenants", CLASS_LOGIN},
@@ -41,8 +43,10 @@ struct limit {
     enum limit_class *classes; /* of routes, in their order */
     bool on_loopback;
     int64_t redis_ms;
-    int64_t redis_pause_until_us; /* it was slow: not asked before */
-    struct map gates;             /* struct gate by name, owned */
+    bool redis_slow;     /* nobody waits for it until a probe was answered in time */
+    bool probing;        /* one is under way */
+    int64_t probe_at_us; /* not before */
+    struct map gates;    /* struct gate by name, owned */
 };
 
 /* The limits that apply to a request. */
@@ -60,6 +64,7 @@ struct gate {
     struct list asked;   /* struct exchange */
     int64_t waiting_count;
     int64_t asked_count;
+    uint64_t connection; /* the one it was asked on */
 };
 
 /* ---- life ---- */
@@ -191,6 +196,7 @@ static int64_t decide_here(struct limit *limit, struct exchange *exchange,
         const struct gcra_rule *share = &limit->rules[subjects->kinds[i]].share;
         if (retry_us == 0) {
             gcra_charge(&subjects->buckets[i]->here, share, now_us, 1);
+            subjects->buckets[i]->connection = 0;
         }
         struct gcra_state state = gcra_look(&subjects->buckets[i]->here, share, now_us);
         note(exchange, subjects->kinds[i], &state);
@@ -238,14 +244,15 @@ static void settle_here(struct gate *gate)
 }
 
 /* Redis has granted some: this process keeps count too, for the time when it has to decide alone. */
-static int64_t keep_count(struct gate *gate, int64_t granted, const struct gcra_state *states)
+static int64_t keep_count(struct gate *gate, const struct gcra_state *states)
 {
     int64_t now_us = clock_monotonic_us();
     int64_t retry_us = 0;
     for (size_t i = 0; i < gate->subjects.count; i++) {
         struct limit_bucket *bucket = gate->subjects.buckets[i];
-        gcra_charge(&bucket->here, &gate->limit->rules[gate->subjects.kinds[i]].share, now_us,
-                    granted);
+        limit_bucket_match(&gate->limit->rules[gate->subjects.kinds[i]], bucket, states[i].free,
+                           now_us);
+        bucket->connection = gate->connection;
         bucket->refused_until_us = now_us + states[i].retry_us;
         retry_us = states[i].retry_us > retry_us ? states[i].retry_us : retry_us;
     }
@@ -255,7 +262,7 @@ static int64_t keep_count(struct gate *gate, int64_t granted, const struct gcra_
 /* The first `granted` in order of arrival get through. */
 static void settle(struct gate *gate, int64_t granted, const struct gcra_state *states)
 {
-    int64_t retry_us = keep_count(gate, granted, states);
+    int64_t retry_us = keep_count(gate, states);
     struct exchange *exchange;
     while ((exchange = take_asked(gate)) != NULL) {
         bool allowed = granted > 0;
@@ -286,7 +293,7 @@ static void answered(void *arg, const int64_t *numbers, size_t count)
     struct limit *limit = gate->limit;
     struct gcra_state states[SHARED_KINDS];
     if (count != 1 + 3 * gate->subjects.count) {
-        limit->redis_pause_until_us = clock_monotonic_us() + REDIS_PAUSE_US;
+        limit->redis_slow = true;
         settle_here(gate);
     } else {
         for (size_t i = 0; i < gate->subjects.count; i++) {
@@ -306,30 +313,52 @@ static void answered(void *arg, const int64_t *numbers, size_t count)
 static int run_script(struct gate *gate)
 {
     char keys[SHARED_KINDS][LIMIT_REDIS_KEY_SIZE];
-    char numbers[1 + 3 * SHARED_KINDS][NUMBER_SIZE];
-    const char *texts[SHARED_KINDS + 1 + 3 * SHARED_KINDS];
+    char numbers[1 + 4 * SHARED_KINDS][NUMBER_SIZE];
+    const char *texts[SHARED_KINDS + 1 + 4 * SHARED_KINDS];
+    int64_t now_us = clock_monotonic_us();
     size_t count = gate->subjects.count;
     (void)snprintf(numbers[0], NUMBER_SIZE, "%lld", (long long)gate->asked_count);
     texts[count] = numbers[0];
     for (size_t i = 0; i < count; i++) {
         const struct limit_rule *rule = &gate->limit->rules[gate->subjects.kinds[i]];
-        const int64_t values[] = {rule->whole.count, rule->whole.period_us, rule->whole.burst};
-        limit_bucket_key(rule, gate->subjects.buckets[i], keys[i]);
+        const struct limit_bucket *bucket = gate->subjects.buckets[i];
+        bool known = bucket->connection == gate->connection;
+        const int64_t values[] = {rule->whole.count, rule->whole.period_us, rule->whole.burst,
+                                  known ? 0 : limit_bucket_used(rule, bucket, now_us)};
+        limit_bucket_key(rule, bucket, keys[i]);
         texts[i] = keys[i];
-        for (size_t j = 0; j < 3; j++) {
-            char *number = numbers[1 + 3 * i + j];
+        for (size_t j = 0; j < 4; j++) {
+            char *number = numbers[1 + 4 * i + j];
             (void)snprintf(number, NUMBER_SIZE, "%lld", (long long)values[j]);
-            texts[count + 1 + 3 * i + j] = number;
+            texts[count + 1 + 4 * i + j] = number;
         }
     }
     metric_add(METRIC_LIMIT_CALLS, 1);
-    return redis_script_run(gate->limit->script, texts, count + 1 + 3 * count, count,
+    return redis_script_run(gate->limit->script, texts, count + 1 + 4 * count, count,
                             gate->limit->redis_ms, answered, gate);
 }
 
 static bool redis_usable(const struct limit *limit)
 {
-    return redis_script_ready(limit->script) && clock_monotonic_us() >= limit->redis_pause_until_us;
+    return !limit->redis_slow && redis_script_ready(limit->script);
+}
+
+static void probed(void *arg, const int64_t *numbers, size_t count)
+{
+    struct limit *limit = arg;
+    limit->probing = false;
+    limit->probe_at_us = clock_monotonic_us() + PROBE_PAUSE_US;
+    limit->redis_slow = numbers == NULL || count != 1;
+}
+
+/* Asks a slow Redis for nothing, to see how long it takes. */
+static void probe(struct limit *limit)
+{
+    static const char *const nothing[] = {"0"};
+    if (limit->redis_slow && !limit->probing && clock_monotonic_us() >= limit->probe_at_us) {
+        limit->probing =
+            redis_script_run(limit->script, nothing, 1, 0, limit->redis_ms, probed, limit) == 0;
+    }
 }
 
 /* All who wait go into one call. */
@@ -342,6 +371,7 @@ static void ask(struct gate *gate)
         gate->asked_count++;
     }
     gate->waiting_count = 0;
+    gate->connection = redis_script_connection(gate->limit->script);
     if (redis_usable(gate->limit) && run_script(gate) == 0) {
         return;
     }
@@ -415,10 +445,11 @@ static void note_refused(const struct limit *limit, struct exchange *exchange,
 {
     int64_t now_us = clock_monotonic_us();
     for (size_t i = 0; i < subjects->count; i++) {
+        const struct limit_rule *rule = &limit->rules[subjects->kinds[i]];
         const struct limit_bucket *bucket = subjects->buckets[i];
-        const struct gcra_rule *share = &limit->rules[subjects->kinds[i]].share;
-        struct gcra_state state = gcra_look(&bucket->here, share, now_us);
-        state.free = bucket->refused_until_us > now_us ? 0 : state.free;
+        struct gcra_state state = gcra_look(&bucket->here, &rule->share, now_us);
+        bool none = bucket->refused_until_us > now_us;
+        state.free = none ? 0 : state.free * rule->whole.burst / rule->share.burst;
         note(exchange, subjects->kinds[i], &state);
     }
 }
@@ -453,6 +484,7 @@ void limit_pass(struct exchange *exchange, void (*next)(struct exchange *exchang
     exchange->next = next;
     if (!redis_usable(limit)) {
         metric_add(METRIC_LIMITS_LOCAL, 1);
+        probe(limit);
         go_on(exchange, decide_here(limit, exchange, &subjects));
     } else if ((retry_us = refused_for(&subjects)) > 0) {
         note_refused(limit, exchange, &subjects);

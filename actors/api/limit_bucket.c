@@ -63,6 +63,23 @@ struct limit_bucket *limit_bucket_use(struct limit_rule *rule, const struct uuid
     return bucket;
 }
 
+void limit_bucket_match(const struct limit_rule *rule, struct limit_bucket *bucket, int64_t free,
+                        int64_t now_us)
+{
+    int64_t keep = free * rule->share.burst / rule->whole.burst;
+    int64_t here = gcra_look(&bucket->here, &rule->share, now_us).free;
+    if (here > keep) {
+        gcra_charge(&bucket->here, &rule->share, now_us, here - keep);
+    }
+}
+
+int64_t limit_bucket_used(const struct limit_rule *rule, const struct limit_bucket *bucket,
+                          int64_t now_us)
+{
+    int64_t used = rule->share.burst - gcra_look(&bucket->here, &rule->share, now_us).free;
+    return used * rule->whole.burst / rule->share.burst;
+}
+
 void limit_bucket_key(const struct limit_rule *rule, const struct limit_bucket *bucket,
                       char text[LIMIT_REDIS_KEY_SIZE])
 {

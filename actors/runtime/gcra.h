@@ -34,7 +34,8 @@ struct gcra_state gcra_look(const struct gcra *gcra, const struct gcra_rule *rul
 void gcra_charge(struct gcra *gcra, const struct gcra_rule *rule, int64_t now_us, int64_t cost);
 
 /*
- * KEYS: one for each rule. ARGV: the cost wanted, then count, period_us and burst of each rule.
+ * KEYS: one for each rule. ARGV: the cost wanted, then for each rule count, period_us, burst and
+ * how many at least are used up (0: as Redis knows).
  * Grants as much of the cost as every rule has left, the same to all or nothing to any. Answers
  * {granted, then for each rule: free, reset_us, retry_us}. A key is gone when nothing is used up.
  */

@@ -33,7 +33,8 @@ struct redis {
     bool usable;                /* the url could be understood */
     redisAsyncContext *context; /* owned; NULL while waiting to connect */
     bool connected;
-    struct event *timer; /* next try, or the end of the patience with this one */
+    uint64_t connections; /* ever made */
+    struct event *timer;  /* next try, or the end of the patience with this one */
     int64_t retry_ms;
     struct list unsent;  /* pings that are told "no" in the next turn of the loop */
     struct list scripts; /* struct redis_script, owned */
@@ -154,6 +155,7 @@ static void on_connect(const redisAsyncContext *context, int status)
     }
     (void)event_del(redis->timer);
     redis->connected = true;
+    redis->connections++;
 }
 
 /* Answer to AUTH or SELECT. A refusal is told once here; pings then fail by themselves. */
@@ -332,6 +334,11 @@ struct redis_script *redis_script_add(struct redis *redis, const char *text)
 bool redis_script_ready(const struct redis_script *script)
 {
     return script->redis->connected && script->sha[0] != '\0';
+}
+
+uint64_t redis_script_connection(const struct redis_script *script)
+{
+    return script->redis->connections;
 }
 
 /* A server that was restarted behind our back, or told to forget, has to be told the script again. */

@@ -30,6 +30,8 @@ void redis_ping(struct redis *redis, int64_t timeout_ms, redis_ping_fn *done, vo
 struct redis_script *redis_script_add(struct redis *redis, const char *text);
 /* The connection is up and has taken the script. */
 bool redis_script_ready(const struct redis_script *script);
+/* Grows with every new connection: what was there before may be gone. 0: never connected. */
+uint64_t redis_script_connection(const struct redis_script *script);
 /* Runs it with the first `keys` of `count` texts as keys, the others as arguments. 0: `done` will
  * be called, never from within this call; the server may carry the script out even when the answer
  * comes too late. -1: not ready, nothing was sent. */
