@@ -75,6 +75,8 @@ struct message_create_run {
     struct message_span key;     /* client's Idempotency-Key, empty: none; scoped to the tenant */
     struct message_span hash;    /* SHA-256 of the request body (32 bytes); empty without key */
     struct message_span started; /* payload of RUN_STARTED, a JSON object */
+    uint8_t trace[16];           /* W3C trace id of the request; none: not said */
+    uint64_t span;               /* span of the request within that trace */
 };
 
 /* Item of `events` of APPEND. */
@@ -96,6 +98,8 @@ struct message_append {
     struct message_span producer; /* Producer-Id, empty: none; never together with a key */
     uint64_t producer_epoch;
     uint64_t producer_seq;      /* number of this append within the epoch */
+    uint8_t trace[16];          /* W3C trace id of the request; none: not said */
+    uint64_t span;              /* span of the request within that trace */
     struct message_list events; /* 1..1000, in order */
 };
 

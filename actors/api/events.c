@@ -236,12 +236,14 @@ void events_append(struct exchange *exchange)
         .actor = command_actor(exchange, actor),
         .key = command_span(key.key.data, key.key.length),
         .hash = command_span(key.hash, key.key.length > 0 ? sizeof key.hash : 0),
+        .span = exchange->trace.span,
         .events = {.data = (const uint8_t *)api->events.data,
                    .length = api->events.size,
                    .count = count},
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    memcpy(message.trace, exchange->trace.id, sizeof message.trace);
     SB_FAULT("api_before_command");
     exchange_hold(exchange);
     if (commands_append(api->commands, &message, appended, exchange) != 0 &&

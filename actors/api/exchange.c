@@ -16,6 +16,14 @@ enum { SCRATCH_KEPT_BYTES = 256 << 10 };
 /* Seconds, for everything that is over soon. */
 #define RETRY_AFTER "1"
 
+/* More than one traceparent is none. */
+static void begin_trace(struct exchange *exchange)
+{
+    size_t count = 0;
+    struct http_text field = http_request_field(exchange->request, "traceparent", &count);
+    trace_begin(&exchange->trace, count == 1 ? field.data : NULL, field.length);
+}
+
 struct exchange *exchange_begin(struct api *api, struct http_request *request)
 {
     struct list *spare = list_first(&api->spare);
@@ -31,6 +39,7 @@ struct exchange *exchange_begin(struct api *api, struct http_request *request)
     exchange->api = api;
     exchange->request = request;
     exchange->number = ++api->exchanges;
+    begin_trace(exchange);
     exchange->producer_seq = -1;
     exchange->holds = 1;
     api->open++;
@@ -117,6 +126,15 @@ int exchange_detach(struct exchange *exchange)
     return fd;
 }
 
+/* What the id in the path names. */
+static const char *id_name(const struct exchange *exchange)
+{
+    const char *pattern = exchange->route == NULL ? "" : exchange->route->pattern;
+    return strstr(pattern, "/runs") != NULL      ? "run_id"
+           : strstr(pattern, "/threads") != NULL ? "thread_id"
+                                                 : "id";
+}
+
 static struct log_field id_field(const char *name, const struct uuid *id)
 {
     return uuid_is_nil(id) ? LOG_TEXT(name, NULL) : LOG_UUID(name, id);
@@ -130,10 +148,10 @@ static void log_answer(const struct exchange *exchange, int status)
     }
     int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
     LOG_AT(level, status >= 500 ? "request failed" : "request answered",
-           LOG_INT("request", exchange->number),
+           LOG_INT("request", exchange->number), LOG_TRACE("trace_id", exchange->trace.id),
            LOG_TEXT("route", exchange->route == NULL ? NULL : exchange->route->pattern),
            LOG_INT("status", status), LOG_TEXT("problem", exchange->problem),
-           id_field("tenant_id", &exchange->who.tenant), id_field("run_id", &exchange->id),
+           id_field("tenant_id", &exchange->who.tenant), id_field(id_name(exchange), &exchange->id),
            LOG_INT("took_us", took_us));
 }
 

@@ -14,6 +14,7 @@
 #include "api/match.h"
 #include "api/problem.h"
 #include "runtime/http_server.h"
+#include "runtime/trace.h"
 
 #include <event2/event.h>
 
@@ -28,6 +29,7 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run in the path */
     uint64_t number;
+    struct trace trace;   /* of the request: its traceparent, or begun here */
     int64_t producer_seq; /* Producer-Seq of the request; -1: none */
     const char *problem;  /* slug of what was answered, for the log */
     unsigned holds;

@@ -29,7 +29,8 @@ static bool asks_for_key(const struct route *route, const struct http_request *r
 static void refuse(struct exchange *exchange, const char *reason)
 {
     LOG_INFO("request not authenticated", LOG_INT("request", exchange->number),
-             LOG_TEXT("route", exchange->route->pattern), LOG_TEXT("reason", reason));
+             LOG_TRACE("trace_id", exchange->trace.id), LOG_TEXT("route", exchange->route->pattern),
+             LOG_TEXT("reason", reason));
     if (limit_wrong_key(exchange)) {
         return;
     }
@@ -99,6 +100,7 @@ static void enter(struct exchange *exchange)
     struct http_text segment = exchange->segment;
     if (!is_allowed(exchange)) {
         LOG_INFO("request forbidden", LOG_INT("request", exchange->number),
+                 LOG_TRACE("trace_id", exchange->trace.id),
                  LOG_TEXT("route", exchange->route->pattern),
                  LOG_UUID("key_id", &exchange->who.key));
         exchange_problem(exchange, PROBLEM_FORBIDDEN, "The key lacks the scope this needs.", NULL);

@@ -190,10 +190,12 @@ static void send_creation(struct exchange *exchange, const struct creation *crea
         .key = command_span(key->key.data, key->key.length),
         .hash = command_span(key->hash, key->key.length > 0 ? sizeof key->hash : 0),
         .started = command_span(api->text.data, api->text.length),
+        .span = exchange->trace.span,
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, creation->id.bytes, sizeof message.run);
     memcpy(message.thread, creation->thread.bytes, sizeof message.thread);
+    memcpy(message.trace, exchange->trace.id, sizeof message.trace);
     exchange_hold(exchange);
     if (commands_create_run(api->commands, &message, created, exchange) != 0 &&
         exchange_resume(exchange)) {

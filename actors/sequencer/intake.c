@@ -78,6 +78,12 @@ void command_destroy(struct command *command)
     free(command);
 }
 
+const uint8_t *command_trace(const struct command *command)
+{
+    return command->type == MESSAGE_APPEND ? command->message.append.trace
+                                           : command->message.create.trace;
+}
+
 /* Fills what the queue needs from the decoded message. False: the frame is malformed. */
 static bool decode(struct command *command)
 {

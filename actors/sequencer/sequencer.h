@@ -179,6 +179,8 @@ void intake_answer(struct sequencer *sequencer, const struct command *command);
 /* Asks every known sender to send again what it has not got an answer for. */
 void intake_ask_again(struct sequencer *sequencer);
 void command_destroy(struct command *command);
+/* 16 bytes: the W3C trace id of the request behind it; all zero: none. Borrowed. */
+const uint8_t *command_trace(const struct command *command);
 
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
