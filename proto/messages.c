@@ -330,12 +330,14 @@ int message_hello_decode(const uint8_t *frame, size_t length, struct message_hea
 void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_cancel_run *message)
 {
-    put_header(out, MESSAGE_CANCEL_RUN, header, 5);
+    put_header(out, MESSAGE_CANCEL_RUN, header, 7);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
     envelope_put_text(out, message->actor.data, message->actor.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_cancel_run(struct envelope_reader *reader, struct message_cancel_run *message)
@@ -345,6 +347,8 @@ static void get_cancel_run(struct envelope_reader *reader, struct message_cancel
     envelope_get_uuid(reader, message->run);
     message->actor.data = envelope_get_text(reader, &message->actor.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_cancel_run_decode(const uint8_t *frame, size_t length,
@@ -355,7 +359,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_cancel_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 5);
+    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 7);
     get_cancel_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -367,7 +371,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
 void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_resume_run *message)
 {
-    put_header(out, MESSAGE_RESUME_RUN, header, 7);
+    put_header(out, MESSAGE_RESUME_RUN, header, 9);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -375,6 +379,8 @@ void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->clarification.data, message->clarification.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_resume_run(struct envelope_reader *reader, struct message_resume_run *message)
@@ -386,6 +392,8 @@ static void get_resume_run(struct envelope_reader *reader, struct message_resume
     message->clarification.data = envelope_get_text(reader, &message->clarification.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_resume_run_decode(const uint8_t *frame, size_t length,
@@ -396,7 +404,7 @@ int message_resume_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_resume_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESUME_RUN, &header, 7);
+    open_body(&reader, MESSAGE_RESUME_RUN, &header, 9);
     get_resume_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -837,6 +845,8 @@ static int dump_cancel_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " actor=<%zu bytes>", message.actor.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -854,6 +864,8 @@ static int dump_resume_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " clarification=<%zu bytes>", message.clarification.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 

@@ -116,6 +116,8 @@ struct message_cancel_run {
     uint8_t run[16];
     struct message_span actor;   /* who asked, for the audit */
     struct message_span payload; /* of RUN_CANCEL_REQUESTED, a JSON object */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
 };
 
 /* RESUME_RUN: answer what an interrupted run waits for. */
@@ -129,6 +131,8 @@ struct message_resume_run {
     /* SHA-256 of the response (32 bytes): the same answer again changes nothing */
     struct message_span hash;
     struct message_span payload; /* of CLARIFICATION_ANSWERED or RUN_RESUMED, a JSON object */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
 };
 
 /* FORK_RUN: a new run that begins with the first events of another. */

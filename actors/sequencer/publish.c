@@ -85,7 +85,7 @@ static void log_published(const struct batch *batch)
         if (row->first != NULL) {
             LOG_DEBUG("events published", LOG_UUID("run_id", &run->id),
                       LOG_UUID("tenant_id", &run->tenant), LOG_INT("first_seq", row->seq),
-                      LOG_TRACE("trace_id", command_trace(row->first)));
+                      LOG_TRACE("trace_id", row->first->trace.bytes));
         }
     }
 }
