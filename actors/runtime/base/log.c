@@ -87,7 +87,7 @@ static void append_masked(struct buffer *line, const char *text)
 
 static void append_trace(struct buffer *line, const struct uuid *trace)
 {
-    if (uuid_is_nil(trace)) {
+    if (trace == NULL || uuid_is_nil(trace)) {
         buffer_append_text(line, "null");
         return;
     }
