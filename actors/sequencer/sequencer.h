@@ -113,6 +113,8 @@ struct command {
     struct uuid run_id;
     struct uuid tenant;
     struct message_span actor;
+    struct uuid trace;       /* W3C trace id of the request; nil: none */
+    uint64_t span;           /* of the request within it */
     struct message_span key; /* the client's, or one that follows from the message; empty: none */
     struct message_span hash;
     enum key_scope key_scope;
