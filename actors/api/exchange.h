@@ -12,6 +12,7 @@
 #include "api/auth.h"
 #include "api/match.h"
 #include "api/problem.h"
+#include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
 
 #include <event2/event.h>
@@ -25,7 +26,7 @@ struct exchange {
     const struct route *route;
     struct http_text segment; /* what "{}" stood for; valid while `request` is */
     struct principal who;
-    struct uuid id; /* of the run in the path */
+    struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
     int64_t producer_seq; /* Producer-Seq of the request; -1: none */
     const char *problem;  /* slug of what was answered, for the log */
@@ -46,9 +47,12 @@ struct exchange {
             size_t scope_length;
         } list;
         struct {
-            int64_t after_seq;
+            enum stream_kind kind;
+            int64_t after_seq; /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
+            struct feed_key signing; /* of a feed's cursors */
+            bool latest;             /* a feed from its end on */
         } stream;
         struct {
             bool database;

@@ -5,6 +5,7 @@
 #include "api/operations.h"
 #include "api/runs.h"
 #include "api/stream.h"
+#include "api/stream_feed.h"
 
 /* clang-format off */
 #define READ(method, pattern, handler) {method, pattern, SCOPE_READ, handler, false, false}
@@ -18,6 +19,8 @@ const struct route routes[] = {
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true, false},
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
+    READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    READ("GET", "/api/v1/stream", stream_feed_tenant),
     OPEN("GET", "/health", operations_health),
     OPEN("GET", "/ready", operations_ready),
     {"GET", "/metrics", SCOPE_ADMIN, operations_metrics, false, .open_on_loopback = true},

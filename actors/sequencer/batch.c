@@ -204,6 +204,8 @@ static void evaluate_create(struct sequencer *sequencer, struct command *command
         return;
     }
     command->run = runs_add(sequencer, &command->run_id, &command->tenant, 0, false);
+    memcpy(command->run->thread.bytes, command->message.create.thread,
+           sizeof command->run->thread.bytes);
     command->run->users++;
     command->run->batch_new = true;
     add_row(sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);

@@ -134,7 +134,11 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
             db_uuid(result, row, 0, &id);
             db_uuid(result, row, 1, &tenant);
             if (runs_get(sequencer, &id) == NULL) {
-                runs_add(sequencer, &id, &tenant, db_int8(result, row, 2), db_bool(result, row, 3));
+                struct run *run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 2),
+                                           db_bool(result, row, 3));
+                if (!db_is_null(result, row, 4)) {
+                    db_uuid(result, row, 4, &run->thread);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct uuid thread; /* nil: none; for the streams of its thread */
     int64_t last_seq;
     bool closed;
     unsigned users; /* queued commands that point here: not evicted */

@@ -15,10 +15,15 @@ const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ORIGINS] = {"origins", "select origin, command_no from origins"},
     [STORE_UNPUBLISHED] =
         {"unpublished",
-         "select run_id, tenant_id, seq, event_type::text, ts, payload, position"
-         "  from run_events where position > $1::int8 order by position limit $2::int4"},
-    [STORE_RESOLVE_HEADS] = {"resolve_heads", "select run_id, tenant_id, last_seq, closed"
-                                              "  from run_heads where run_id = any($1::uuid[])"},
+         "select e.run_id, e.tenant_id, e.seq, e.event_type::text, e.ts, e.payload, e.position,"
+         "       r.thread_id"
+         "  from (select * from run_events where position > $1::int8"
+         "         order by position limit $2::int4) e"
+         "  join runs r on r.run_id = e.run_id order by e.position"},
+    [STORE_RESOLVE_HEADS] = {"resolve_heads",
+                             "select h.run_id, h.tenant_id, h.last_seq, h.closed, r.thread_id"
+                             "  from run_heads h join runs r on r.run_id = h.run_id"
+                             " where h.run_id = any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
         {"resolve_keys",

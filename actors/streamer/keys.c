@@ -3,6 +3,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "streamer/feed.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/store.h"
@@ -41,6 +42,11 @@ const struct uuid *keys_id(const struct key_use *key)
     return &key->id;
 }
 
+bool keys_has_ended(const struct key_use *key)
+{
+    return key->ended;
+}
+
 size_t keys_streams(struct streamer *streamer, const struct uuid *id)
 {
     const struct key_use *key = map_get(&streamer->keys, id);
@@ -69,6 +75,7 @@ static void break_off(struct streamer *streamer)
         run_release(runs[i]);
     }
     free(runs);
+    feed_break_off(streamer, true, "its key has ended");
 }
 
 static void on_ended(void *arg, enum db_status status, const struct db_result *result)

@@ -1,0 +1,2 @@
+drop function seq_at_position;
+drop index runs_thread;
