@@ -1,5 +1,10 @@
 -- The schema after all migrations, for reading. Made by 'make schema'; the migrations are the truth.
 
+CREATE DOMAIN public.entity_type AS text
+    CONSTRAINT entity_type_known CHECK ((VALUE = ANY (ARRAY['web_page'::text, 'search_result'::text, 'document'::text, 'dataset'::text, 'image'::text, 'audio'::text, 'video'::text, 'code'::text, 'person'::text, 'organization'::text, 'product'::text, 'place'::text, 'event'::text, 'claim'::text, 'metric'::text, 'report'::text, 'companion_report'::text, 'generated_website'::text, 'slide_deck'::text, 'chart'::text, 'table'::text, 'export_file'::text])));
+
+ALTER DOMAIN public.entity_type OWNER TO signalbox_owner;
+
 CREATE TYPE public.run_event_type AS ENUM (
     'RUN_STARTED',
     'RUN_FINISHED',
@@ -17,7 +22,35 @@ CREATE TYPE public.run_event_type AS ENUM (
     'PLAN_CREATED',
     'PLAN_UPDATED',
     'USAGE_RECORDED',
-    'CUSTOM'
+    'CUSTOM',
+    'RUN_PROGRESS',
+    'RUN_INTERRUPTED',
+    'RUN_RESUMED',
+    'RUN_CANCEL_REQUESTED',
+    'TASK_CANCELLED',
+    'MESSAGE_EDITED',
+    'REASONING_STARTED',
+    'REASONING_DELTA',
+    'REASONING_COMPLETED',
+    'TOOL_CALL_ARGS',
+    'TOOL_CALL_FAILED',
+    'CLARIFICATION_NEEDED',
+    'CLARIFICATION_ANSWERED',
+    'SOURCE_ADDED',
+    'ENTITY_EXTRACTED',
+    'CITATION_ADDED',
+    'ARTIFACT_CREATED',
+    'WEBSITE_GENERATION_DONE',
+    'JOB_QUEUED',
+    'JOB_STARTED',
+    'JOB_PROGRESS',
+    'JOB_RETRYING',
+    'JOB_COMPLETED',
+    'JOB_FAILED',
+    'JOB_CANCELLED',
+    'STATE_SNAPSHOT',
+    'STATE_DELTA',
+    'WARNING'
 );
 
 ALTER TYPE public.run_event_type OWNER TO signalbox_owner;

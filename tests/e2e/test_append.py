@@ -4,7 +4,7 @@ import json
 
 import pytest
 from harness.client import assert_problem, custom, random_id, raw_events
-from harness.events import ENDINGS, SAMPLES
+from harness.events import ENDINGS, LIFECYCLE, RESERVED, SAMPLES, valid
 
 
 @pytest.mark.requirement("R018", "R019", "R023", "R027")
@@ -24,6 +24,13 @@ def test_every_event_type_is_taken(client, run_id, kind):
     client.append(run_id, kind, SAMPLES[kind])
     _, got, payload = client.log(run_id)[-1]
     assert got == kind and json.loads(payload) == SAMPLES[kind]
+
+
+@pytest.mark.requirement("R033")
+def test_the_events_of_a_life_are_taken_in_their_order(client, run_id):
+    for kind in LIFECYCLE:
+        client.append(run_id, kind, valid(kind)[0])
+    assert [got for _, got, _ in client.log(run_id)] == ["RUN_STARTED", *LIFECYCLE]
 
 
 @pytest.mark.requirement("R020", "I4")
@@ -204,8 +211,10 @@ def test_unknown_types_are_refused(client, run_id, kind):
     assert client.run(run_id)["last_seq"] == 1
 
 
-def test_clients_cannot_start_a_run_again(client, run_id):
-    assert client.post_events(run_id, {"type": "RUN_STARTED", "payload": {}}).status_code == 422
+@pytest.mark.parametrize("kind", RESERVED)
+def test_clients_cannot_write_what_the_server_writes(client, run_id, kind):
+    assert_problem(client.post_events(run_id, {"type": kind, "payload": valid(kind)[0]}), 422, "reserved-event-type")
+    assert client.run(run_id)["last_seq"] == 1
 
 
 @pytest.mark.requirement("I11")
