@@ -245,6 +245,29 @@ $$;
 
 ALTER FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    low bigint := 0;
+    high bigint := p_last;
+    middle bigint := p_last; -- most runs of a thread have ended before the position
+begin
+    while low < high loop
+        if coalesce((select e.position from run_events e where e.run_id = p_run and e.seq = middle), 0) <= p_position then
+            low := middle;
+        else
+            high := middle - 1;
+        end if;
+        middle := (low + high + 1) / 2;
+    end loop;
+    return low;
+end
+$$;
+
+ALTER FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) OWNER TO signalbox_owner;
+
 CREATE TABLE public.api_keys (
     key_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -452,6 +475,10 @@ GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_pos
 REVOKE ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) TO signalbox_streamer;
 
 GRANT SELECT,INSERT ON TABLE public.api_keys TO signalbox_api;
 

@@ -1,2 +1,1 @@
 drop function seq_at_position;
-drop index runs_thread;
