@@ -21,6 +21,9 @@ enum {
      * costs all rows of the range. */
     SPAN_MIN = 1 << 10,
     SPAN_MAX = 1 << 17,
+    /* A tenant's page is so many times larger than a run's: the smallest part of the table that can
+     * be looked at holds thousands of events. */
+    TENANT_PAGE = 4,
     NEIGHBOURS_POSITIONS = 1 << 10, /* a page begins this much earlier if that serves another one */
     NEIGHBOURS_LOOKED_AT = 64
 };
@@ -295,8 +298,8 @@ static void ask(struct feed *feed)
     db_param_uuid(&params, &feed->tenant->id);
     db_param_int8(&params, (int64_t)after);
     db_param_int8(&params, (int64_t)question->up_to);
-    db_param_int8(&params, streamer->limits.page_events);
-    db_param_int8(&params, streamer->limits.page_bytes);
+    db_param_int8(&params, streamer->limits.page_events * (whole ? TENANT_PAGE : 1));
+    db_param_int8(&params, streamer->limits.page_bytes * (whole ? TENANT_PAGE : 1));
     if (!whole) {
         db_param_uuid(&params, &feed->thread);
     }
