@@ -56,9 +56,10 @@ def truth(server, runs) -> list:
 class FeedFollower(threading.Thread):
     """Reads a feed over as many connections as it takes, until told to stop. leave, pause_s: as of sse.Follower."""
 
-    def __init__(self, server, path, key=None, leave=None, pause_s=lambda: 0.0, query=""):
+    def __init__(self, server, path, key=None, leave=None, pause_s=lambda: 0.0, query="", may_miss=False):
         super().__init__(daemon=True, name=f"feed {path}")
         self.server, self.path, self.key, self.query = server, path, key, query
+        self.may_miss = may_miss  # a thread that does not exist yet
         self.leave, self.pause_s = leave or (lambda: False), pause_s
         self.cursor = None
         self.events, self.violations = [], []
@@ -76,8 +77,9 @@ class FeedFollower(threading.Thread):
                 return
 
     def _one_connection(self):
-        with open_feed(self.server, self.path, self.key, self.cursor, self.query) as stream:
-            if stream.status in (503, 429):
+        query = self.query if self.cursor is None else ""
+        with open_feed(self.server, self.path, self.key, self.cursor, query) as stream:
+            if stream.status in (503, 429) or (stream.status == 404 and self.may_miss and not self.events):
                 self.stopping.wait(0.05)
                 return
             assert stream.status == 200, (stream.status, stream.body())
