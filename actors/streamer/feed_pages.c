@@ -25,7 +25,8 @@ enum {
      * be looked at holds thousands of events. */
     TENANT_PAGE = 4,
     NEIGHBOURS_POSITIONS = 1 << 10, /* a page begins this much earlier if that serves another one */
-    NEIGHBOURS_LOOKED_AT = 64
+    NEIGHBOURS_LOOKED_AT = 64,
+    SERVED_AT_ONCE = 256 /* of one feed: thousands may wait for the same page */
 };
 
 struct feed_page {
@@ -181,7 +182,8 @@ static struct feed_page *make_page(struct feed *feed, const struct feed_question
     page->feed = feed;
     feed_window_start(&page->window, question->after);
     for (int row = 0; row < db_rows(result); row++) {
-        if (!db_is_null(result, row, STORE_FEED_AT)) {
+        if (!db_is_null(result, row, STORE_FEED_AT) &&
+            (uint64_t)db_int8(result, row, STORE_FEED_AT) > page->window.to) {
             add_row(feed, &page->window, result, row);
         }
     }
@@ -224,19 +226,22 @@ static void take_page(struct feed *feed, const struct feed_question *question,
     keep(feed, page);
 }
 
-/* Those for whom something is in memory now; in a list of their own first, because serving one may
- * put it back at the end of the line. */
-static void serve_waiting(struct feed *feed)
+/* Serves those for whom something is in memory now; in a list of their own first, because serving
+ * one may put it back at the end of the line. True when there may be more of them. */
+static bool serve_waiting(struct feed *feed)
 {
+    size_t count = 0;
     struct list ready;
     struct list *first;
     list_init(&ready);
     LIST_FOR_EACH(node, &feed->waiting)
     {
         struct reader *reader = LIST_ENTRY(node, struct reader, in_wait);
-        if (reader->cursor >= feed->window.from || feed_pages_find(feed, reader->cursor) != NULL) {
+        if (count < SERVED_AT_ONCE && (reader->cursor >= feed->window.from ||
+                                       feed_pages_find(feed, reader->cursor) != NULL)) {
             list_remove(node);
             list_append(&ready, node);
+            count++;
         }
     }
     while ((first = list_first(&ready)) != NULL) {
@@ -244,6 +249,7 @@ static void serve_waiting(struct feed *feed)
         catch_up_leave(reader);
         reader_resume(reader);
     }
+    return count == SERVED_AT_ONCE;
 }
 
 static void on_page(void *arg, enum db_status status, const struct db_result *result)
@@ -266,7 +272,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
         feed_hold(feed);
         if (status == DB_OK && db_rows(result) > 0) {
             take_page(feed, question, result);
-            serve_waiting(feed);
+            (void)serve_waiting(feed); /* who is left is served in its turn */
         }
         if (!list_is_empty(&feed->waiting)) {
             enqueue(feed);
@@ -303,6 +309,8 @@ static void ask(struct feed *feed)
     if (!whole) {
         db_param_uuid(&params, &feed->thread);
     }
+    LOG_DEBUG("page of a feed", LOG_UUID("tenant_id", &feed->tenant->id), LOG_INT("after", after),
+              LOG_INT("span", whole ? feed->span : 0));
     feed->paging = true;
     streamer->feed_pages.in_flight++;
     db_query(streamer->feed_db, whole ? &store_tenant_page : &store_thread_page, &params, on_page,
@@ -314,17 +322,24 @@ void feed_pages_go(struct streamer *streamer)
 {
     struct feed_pages *pages = &streamer->feed_pages;
     struct list *first;
+    bool more = false;
     if (!db_is_connected(streamer->feed_db) || clock_monotonic_ms() < pages->pause_until_ms) {
         return;
     }
-    while (pages->in_flight < PAGES_IN_FLIGHT && (first = list_first(&pages->queue)) != NULL) {
+    while (!more && pages->in_flight < PAGES_IN_FLIGHT &&
+           (first = list_first(&pages->queue)) != NULL) {
         struct feed *feed = LIST_ENTRY(first, struct feed, in_queue);
         list_remove(first);
         feed_hold(feed);
-        serve_waiting(feed); /* what they wait for may have come in another's page */
-        if (!list_is_empty(&feed->waiting)) {
+        more = serve_waiting(feed); /* what they wait for may have come in another's page */
+        if (!list_is_empty(&feed->waiting) && more) {
+            enqueue(feed);
+        } else if (!list_is_empty(&feed->waiting)) {
             ask(feed);
         }
         feed_release(feed);
+    }
+    if (more) {
+        streamer_wake(streamer);
     }
 }

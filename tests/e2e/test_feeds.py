@@ -150,6 +150,12 @@ def test_a_thread_of_fifty_runs(tenant):
     complete(late, lambda: tenant.truth(runs))
 
 
+def test_head_shows_that_it_is_there(tenant):
+    answer = tenant.client.request("HEAD", TENANT_FEED)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
+    assert tenant.client.request("HEAD", thread_feed(random_id())).status_code == 404
+
+
 def test_from_latest_begins_at_the_end(tenant):
     (run,) = tenant.write(3)
     with tenant.open(query="from=latest") as stream, tenant.open(query="from=start") as whole:

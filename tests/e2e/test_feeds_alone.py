@@ -226,6 +226,23 @@ def test_a_position_beyond_the_log_is_reset(stage):
     read(stage, reader, [3])
 
 
+def test_many_readers_share_what_is_read(make_stage):
+    stage = make_stage(stream__page_events=50)
+    stage.start()
+    stage.wait_subscribed()
+    thread = uuid.uuid4()
+    run, other = stage.run(thread), stage.run(tenant=uuid.uuid4())
+    for _ in range(10):
+        stage.commit(*[run, other] * 50)
+    stage.beat()
+    readers = [stage.open_feed(thread=choice) for choice in (None, thread) for _ in range(150)]
+    for reader in readers:
+        read(stage, reader, stage.wanted())
+    asked = [line for line in stage.logs() if line.get("message") == "page of a feed"]
+    # 500 events are 3 pages of the tenant's feed and 10 of the thread's; 300 readers of their own would read 1,950.
+    assert 13 <= len(asked) < 200
+
+
 @pytest.mark.requirement("R055", "R060")
 def test_a_half_written_event_moves_with_its_feed(make_stage):
     stage = make_stage()
