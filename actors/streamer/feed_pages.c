@@ -290,6 +290,7 @@ static void ask(struct feed *feed)
     struct streamer *streamer = feed->streamer;
     bool whole = uuid_is_nil(&feed->thread);
     struct db_params params = {0};
+    struct db_params scope = {0};
     struct feed_question *question = memory_new(sizeof *question);
     uint64_t after = page_start(feed);
     feed->span = feed->span < SPAN_MIN ? SPAN_MIN : feed->span;
@@ -313,9 +314,14 @@ static void ask(struct feed *feed)
               LOG_INT("span", whole ? feed->span : 0));
     feed->paging = true;
     streamer->feed_pages.in_flight++;
-    db_query(streamer->feed_db, whole ? &store_tenant_page : &store_thread_page, &params, on_page,
-             question);
+    db_param_uuid(&scope, &feed->tenant->id);
+    db_array_begin(&scope, DB_ARRAY_UUID, 1);
+    db_array_uuid(&scope, feed->tenant->id.bytes);
+    db_array_end(&scope);
+    db_query_in(streamer->feed_db, &(struct db_scope){&store_scope, &scope},
+                whole ? &store_tenant_page : &store_thread_page, &params, on_page, question);
     db_params_deinit(&params);
+    db_params_deinit(&scope);
 }
 
 void feed_pages_go(struct streamer *streamer)

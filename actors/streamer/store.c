@@ -59,23 +59,35 @@ const struct db_statement store_tenant_page = {
               "   and tenant_id = $2::uuid"),
 };
 
-/* Run by run from the first event behind the position, by the log's own index. */
+/* Run by run from the first event behind the position, by the log's own index. The places are worked
+ * out before: a function that is not leakproof must not stand in a condition on rows with a policy,
+ * or no index is used for it. */
 const struct db_statement store_thread_page = {
     "streamer_thread_page",
-    FEED_PAGE("select e.position, e.run_id, e.seq, e.event_type, e.ts, e.payload"
-              "  from runs r join run_heads k on k.run_id = r.run_id"
-              " cross join lateral"
-              "       (select * from run_events t"
-              "         where t.run_id = r.run_id"
-              "           and t.seq > seq_at_position(r.run_id, k.last_seq, $3::bigint)"
-              "         order by t.seq limit $5::bigint + 1) e"
-              " where r.tenant_id = $2::uuid and r.thread_id = $7::uuid"
-              "   and e.position <= least($4::bigint, h.position)"),
+    "with places as materialized"
+    "  (select r.run_id, seq_at_position(r.run_id, k.last_seq, $3::bigint) as seq"
+    "     from runs r join run_heads k on k.run_id = r.run_id"
+    "    where r.tenant_id = $2::uuid and r.thread_id = $7::uuid) " FEED_PAGE(
+        "select e.position, e.run_id, e.seq, e.event_type, e.ts, e.payload"
+        "  from places r cross join lateral"
+        "       (select * from run_events t where t.run_id = r.run_id and t.seq > r.seq"
+        "         order by t.seq limit $5::bigint + 1) e"
+        " where e.position <= least($4::bigint, h.position)"),
 };
 
+/* Keys and sessions. A session ends with the key it was opened with; the id of neither has ended. */
 const struct db_statement store_ended_keys = {
     "streamer_ended_keys",
     "select u.key_id from unnest($1::uuid[]) as u (key_id)"
-    "  left join api_keys k on k.key_id = u.key_id"
-    " where k.key_id is null or k.revoked_at <= now() or k.expires_at <= now()",
+    "  left join sessions s on s.session_id = u.key_id"
+    "  left join api_keys k on k.key_id = coalesce(s.key_id, u.key_id)"
+    " where coalesce(k.key_id, s.session_id) is null"
+    "    or k.revoked_at <= now() or k.expires_at <= now()"
+    "    or s.ended_at <= now() or s.expires_at <= now()",
+};
+
+const struct db_statement store_scope = {
+    "streamer_scope",
+    "select set_config('signalbox.tenant', coalesce($1::uuid::text, ''), true),"
+    "       set_config('signalbox.tenants', coalesce($2::uuid[]::text, ''), true)",
 };

@@ -44,17 +44,28 @@ class FeedStage(Stage):
         self.connection.execute("truncate run_events")
         self.position = 0
         self.log = []  # (position, Run)
+        self.keys = {self.tenant: self.key}  # a key belongs to one tenant
 
     def run(self, thread=None, tenant=None) -> Run:
         run = Run(uuid.uuid4(), tenant or self.tenant, thread)
         if tenant:
-            self.connection.execute("insert into tenants values (%s, 'x') on conflict do nothing", [tenant])
+            self.key_of(tenant)
         self.connection.execute(
             "insert into runs (run_id, tenant_id, thread_id, status, created_at) values (%s, %s, %s, 'running', now())",
             [run.id, run.tenant, thread],
         )
         self.connection.execute("insert into run_heads values (%s, %s, 0)", [run.id, run.tenant])
         return run
+
+    def key_of(self, tenant) -> uuid.UUID:
+        if tenant not in self.keys:
+            self.connection.execute("insert into tenants values (%s, 'x')", [tenant])
+            self.keys[tenant] = uuid.uuid4()
+            self.connection.execute(
+                "insert into api_keys (key_id, tenant_id, public_id, hash, name, scopes) values (%s, %s, %s, %s, '', '{}')",
+                [self.keys[tenant], tenant, self.keys[tenant].hex, bytes(32)],
+            )
+        return self.keys[tenant]
 
     def commit(self, *runs, store=True, size=2) -> Batch:
         """One event of each of these runs, in this order; a run may come several times."""
@@ -110,7 +121,8 @@ class FeedStage(Stage):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, bytes(16), after,
+        tenant = tenant or self.tenant
+        body = [tenant.bytes, (key or self.key_of(tenant)).bytes, bytes(16), after,
                 self.position if head is None else head, THREAD if thread else TENANT,
                 (thread or uuid.UUID(int=0)).bytes, SIGNING]  # fmt: skip
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
