@@ -89,7 +89,7 @@ def test_exit_codes(box, own_box):
 @pytest.mark.requirement("R236", "R237")
 def test_a_stopped_sequencer_is_found_and_named(own_box):
     """Committed and never published: the cursor is taken back as only the owner can, and the sequencer is stopped."""
-    box = own_box({"watchdog.warn_ms": 500, "watchdog.abort_ms": 120000})
+    box = own_box({"watchdog.warn_ms": 2500, "watchdog.abort_ms": 120000})
     client = box.client()
     run_id = client.new_run()
     client.append_many(run_id, [custom(n) for n in range(5)])
