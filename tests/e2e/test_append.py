@@ -6,6 +6,8 @@ import pytest
 from harness.client import assert_problem, custom, random_id, raw_events
 from harness.events import ENDINGS, SAMPLES
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.mark.requirement("R018", "R019", "R023", "R027")
 def test_seqs_are_dense(client, run_id):

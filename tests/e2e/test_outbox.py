@@ -6,6 +6,8 @@ from harness.paths import fault_bin_dir
 from harness.sse import Follower
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.mark.requirement("R037", "R040", "R045", "R163")
 def test_the_cursor_reaches_the_last_position(box, client, run_id):

@@ -3,8 +3,11 @@
 import json
 import threading
 
+import pytest
 from harness.client import custom, random_id
 from harness.waiting import wait_until
+
+pytestmark = pytest.mark.any_database
 
 
 def rebuild(box, code=0):
