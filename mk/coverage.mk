@@ -22,7 +22,8 @@ coverage: ## line coverage by unit and black-box tests, with a table; fails belo
 	@$(MAKE) --no-print-directory -s coverage-report
 
 coverage-report:
+	@mkdir -p $(COVERAGE_OUT)/html
 	@gcovr --root . --object-directory $(COVERAGE_OUT)/obj --filter actors/ --filter supervisor/ --filter ops/cli/ --filter proto/ \
-	  --exclude-unreachable-branches --sort-percentage --html-details $(COVERAGE_OUT)/report.html --txt $(COVERAGE_OUT)/report.txt \
+	  --exclude-unreachable-branches --sort-percentage --html-details $(COVERAGE_OUT)/html/index.html --txt $(COVERAGE_OUT)/report.txt \
 	  --fail-under-line "$$(sed -n 's/^$(COVERAGE) //p' tests/coverage-floor)" $(COVERAGE_OUT)/obj; code=$$?; \
 	  cat $(COVERAGE_OUT)/report.txt; exit $$code

@@ -525,5 +525,8 @@ int main(int argc, char **argv)
     }
     run(&supervisor);
     tear_down(&supervisor);
-    return supervisor.exit_code;
+    /* People and their scripts know 0 to 4; only an init system is to tell "start again" from "an
+     * administrator first" (RestartPreventExitStatus= of the unit). */
+    return supervisor.exit_code == EXIT_CODE_CONFIG && !notify_wanted() ? EXIT_CODE_FAILED
+                                                                        : supervisor.exit_code;
 }
