@@ -6,7 +6,6 @@
 
 #include "ops/cli/options.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,28 +96,6 @@ static const struct command commands[] = {
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-int cli_fail(int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("signalbox: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    return code;
-}
-
-int cli_usage(const char *command, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "signalbox %s: ", command);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\nTry 'signalbox %s --help'.\n", command);
-    va_end(args);
-    return EXIT_CODE_USAGE;
-}
 
 static void print_overview(FILE *out)
 {
