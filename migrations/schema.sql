@@ -1,5 +1,10 @@
 -- The schema after all migrations, for reading. Made by 'make schema'; the migrations are the truth.
 
+CREATE DOMAIN public.entity_type AS text
+    CONSTRAINT entity_type_known CHECK ((VALUE = ANY (ARRAY['web_page'::text, 'search_result'::text, 'document'::text, 'dataset'::text, 'image'::text, 'audio'::text, 'video'::text, 'code'::text, 'person'::text, 'organization'::text, 'product'::text, 'place'::text, 'event'::text, 'claim'::text, 'metric'::text, 'report'::text, 'companion_report'::text, 'generated_website'::text, 'slide_deck'::text, 'chart'::text, 'table'::text, 'export_file'::text])));
+
+ALTER DOMAIN public.entity_type OWNER TO signalbox_owner;
+
 CREATE TYPE public.run_event_type AS ENUM (
     'RUN_STARTED',
     'RUN_FINISHED',
@@ -17,7 +22,35 @@ CREATE TYPE public.run_event_type AS ENUM (
     'PLAN_CREATED',
     'PLAN_UPDATED',
     'USAGE_RECORDED',
-    'CUSTOM'
+    'CUSTOM',
+    'RUN_PROGRESS',
+    'RUN_INTERRUPTED',
+    'RUN_RESUMED',
+    'RUN_CANCEL_REQUESTED',
+    'TASK_CANCELLED',
+    'MESSAGE_EDITED',
+    'REASONING_STARTED',
+    'REASONING_DELTA',
+    'REASONING_COMPLETED',
+    'TOOL_CALL_ARGS',
+    'TOOL_CALL_FAILED',
+    'CLARIFICATION_NEEDED',
+    'CLARIFICATION_ANSWERED',
+    'SOURCE_ADDED',
+    'ENTITY_EXTRACTED',
+    'CITATION_ADDED',
+    'ARTIFACT_CREATED',
+    'WEBSITE_GENERATION_DONE',
+    'JOB_QUEUED',
+    'JOB_STARTED',
+    'JOB_PROGRESS',
+    'JOB_RETRYING',
+    'JOB_COMPLETED',
+    'JOB_FAILED',
+    'JOB_CANCELLED',
+    'STATE_SNAPSHOT',
+    'STATE_DELTA',
+    'WARNING'
 );
 
 ALTER TYPE public.run_event_type OWNER TO signalbox_owner;
@@ -85,15 +118,18 @@ $$;
 
 ALTER FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) RETURNS void
+CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 declare
     touched bigint;
     heads constant integer := coalesce(cardinality(h_run), 0);
+    events constant integer := coalesce(cardinality(e_seq), 0);
+    lifecycle constant boolean := p_cancel_ms is not null;
     starting integer := 0;
     reached bigint[] := h_old;
+    earliest timestamptz;
 begin
     perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
     if not found then
@@ -102,35 +138,47 @@ begin
 
     -- Loops over arrays, here and below: in a small batch a query costs more than all of them.
     -- Arrays that are both subscripted and unnested must have one shape, or the two would not agree. Every head moves.
+    -- Only a batch that creates pending runs may have no event.
     if (array_ndims(h_run) = 1 and array_lower(h_run, 1) = 1 and array_lower(h_tenant, 1) = 1
         and array_lower(h_old, 1) = 1 and array_lower(h_new, 1) = 1 and array_lower(h_closed, 1) = 1
         and cardinality(h_tenant) = heads and cardinality(h_old) = heads
         and cardinality(h_new) = heads and cardinality(h_closed) = heads
-        and array_lower(e_head, 1) = 1 and array_lower(e_seq, 1) = 1) is not true then
+        and array_lower(e_head, 1) = 1 and array_lower(e_seq, 1) = 1) is not true
+       and not (lifecycle and heads = 0 and events = 0 and cardinality(c_run) > 0) then
         raise exception 'the heads do not fit together' using errcode = 'SB002';
     end if;
+    -- Without lifecycle events the runs that begin are those that are created, in the same order.
     for i in 1 .. heads loop
         if (h_new[i] > h_old[i] and h_closed[i] is not null) is not true then
             raise exception 'the heads do not fit together' using errcode = 'SB002';
         elsif h_old[i] = 0 then
             starting := starting + 1;
+            if not lifecycle and c_run[starting] is distinct from h_run[i] then
+                raise exception 'a run is created by its first event' using errcode = 'SB002';
+            end if;
         end if;
     end loop;
 
-    if starting <> coalesce(cardinality(c_run), 0) then
+    if not lifecycle and starting <> coalesce(cardinality(c_run), 0) then
         raise exception 'a run is created by its first event' using errcode = 'SB002';
-    elsif starting > 0 then
+    elsif cardinality(c_run) > 0 then
         insert into runs (run_id, tenant_id, thread_id, parent_run_id, status, metadata, created_by, created_at,
-                          started_at, create_key, create_hash)
-        select c.run, c.tenant, c.thread, c.parent, 'running', c.metadata, c.by, c.ts, c.ts, c.key, c.hash
-          from unnest(c_run, c_tenant, c_thread, c_parent, c_metadata, c_by, c_ts, c_key, c_hash)
-            as c (run, tenant, thread, parent, metadata, by, ts, key, hash);
+                          started_at, create_key, create_hash, deliverable_type, start_at, multitask_strategy,
+                          concurrency_key, concurrency_limit, liveness_ms, start_payload, create_origin, create_no, wake_at)
+        select c.run, c.tenant, c.thread, c.parent, case when lifecycle then 'pending' else 'running' end::run_status,
+               c.metadata, c.by, c.ts, case when not lifecycle then c.ts end, c.key, c.hash, c.deliverable, c.start,
+               coalesce(c.strategy, 0), c.group, c.limit, c.liveness, c.started, c.origin, c.no,
+               case when lifecycle then c.start else c.ts + c.liveness * interval '1 millisecond' end
+          from unnest(c_run, c_tenant, c_thread, c_parent, c_metadata, c_by, c_ts, c_key, c_hash, c_deliverable, c_start,
+                      c_strategy, c_group, c_limit, c_liveness, c_started, c_origin, c_no)
+            as c (run, tenant, thread, parent, metadata, by, ts, key, hash, deliverable, start, strategy, "group",
+                  "limit", liveness, started, origin, no);
         insert into run_heads (run_id, tenant_id, last_seq)
         select c.run, c.tenant, 0 from unnest(c_run, c_tenant) as c (run, tenant);
     end if;
 
     -- Each event is the next one of its run, and together they reach the new heads.
-    for i in 1 .. cardinality(e_seq) loop
+    for i in 1 .. events loop
         if (e_seq[i] = reached[e_head[i]] + 1) is not true then
             raise exception 'the batch is not dense' using errcode = 'SB002';
         end if;
@@ -150,13 +198,15 @@ begin
                    unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
                    unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
                    generate_subscripts(e_seq, 1) as ordinal) as e
-     where (e.seq = 1) = (e.type = 1) -- RUN_STARTED
+     where ((e.seq = 1) = (e.type = 1) -- RUN_STARTED
+            or lifecycle and e.seq = 1 and e.type = 4) -- a run that never started ends with RUN_CANCELLED
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
+       and (e.type < 19 or lifecycle or e.type not in (19, 20, 21, 29, 30)) -- see apply_lifecycle
        and num_nulls(e.events, e.origin, e.no) in (0, 3)
        and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null);
     get diagnostics touched = row_count;
-    if touched <> cardinality(e_seq) then
+    if touched <> events then
         raise exception 'an event does not fit its place' using errcode = 'SB002';
     end if;
 
@@ -168,10 +218,12 @@ begin
         raise exception 'a head is not where the batch starts' using errcode = 'SB002';
     end if;
 
-    if true = any (h_closed) then
+    if lifecycle then
+        earliest := apply_lifecycle(p_cancel_ms, h_run, e_head, e_seq, e_type, e_payload, e_ts);
+    elsif true = any (h_closed) then
         update runs r
            set status = case e.type when 2 then 'finished' when 3 then 'failed' else 'cancelled' end::run_status,
-               completed_at = e.ts
+               completed_at = e.ts, wake_at = null
           from unnest(e_head, e_type, e_ts) as e (head, type, ts)
          where e.type between 2 and 4 and r.run_id = h_run[e.head];
     end if;
@@ -181,21 +233,131 @@ begin
     on conflict (origin) do update
        set command_no = greatest(origins.command_no, excluded.command_no), updated_at = excluded.updated_at;
 
-    update shard_positions set position = p_position + cardinality(e_seq)
+    update shard_positions set position = p_position + events
      where shard = p_shard and position = p_position;
     if not found then
         raise exception 'the position is not where the batch starts' using errcode = 'SB002';
     end if;
+    return earliest;
 end
 $$;
 
-ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) OWNER TO signalbox_owner;
+ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    e record;
+    r record;
+    kind run_event_type;
+    question text;
+    open bigint;
+    expires timestamptz;
+    after run_status;
+    wake timestamptz;
+    earliest timestamptz;
+begin
+    for e in
+        select h_run[x.head] as run, x.seq, x.type, x.payload, x.ts
+          from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
+                       unnest(e_ts) as ts) as x
+         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30)
+         order by x.head, x.seq
+    loop
+        kind := (event_types())[e.type];
+        select t.tenant_id, t.status, t.start_at, t.liveness_ms, t.wake_at into strict r from runs t where t.run_id = e.run;
+        question := e.payload->>'clarification_id';
+        if kind = 'CLARIFICATION_NEEDED' then
+            insert into run_questions (run_id, clarification_id, tenant_id, asked_seq, expires_at)
+            values (e.run, question, r.tenant_id, e.seq, (e.payload->>'expires_at')::timestamptz);
+        elsif kind = 'CLARIFICATION_ANSWERED' then
+            update run_questions q set answered_seq = e.seq
+             where q.run_id = e.run and q.clarification_id = question and q.answered_seq is null;
+            if not found then
+                raise exception 'run % has no open question of this id', e.run using errcode = '22023';
+            end if;
+        end if;
+        select count(*), min(q.expires_at) into open, expires
+          from run_questions q where q.run_id = e.run and q.answered_seq is null;
+        after := run_status_next(r.status, kind, open);
+        if after is null then
+            raise exception '% cannot follow on status %', kind, r.status using errcode = 'SB002';
+        end if;
+        wake := case when after = r.status and after <> 'interrupted' then r.wake_at
+                     else run_wake_at(after, e.ts, r.start_at, r.liveness_ms, p_cancel_ms, expires) end;
+        update runs t
+           set status = after, wake_at = wake,
+               started_at = case when e.type = 1 then e.ts else t.started_at end,
+               completed_at = case when e.type between 2 and 4 then e.ts else t.completed_at end,
+               start_payload = case when t.status = 'pending' then null else t.start_payload end
+         where t.run_id = e.run;
+        earliest := least(earliest, wake);
+    end loop;
+    return earliest;
+end
+$$;
+
+ALTER FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.event_types() RETURNS public.run_event_type[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN enum_range(NULL::public.run_event_type);
 
 ALTER FUNCTION public.event_types() OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.project_questions(p_run uuid) RETURNS TABLE(run_id uuid, clarification_id text, tenant_id uuid, asked_seq bigint, expires_at timestamp with time zone, answered_seq bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select asked.run_id, asked.payload->>'clarification_id', asked.tenant_id, asked.seq,
+           (asked.payload->>'expires_at')::timestamptz,
+           (select min(answer.seq) from run_events answer
+             where answer.run_id = asked.run_id and answer.event_type = 'CLARIFICATION_ANSWERED'
+               and answer.seq > asked.seq
+               and answer.payload->>'clarification_id' = asked.payload->>'clarification_id')
+      from run_events asked
+     where asked.run_id = p_run and asked.event_type = 'CLARIFICATION_NEEDED'
+$$;
+
+ALTER FUNCTION public.project_questions(p_run uuid) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    e record;
+    open bigint := 0;
+    after run_status;
+begin
+    status := 'pending';
+    for e in
+        select seq, event_type, ts from run_events
+         where run_id = p_run
+           and event_type in ('RUN_STARTED', 'RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED', 'RUN_INTERRUPTED',
+                              'RUN_RESUMED', 'RUN_CANCEL_REQUESTED', 'CLARIFICATION_NEEDED', 'CLARIFICATION_ANSWERED')
+         order by seq
+    loop
+        open := open + case e.event_type when 'CLARIFICATION_NEEDED' then 1 when 'CLARIFICATION_ANSWERED' then -1 else 0 end;
+        after := run_status_next(status, e.event_type, open);
+        if after is null then
+            raise exception 'run % seq %: % cannot follow on status %', p_run, e.seq, e.event_type, status
+                using errcode = 'SB002';
+        end if;
+        status := after;
+        if e.event_type = 'RUN_STARTED' then
+            started_at := e.ts;
+        elsif after in ('finished', 'failed', 'cancelled') then
+            completed_at := e.ts;
+        end if;
+    end loop;
+    return next;
+end
+$$;
+
+ALTER FUNCTION public.project_run(p_run uuid) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -211,6 +373,57 @@ end
 $$;
 
 ALTER FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    update runs r set wake_at = w.new
+      from unnest(p_run, p_old, p_new) as w (run, old, new)
+     where r.run_id = w.run and r.wake_at = w.old
+       and (r.status = 'running' and w.new > w.old or r.status = 'pending' and w.new is null);
+end
+$$;
+
+ALTER FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.run_status_next(p_status public.run_status, p_type public.run_event_type, p_open bigint) RETURNS public.run_status
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case
+        when p_status = 'pending' then
+            case p_type when 'RUN_STARTED' then 'running'::run_status when 'RUN_CANCELLED' then 'cancelled' end
+        when p_status in ('finished', 'failed', 'cancelled') or p_type = 'RUN_STARTED' then null
+        when p_type = 'RUN_FINISHED' then 'finished'
+        when p_type = 'RUN_FAILED' then 'failed'
+        when p_type = 'RUN_CANCELLED' then 'cancelled'
+        when p_type = 'RUN_CANCEL_REQUESTED' then 'cancelling'
+        when p_type = 'RUN_RESUMED' then case p_status when 'interrupted' then 'running'::run_status end
+        when p_status = 'running' and p_type in ('RUN_INTERRUPTED', 'CLARIFICATION_NEEDED') then 'interrupted'
+        when p_status = 'interrupted' and p_type = 'CLARIFICATION_ANSWERED' and p_open = 0 then 'running'
+        else p_status
+    end
+$$;
+
+ALTER FUNCTION public.run_status_next(p_status public.run_status, p_type public.run_event_type, p_open bigint) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case p_status
+        when 'pending' then p_start
+        when 'running' then p_since + p_liveness_ms * interval '1 millisecond'
+        when 'interrupted' then p_expires
+        when 'cancelling' then p_since + p_cancel_ms * interval '1 millisecond'
+    end
+$$;
+
+ALTER FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) OWNER TO signalbox_owner;
 
 CREATE TABLE public.api_keys (
     key_id uuid NOT NULL,
@@ -290,6 +503,17 @@ WITH (fillfactor='50');
 
 ALTER TABLE public.run_heads OWNER TO signalbox_owner;
 
+CREATE TABLE public.run_questions (
+    run_id uuid NOT NULL,
+    clarification_id text NOT NULL,
+    tenant_id uuid NOT NULL,
+    asked_seq bigint NOT NULL,
+    expires_at timestamp with time zone,
+    answered_seq bigint
+);
+
+ALTER TABLE public.run_questions OWNER TO signalbox_owner;
+
 CREATE TABLE public.runs (
     run_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -303,6 +527,16 @@ CREATE TABLE public.runs (
     completed_at timestamp with time zone,
     create_key text,
     create_hash bytea,
+    deliverable_type text,
+    start_at timestamp with time zone,
+    multitask_strategy smallint DEFAULT 0 NOT NULL,
+    concurrency_key text,
+    concurrency_limit integer,
+    liveness_ms bigint,
+    start_payload json,
+    create_origin bigint,
+    create_no bigint,
+    wake_at timestamp with time zone,
     CONSTRAINT runs_check CHECK (((create_key IS NULL) = (create_hash IS NULL))),
     CONSTRAINT runs_create_hash_check CHECK ((octet_length(create_hash) = 32)),
     CONSTRAINT runs_create_key_check CHECK (((length(create_key) >= 1) AND (length(create_key) <= 255)))
@@ -366,6 +600,9 @@ ALTER TABLE ONLY public.run_events
 ALTER TABLE ONLY public.run_heads
     ADD CONSTRAINT run_heads_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.run_questions
+    ADD CONSTRAINT run_questions_pkey PRIMARY KEY (run_id, clarification_id);
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (run_id);
 
@@ -391,7 +628,15 @@ CREATE INDEX run_events_position ON public.run_events USING brin ("position") WI
 
 CREATE UNIQUE INDEX runs_create_key ON public.runs USING btree (tenant_id, create_key) WHERE (create_key IS NOT NULL);
 
+CREATE INDEX runs_key_unfinished ON public.runs USING btree (tenant_id, concurrency_key, created_at) WHERE ((completed_at IS NULL) AND (concurrency_key IS NOT NULL));
+
 CREATE INDEX runs_newest ON public.runs USING btree (tenant_id, created_at DESC, run_id DESC);
+
+CREATE INDEX runs_queued ON public.runs USING btree (created_at) WHERE ((status = 'pending'::public.run_status) AND (wake_at IS NULL));
+
+CREATE INDEX runs_thread_unfinished ON public.runs USING btree (tenant_id, thread_id, created_at) WHERE ((completed_at IS NULL) AND (thread_id IS NOT NULL));
+
+CREATE INDEX runs_wake ON public.runs USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -412,13 +657,19 @@ REVOKE ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_
 
 GRANT ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) TO signalbox_sequencer;
 
-REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) FROM PUBLIC;
 
-GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) TO signalbox_sequencer;
+GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) TO signalbox_sequencer;
 
 GRANT SELECT,INSERT ON TABLE public.api_keys TO signalbox_api;
 
@@ -473,6 +724,16 @@ GRANT SELECT ON TABLE public.run_heads TO signalbox_streamer;
 GRANT SELECT ON TABLE public.run_heads TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.run_heads TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.run_questions TO signalbox_api;
+
+GRANT SELECT ON TABLE public.run_questions TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.run_questions TO signalbox_streamer;
+
+GRANT SELECT ON TABLE public.run_questions TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.run_questions TO signalbox_exporter;
 
 GRANT SELECT ON TABLE public.runs TO signalbox_api;
 

@@ -7,9 +7,9 @@
 
 #include "api/body.h"
 #include "api/command.h"
+#include "api/payload.h"
 #include "api/request.h"
 #include "api/store.h"
-#include "contracts/generated/event_types.h"
 #include "proto/outcome.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
@@ -21,109 +21,22 @@
 
 /* ---- POST ---- */
 
-enum { POINTER_SIZE = 48 };
-
-/* An event as the request has it; spans with data NULL are absent. */
-struct event_text {
-    struct json_span type;
-    struct json_span payload;
-};
-
-/* "/events/7" or "", and then "/payload". */
-static void pointer_to(char pointer[POINTER_SIZE], int index, const char *member)
-{
-    if (index < 0) {
-        snprintf(pointer, POINTER_SIZE, "%s", member);
-    } else {
-        snprintf(pointer, POINTER_SIZE, "/events/%d%s", index, member);
-    }
-}
-
-static int wrong(struct exchange *exchange, enum problem problem, int index, const char *member,
-                 const char *detail)
-{
-    char pointer[POINTER_SIZE];
-    pointer_to(pointer, index, member);
-    exchange_problem(exchange, problem, detail, &(struct problem_extra){.pointer = pointer});
-    return -1;
-}
-
-static int check_type(struct exchange *exchange, struct json_span type, int index,
-                      enum event_type *type_out)
-{
-    if (type.data == NULL || !body_is_string(type)) {
-        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "/type",
-                     "An event needs a type, which is a string.");
-    }
-    struct json_span name = body_text(type);
-    if (event_type_find(name.data, name.length, type_out) != 0) {
-        return wrong(exchange, PROBLEM_UNKNOWN_EVENT_TYPE, index, "/type",
-                     "There is no such type of event.");
-    }
-    if (event_type_is_reserved(*type_out)) {
-        return wrong(exchange, PROBLEM_RESERVED_EVENT_TYPE, index, "/type",
-                     "The server itself writes events of this type.");
-    }
-    return 0;
-}
-
-static int add_event(struct exchange *exchange, const struct event_text *event, int index)
-{
-    static const char empty_object[] = "{}";
-    struct api *api = exchange->api;
-    struct json_span payload = event->payload;
-    enum event_type type;
-    if (check_type(exchange, event->type, index, &type) != 0) {
-        return -1;
-    }
-    if (payload.data == NULL) {
-        payload = (struct json_span){empty_object, sizeof empty_object - 1};
-    }
-    if (!body_is_object(payload)) {
-        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "/payload",
-                     "The payload must be an object.");
-    }
-    if (payload.length > (size_t)settings_int(api->actor->settings, SETTING_HTTP_EVENT_BYTES)) {
-        return wrong(exchange, PROBLEM_TOO_LARGE, index, "/payload",
-                     "The payload is larger than one event may be.");
-    }
-    struct message_append_event item = {.type = (uint64_t)type,
-                                        .payload = command_span(payload.data, payload.length)};
-    message_append_event_encode(&api->events, &item);
-    return 0;
-}
-
-/* Takes up a member that every event may have; false: it is none of those. */
-static bool take_member(struct event_text *event, struct json_span name, struct json_span value)
-{
-    if (body_is(name, "type")) {
-        event->type = value;
-    } else if (body_is(name, "payload")) {
-        event->payload = value;
-    } else {
-        return false;
-    }
-    return true;
-}
-
 static int add_listed(struct exchange *exchange, struct json_span object, int index)
 {
-    char pointer[POINTER_SIZE];
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
-    struct event_text event = {0};
+    struct payload_event event = {0};
     if (!body_is_object(object)) {
-        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "", "An event must be an object.");
+        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "",
+                             "An event must be an object.");
     }
     while (json_pair(object, &cursor, &name, &value)) {
-        if (!take_member(&event, name, value)) {
-            pointer_to(pointer, index, "");
-            request_unknown_field(exchange, pointer, name);
-            return -1;
+        if (!payload_take(&event, name, value)) {
+            return payload_unknown(exchange, index, name);
         }
     }
-    return add_event(exchange, &event, index);
+    return payload_add(exchange, &event, index);
 }
 
 static int add_list(struct exchange *exchange, struct json_span array, uint32_t *count_out)
@@ -133,27 +46,28 @@ static int add_list(struct exchange *exchange, struct json_span array, uint32_t 
     struct json_span element;
     int count = 0;
     if (!body_is_array(array)) {
-        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/events", "events must be an array.");
+        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE, "/events",
+                             "events must be an array.");
     }
     while ((element = json_element(array, &cursor)).data != NULL) {
         if (count == max) {
-            return wrong(exchange, PROBLEM_TOO_LARGE, -1, "/events",
-                         "There are more events than one request may hold.");
+            return payload_wrong(exchange, PROBLEM_TOO_LARGE, PAYLOAD_ALONE, "/events",
+                                 "There are more events than one request may hold.");
         }
         if (add_listed(exchange, element, count++) != 0) {
             return -1;
         }
     }
     if (count == 0) {
-        return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/events",
-                     "events must hold at least one event.");
+        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE, "/events",
+                             "events must hold at least one event.");
     }
     *count_out = (uint32_t)count;
     return 0;
 }
 
 struct append_text {
-    struct event_text single;
+    struct payload_event single;
     struct json_span list;
     int64_t expected_seq;
 };
@@ -169,21 +83,26 @@ static int read_append(struct exchange *exchange, struct json_span object,
             append->list = value;
         } else if (body_is(name, "expected_seq")) {
             if (body_number(value, &append->expected_seq) != 0) {
-                return wrong(exchange, PROBLEM_INVALID_PAYLOAD, -1, "/expected_seq",
-                             "expected_seq must be a whole number from 0 up.");
+                return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE,
+                                     "/expected_seq",
+                                     "expected_seq must be a whole number from 0 up.");
             }
-        } else if (!take_member(&append->single, name, value)) {
+        } else if (!payload_take(&append->single, name, value)) {
             request_unknown_field(exchange, "", name);
             return -1;
         }
     }
     if (append->list.data != NULL && append->single.type.data != NULL) {
-        return wrong(exchange, PROBLEM_UNKNOWN_FIELD, -1, "/type",
-                     "type has no place beside events.");
+        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/type",
+                             "type has no place beside events.");
     }
     if (append->list.data != NULL && append->single.payload.data != NULL) {
-        return wrong(exchange, PROBLEM_UNKNOWN_FIELD, -1, "/payload",
-                     "payload has no place beside events.");
+        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/payload",
+                             "payload has no place beside events.");
+    }
+    if (append->list.data != NULL && append->single.schema_version.data != NULL) {
+        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/schema_version",
+                             "schema_version has no place beside events.");
     }
     return 0;
 }
@@ -227,7 +146,7 @@ void events_append(struct exchange *exchange)
         read_append(exchange, object, &append) != 0) {
         return;
     }
-    if ((append.list.data == NULL ? add_event(exchange, &append.single, -1)
+    if ((append.list.data == NULL ? payload_add(exchange, &append.single, PAYLOAD_ALONE)
                                   : add_list(exchange, append.list, &count)) != 0) {
         return;
     }

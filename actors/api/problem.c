@@ -10,6 +10,25 @@ static void text_member(struct buffer *out, const char *name, const char *text)
     buffer_append_json(out, text, strlen(text));
 }
 
+static void error_entry(struct buffer *out, const char *pointer, const char *detail)
+{
+    buffer_append_byte(out, '{');
+    text_member(out, "pointer", pointer);
+    buffer_append_byte(out, ',');
+    text_member(out, "detail", detail);
+    buffer_append_byte(out, '}');
+}
+
+static void report_entries(struct buffer *out, const struct schema_report *report)
+{
+    buffer_append_text(out, ",\"errors\":[");
+    for (size_t i = 0; i < report->count; i++) {
+        buffer_append_text(out, i == 0 ? "" : ",");
+        error_entry(out, schema_report_pointer(report, i), schema_report_detail(report, i));
+    }
+    buffer_append_byte(out, ']');
+}
+
 void problem_write(struct buffer *out, enum problem problem, const char *detail,
                    const struct problem_extra *extra)
 {
@@ -25,11 +44,13 @@ void problem_write(struct buffer *out, enum problem problem, const char *detail,
         buffer_printf(out, ",\"%s\":%lld", extra->second_name, (long long)extra->second);
     }
     if (extra != NULL && extra->pointer != NULL) {
-        buffer_append_text(out, ",\"errors\":[{");
-        text_member(out, "pointer", extra->pointer);
-        buffer_append_byte(out, ',');
-        text_member(out, "detail", extra->pointer_about == NULL ? detail : extra->pointer_about);
-        buffer_append_text(out, "}]");
+        buffer_append_text(out, ",\"errors\":[");
+        error_entry(out, extra->pointer,
+                    extra->pointer_about == NULL ? detail : extra->pointer_about);
+        buffer_append_byte(out, ']');
+    }
+    if (extra != NULL && extra->report != NULL) {
+        report_entries(out, extra->report);
     }
     buffer_append_byte(out, '}');
 }

@@ -4,6 +4,7 @@
 
 #include "contracts/generated/problems.h"
 #include "runtime/base/buffer.h"
+#include "runtime/schema.h"
 
 #include <stdint.h>
 
@@ -11,9 +12,10 @@
 
 /* What a document says beyond its type. Zero is nothing; all borrowed. */
 struct problem_extra {
-    const char *pointer;       /* JSON pointer into the request, for `errors` */
-    const char *pointer_about; /* what is wrong there; NULL: as `detail` */
-    const char *number_name;   /* one field named per problem, such as "last_seq" */
+    const char *pointer;                /* JSON pointer into the request, for `errors` */
+    const char *pointer_about;          /* what is wrong there; NULL: as `detail` */
+    const struct schema_report *report; /* instead of `pointer`: all that is wrong */
+    const char *number_name;            /* one field named per problem, such as "last_seq" */
     int64_t number;
     const char *second_name; /* and another */
     int64_t second;

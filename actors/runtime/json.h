@@ -48,6 +48,9 @@ bool json_pair(struct json_span object, struct json_span *cursor, struct json_sp
 /* Walks the elements of an array: *cursor starts as {0}; absent span at the end, and when it is no
  * array. Checked text only. */
 struct json_span json_element(struct json_span array, struct json_span *cursor);
+/* Writes the text of a string (between its quotes) without escapes to `out`, which has room for
+ * `length` bytes. Returns its length. Checked text only. */
+size_t json_unescape(const char *text, size_t length, char *out);
 /* Replaces raw CR and LF by spaces (in valid JSON they can only stand between tokens). In place. */
 void json_flatten(char *text, size_t length);
 

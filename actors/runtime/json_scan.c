@@ -156,27 +156,50 @@ static char *put_utf8(char *to, unsigned code)
     return to;
 }
 
-size_t json_unescape(const char *text, size_t length, char *out)
+/* The character of the escape at *at (a backslash), which has been checked. */
+static uint32_t next_escaped(const char **at)
 {
     static const char names[] = "bfnrt";
     static const char meant[] = "\b\f\n\r\t";
+    const char *text = *at;
+    if (text[1] != 'u') {
+        const char *name = strchr(names, text[1]);
+        *at += 2;
+        return (unsigned char)(name == NULL ? text[1] : meant[name - names]);
+    }
+    unsigned code = (unsigned)hex4(text + 2, text + 6);
+    *at += 6;
+    if (code >= 0xd800 && code <= 0xdbff) {
+        code = 0x10000 + ((code - 0xd800) << 10) + ((unsigned)hex4(text + 8, text + 12) - 0xdc00);
+        *at += 6;
+    }
+    return code;
+}
+
+uint32_t json_next_character(const char **at)
+{
+    const unsigned char *text = (const unsigned char *)*at;
+    if (*text == '\\') {
+        return next_escaped(at);
+    }
+    int more = *text < 0x80 ? 0 : *text < 0xe0 ? 1 : *text < 0xf0 ? 2 : 3;
+    uint32_t code = more == 0 ? *text : *text & (0x3fU >> more);
+    for (int i = 1; i <= more; i++) {
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    *at += more + 1;
+    return code;
+}
+
+size_t json_unescape(const char *text, size_t length, char *out)
+{
     const char *end = text + length;
     char *to = out;
     while (text < end) {
         if (*text != '\\') {
             *to++ = *text++;
-        } else if (text[1] != 'u') {
-            const char *name = strchr(names, text[1]);
-            *to++ = name == NULL ? text[1] : meant[name - names];
-            text += 2;
         } else {
-            unsigned code = (unsigned)hex4(text + 2, end);
-            text += 6;
-            if (code >= 0xd800 && code <= 0xdbff) {
-                code = 0x10000 + ((code - 0xd800) << 10) + ((unsigned)hex4(text + 2, end) - 0xdc00);
-                text += 6;
-            }
-            to = put_utf8(to, code);
+            to = put_utf8(to, next_escaped(&text));
         }
     }
     return (size_t)(to - out);

@@ -1,9 +1,11 @@
 /*
- * The pieces json.c and its tests are made of: strings and numbers of JSON text, and the keys of
- * the objects that are open. Not for others.
+ * The pieces json.c and schema.c are made of: strings and numbers of JSON text, the keys of the
+ * objects that are open, steps over checked text. Not for others.
  */
 #ifndef SIGNALBOX_RUNTIME_JSON_SCAN_H
 #define SIGNALBOX_RUNTIME_JSON_SCAN_H
+
+#include "runtime/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,9 +22,17 @@ const char *json_scan_string(const char *at, const char *end, bool *escapes_out,
 /* The number that begins at `at`; *end_out is the first byte behind it. Integers are those without
  * fraction and exponent, and must fit 64 bits; a real must not be beyond double. */
 enum json_number json_scan_number(const char *at, const char *end, const char **end_out);
-/* Writes the text of a checked string (between its quotes) without escapes to `out`, which has
- * room for `length` bytes. Returns its length. */
-size_t json_unescape(const char *text, size_t length, char *out);
+/* Steps over text that json_check has let through. No byte at `end` is looked at. */
+
+/* First byte that is no blank; there must be one. */
+const char *json_skip_space(const char *at);
+/* `at` is behind the opening quote; returns the closing one. */
+const char *json_skip_string(const char *at, const char *end);
+/* First byte behind the value that begins at `at`. */
+const char *json_skip_value(const char *at, const char *end);
+
+/* The next character of a string, escapes undone. *at is inside the string, not at its end. */
+uint32_t json_next_character(const char **at);
 
 struct json_key {
     const char *text; /* unescaped; borrowed from the document or the arena */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *skip_space(const char *at)
+const char *json_skip_space(const char *at)
 {
     while (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') {
         at++;
@@ -17,8 +17,7 @@ static const char *skip_space(const char *at)
     return at;
 }
 
-/* `at` is behind the opening quote; returns the closing one. */
-static const char *skip_string(const char *at, const char *end)
+const char *json_skip_string(const char *at, const char *end)
 {
     for (;;) {
         const char *quote = memchr(at, '"', (size_t)(end - at));
@@ -34,14 +33,13 @@ static const bool ends_scalar[256] = {
     ['"'] = true, ['{'] = true, ['}'] = true,  ['['] = true,  [']'] = true,
     [','] = true, [' '] = true, ['\t'] = true, ['\r'] = true, ['\n'] = true};
 
-/* First byte behind the value at `at`. */
-static const char *skip_value(const char *at, const char *end)
+const char *json_skip_value(const char *at, const char *end)
 {
     size_t depth = 0;
     do {
         switch (*at) {
         case '"':
-            at = skip_string(at + 1, end) + 1;
+            at = json_skip_string(at + 1, end) + 1;
             break;
         case '{':
         case '[':
@@ -67,7 +65,7 @@ static const char *skip_value(const char *at, const char *end)
 /* The checked text may end right behind the outermost value: no byte at `end` is looked at. */
 static struct json_span value_at(const char *at, const char *end)
 {
-    return (struct json_span){at, (size_t)(skip_value(at, end) - at)};
+    return (struct json_span){at, (size_t)(json_skip_value(at, end) - at)};
 }
 
 static bool name_is(const char *text, size_t length, const char *name, size_t name_length)
@@ -85,8 +83,8 @@ static bool name_is(const char *text, size_t length, const char *name, size_t na
 /* First byte inside the object or array that begins at `span`, or NULL when it is none. */
 static const char *enter(struct json_span span, char bracket)
 {
-    const char *at = skip_space(span.data);
-    return *at == bracket ? skip_space(at + 1) : NULL;
+    const char *at = json_skip_space(span.data);
+    return *at == bracket ? json_skip_space(at + 1) : NULL;
 }
 
 struct json_span json_member(struct json_span object, const char *name)
@@ -96,15 +94,15 @@ struct json_span json_member(struct json_span object, const char *name)
     size_t name_length = strlen(name);
     while (at != NULL && *at == '"') {
         const char *key = at + 1;
-        const char *quote = skip_string(key, end);
-        at = skip_space(quote + 1);
-        struct json_span value = value_at(skip_space(at + 1), end);
+        const char *quote = json_skip_string(key, end);
+        at = json_skip_space(quote + 1);
+        struct json_span value = value_at(json_skip_space(at + 1), end);
         if (name_is(key, (size_t)(quote - key), name, name_length)) {
             return value;
         }
-        at = skip_space(value.data + value.length);
+        at = json_skip_space(value.data + value.length);
         if (*at == ',') {
-            at = skip_space(at + 1);
+            at = json_skip_space(at + 1);
         }
     }
     return (struct json_span){NULL, 0};
@@ -114,16 +112,16 @@ bool json_pair(struct json_span object, struct json_span *cursor, struct json_sp
                struct json_span *value_out)
 {
     const char *end = object.data + object.length;
-    const char *at = skip_space(cursor->data == NULL ? object.data + 1 : cursor->data);
+    const char *at = json_skip_space(cursor->data == NULL ? object.data + 1 : cursor->data);
     if (*at == ',') {
-        at = skip_space(at + 1);
+        at = json_skip_space(at + 1);
     }
     if (*at != '"') {
         return false;
     }
-    const char *quote = skip_string(at + 1, end);
+    const char *quote = json_skip_string(at + 1, end);
     *name_out = (struct json_span){at + 1, (size_t)(quote - at - 1)};
-    *value_out = value_at(skip_space(skip_space(quote + 1) + 1), end);
+    *value_out = value_at(json_skip_space(json_skip_space(quote + 1) + 1), end);
     at = value_out->data + value_out->length;
     *cursor = (struct json_span){at, (size_t)(end - at)};
     return true;
@@ -133,9 +131,9 @@ struct json_span json_element(struct json_span array, struct json_span *cursor)
 {
     const char *end = array.data + array.length;
     const char *at =
-        cursor->data == NULL ? enter(array, '[') : skip_space(cursor->data + cursor->length);
+        cursor->data == NULL ? enter(array, '[') : json_skip_space(cursor->data + cursor->length);
     if (at != NULL && *at == ',') {
-        at = skip_space(at + 1);
+        at = json_skip_space(at + 1);
     }
     bool none = at == NULL || *at == ']';
     *cursor = none ? (struct json_span){NULL, 0} : value_at(at, end);

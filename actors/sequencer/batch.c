@@ -13,7 +13,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "sequencer/sequencer.h"
+#include "sequencer/commands.h"
 #include "sequencer/store.h"
 
 #include <assert.h>
@@ -24,54 +24,9 @@
  * PostgreSQL takes, and its commit is no long wait for the small ones behind it. */
 enum { BATCH_BYTES = 4 << 20 };
 
-/* ---- evaluation ---- */
+/* ---- what evaluations add ---- */
 
-static int64_t seq_of(const struct run *run)
-{
-    return run->batch_head > 0 ? run->batch_seq : run->last_seq;
-}
-
-static bool closed_of(const struct run *run)
-{
-    return run->batch_head > 0 ? run->batch_closed : run->closed;
-}
-
-static void set_outcome(struct command *command, enum command_outcome outcome)
-{
-    command->result = (struct message_result){.outcome = outcome};
-    memcpy(command->result.run, command->run_id.bytes, sizeof command->result.run);
-    if (command->run != NULL) {
-        command->result.last_seq = (uint64_t)seq_of(command->run);
-    }
-}
-
-/* The key was used before: the same answer again, or a refusal when the body differs. */
-static void answer_by_key(struct command *command, const struct key_entry *entry,
-                          struct message_span body)
-{
-    if (body.length != sizeof entry->body || memcmp(body.data, entry->body, body.length) != 0) {
-        set_outcome(command, OUTCOME_KEY_MISMATCH);
-        return;
-    }
-    metric_add(METRIC_COMMANDS_DUPLICATE, 1);
-    command->result = (struct message_result){.outcome = OUTCOME_OK,
-                                              .first_seq = entry->first_seq,
-                                              .last_seq = entry->last_seq,
-                                              .duplicate = true};
-    memcpy(command->result.run, entry->run.bytes, sizeof entry->run.bytes);
-}
-
-static const struct key_entry *known_key(const struct sequencer *sequencer,
-                                         const struct command *command)
-{
-    if (uuid_is_nil(&command->key_hash)) {
-        return NULL;
-    }
-    const struct key_entry *recent = keys_get(sequencer, &command->key_hash);
-    return recent != NULL ? recent : command->found;
-}
-
-static int join(struct batch *batch, struct run *run)
+struct head *batch_join(struct batch *batch, struct run *run)
 {
     if (run->batch_head == 0) {
         if (batch->heads_count == batch->heads_capacity) {
@@ -81,22 +36,24 @@ static int join(struct batch *batch, struct run *run)
         batch->heads[batch->heads_count++] = (struct head){.run = run};
         run->batch_head = (int)batch->heads_count;
         run->batch_seq = run->last_seq;
-        run->batch_closed = run->closed;
+        run->batch_status = run->status;
     }
-    return run->batch_head;
+    return &batch->heads[run->batch_head - 1];
 }
 
-static void add_row(struct batch *batch, struct run *run, int type, struct message_span payload,
-                    const struct command *first)
+void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
+                   struct message_span payload, const struct command *first)
 {
-    int number = join(batch, run);
-    struct head *head = &batch->heads[number - 1];
+    struct head *head = batch_join(batch, run);
     if (batch->rows_count == batch->rows_capacity) {
         batch->rows_capacity = batch->rows_capacity == 0 ? 1024 : batch->rows_capacity * 2;
         batch->rows = memory_grow(batch->rows, batch->rows_capacity, sizeof *batch->rows);
     }
-    batch->rows[batch->rows_count++] = (struct row){
-        .head = number, .seq = ++run->batch_seq, .type = type, .payload = payload, .first = first};
+    batch->rows[batch->rows_count++] = (struct row){.head = run->batch_head,
+                                                    .seq = ++run->batch_seq,
+                                                    .type = type,
+                                                    .payload = payload,
+                                                    .first = first};
     if (head->first == 0) {
         head->first = batch->rows_count;
     } else {
@@ -105,133 +62,17 @@ static void add_row(struct batch *batch, struct run *run, int type, struct messa
     head->last = batch->rows_count;
 }
 
-static void remember_key(struct sequencer *sequencer, const struct command *command,
-                         struct message_span body)
-{
-    struct key_entry entry = {.hash = command->key_hash,
-                              .run = command->run_id,
-                              .first_seq = command->result.first_seq,
-                              .last_seq = command->result.last_seq};
-    if (uuid_is_nil(&command->key_hash)) {
-        return;
-    }
-    if (body.length == sizeof entry.body) {
-        memcpy(entry.body, body.data, body.length);
-    }
-    keys_add(sequencer, &entry);
-}
-
-static void accept_command(struct command *command, int64_t first_seq)
-{
-    command->has_rows = true;
-    command->result = (struct message_result){.outcome = OUTCOME_OK,
-                                              .first_seq = (uint64_t)first_seq,
-                                              .last_seq = (uint64_t)command->run->batch_seq};
-    memcpy(command->result.run, command->run_id.bytes, sizeof command->result.run);
-}
-
-/* Types are known and not the server's own; a terminal event may only be the last one. */
-static enum command_outcome check_types(struct message_list events)
-{
-    struct message_append_event event;
-    while (message_append_event_next(&events, &event)) {
-        if (event.type <= EVENT_TYPE_RUN_STARTED || event.type > EVENT_TYPE_MAX) {
-            return OUTCOME_REFUSED;
-        }
-        if (event_type_is_terminal((enum event_type)event.type) && events.count > 0) {
-            return OUTCOME_RUN_CLOSED;
-        }
-    }
-    return OUTCOME_OK;
-}
-
-static enum command_outcome check_append(const struct command *command)
-{
-    const struct message_append *append = &command->message.append;
-    if (closed_of(command->run)) {
-        return OUTCOME_RUN_CLOSED;
-    }
-    if (seq_of(command->run) == 0) {
-        return OUTCOME_RUN_PENDING;
-    }
-    if (append->expected_seq >= 0 && append->expected_seq != seq_of(command->run)) {
-        return OUTCOME_SEQ_CONFLICT;
-    }
-    return check_types(append->events);
-}
-
-static void evaluate_append(struct sequencer *sequencer, struct command *command)
-{
-    const struct message_append *append = &command->message.append;
-    const struct key_entry *known = known_key(sequencer, command);
-    if (command->run == NULL || !uuid_equal(&command->run->tenant, &command->tenant)) {
-        set_outcome(command, OUTCOME_NOT_FOUND);
-        return;
-    }
-    if (known != NULL) {
-        answer_by_key(command, known, append->hash);
-        return;
-    }
-    enum command_outcome outcome = check_append(command);
-    if (outcome != OUTCOME_OK) {
-        set_outcome(command, outcome);
-        return;
-    }
-    struct message_list events = append->events;
-    struct message_append_event event;
-    const struct command *first = command;
-    int64_t first_seq = seq_of(command->run) + 1;
-    while (message_append_event_next(&events, &event)) {
-        add_row(sequencer->batch, command->run, (int)event.type, event.payload, first);
-        command->run->batch_closed = event_type_is_terminal((enum event_type)event.type);
-        first = NULL;
-    }
-    accept_command(command, first_seq);
-    remember_key(sequencer, command, append->hash);
-}
-
-static void evaluate_create(struct sequencer *sequencer, struct command *command)
-{
-    const struct message_create_run *create = &command->message.create;
-    const struct key_entry *known = known_key(sequencer, command);
-    if (known != NULL) {
-        answer_by_key(command, known, create->hash);
-        return;
-    }
-    if (command->run != NULL) {
-        bool own = uuid_equal(&command->run->tenant, &command->tenant);
-        set_outcome(command, own ? OUTCOME_EXISTS : OUTCOME_ID_TAKEN);
-        return;
-    }
-    command->run = runs_add(sequencer, &command->run_id, &command->tenant, 0, false);
-    command->run->users++;
-    command->run->batch_new = true;
-    add_row(sequencer->batch, command->run, EVENT_TYPE_RUN_STARTED, create->started, command);
-    accept_command(command, 1);
-    remember_key(sequencer, command, create->hash);
-}
-
-static void evaluate(struct sequencer *sequencer, struct command *command)
-{
-    if (command->recovered) {
-        metric_add(METRIC_COMMANDS_DUPLICATE, 1);
-        return;
-    }
-    if (command->type == MESSAGE_APPEND) {
-        evaluate_append(sequencer, command);
-    } else {
-        evaluate_create(sequencer, command);
-    }
-}
-
 /* ---- the end of a batch ---- */
 
 /* The next batch may take its runs and origins; its rows and commands stay. */
 static void let_go(struct batch *batch)
 {
     for (size_t i = 0; i < batch->heads_count; i++) {
-        batch->heads[i].run->batch_head = 0;
-        batch->heads[i].run->batch_new = false;
+        struct run *run = batch->heads[i].run;
+        run->batch_head = 0;
+        run->batch_new = false;
+        free(run->batch_questions);
+        run->batch_questions = NULL;
     }
     for (size_t i = 0; i < batch->origins_count; i++) {
         batch->origins[i]->batch_number = 0;
@@ -249,6 +90,8 @@ static void empty(struct batch *batch)
     }
     batch->heads_count = 0;
     batch->rows_count = 0;
+    batch->creates_count = 0;
+    batch->lifecycle = false;
     batch->count = 0;
     batch->bytes = 0;
 }
@@ -259,7 +102,9 @@ static void settle_all(const struct batch *batch)
     LIST_FOR_EACH(node, &batch->commands)
     {
         const struct command *command = LIST_ENTRY(node, struct command, node);
-        order_settle(command->origin, command->number, &command->result);
+        if (command->origin != NULL) {
+            order_settle(command->origin, command->number, &command->result);
+        }
     }
 }
 
@@ -268,7 +113,10 @@ static void answer_all(struct sequencer *sequencer, const struct batch *batch)
     bool first = true;
     LIST_FOR_EACH(node, &batch->commands)
     {
-        intake_answer(sequencer, LIST_ENTRY(node, struct command, node));
+        const struct command *command = LIST_ENTRY(node, struct command, node);
+        if (command->origin != NULL) {
+            intake_answer(sequencer, command);
+        }
         if (first) {
             SB_FAULT("sequencer_half_answered");
             first = false;
@@ -295,14 +143,24 @@ static void log_appended(const struct batch *batch)
     }
 }
 
+static void take_head(struct run *run)
+{
+    bool starts = run->last_seq == 0 && run->batch_status != RUN_CANCELLED;
+    run->last_seq = run->batch_seq;
+    run->status = run->batch_status;
+    if (run->batch_questions != NULL) {
+        free(run->questions);
+        run->questions = run->batch_questions;
+        run->batch_questions = NULL;
+    }
+    metric_add(METRIC_RUNS_STARTED, starts ? 1 : 0);
+    metric_add(METRIC_RUNS_FINISHED, status_is_closed(run->status) ? 1 : 0);
+}
+
 static void take_heads(struct sequencer *sequencer, const struct batch *batch)
 {
     for (size_t i = 0; i < batch->heads_count; i++) {
-        struct run *run = batch->heads[i].run;
-        run->last_seq = run->batch_seq;
-        run->closed = run->batch_closed;
-        metric_add(METRIC_RUNS_STARTED, run->batch_new ? 1 : 0);
-        metric_add(METRIC_RUNS_FINISHED, run->batch_closed ? 1 : 0);
+        take_head(batch->heads[i].run);
     }
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
@@ -381,13 +239,15 @@ static void take_back(struct sequencer *sequencer)
         struct command *command = LIST_ENTRY(batch->commands.previous, struct command, node);
         list_remove(&command->node);
         list_append(sequencer->queue.next, &command->node);
-        command->has_rows = false;
+        command->creates = false;
         sequencer->queue_count++;
         sequencer->queue_bytes += command->length;
     }
     for (size_t i = 0; i < heads; i++) {
         struct run *run = batch->heads[i].run;
         run->batch_head = 0;
+        free(run->batch_questions);
+        run->batch_questions = NULL;
         if (run->batch_new) {
             run->batch_new = false;
             forget_new_run(sequencer, run);
@@ -414,7 +274,7 @@ static void refuse_single(struct sequencer *sequencer)
     list_remove(&command->node);
     sequencer->queue_count--;
     sequencer->queue_bytes -= command->length;
-    set_outcome(command, OUTCOME_REFUSED);
+    commands_refuse(command, OUTCOME_REFUSED);
     list_append(&batch->commands, &command->node);
     finish_unwritten(sequencer);
 }
@@ -513,20 +373,20 @@ static void fill(struct sequencer *sequencer)
             }
         }
         if (command->need == NEED_NOTHING && !command->key_checked &&
-            !uuid_is_nil(&command->key_hash) && known_key(sequencer, command) == NULL) {
+            !uuid_is_nil(&command->key_hash) && commands_known_key(sequencer, command) == NULL) {
             command->need = NEED_LOOKUP; /* its key has left the ring of recent ones meanwhile */
         }
         if (command->need != NEED_NOTHING) {
             break;
         }
-        evaluate(sequencer, command);
+        commands_evaluate(sequencer, command);
         list_remove(&command->node);
         list_append(&batch->commands, &command->node);
         sequencer->queue_count--;
         sequencer->queue_bytes -= command->length;
         batch->bytes += command->length;
         batch->count++;
-        if (!command->recover) {
+        if (!command->recover && command->origin != NULL) {
             mark_origin(batch, command);
         }
     }

@@ -11,11 +11,6 @@
     for (const struct command *command = LIST_ENTRY(command##_node, struct command, node); \
          command != NULL; command = NULL)
 
-static bool creates(const struct command *command)
-{
-    return command->type == MESSAGE_CREATE_RUN && command->has_rows;
-}
-
 static void put_uuid_or_null(struct db_params *params, const uint8_t bytes[16])
 {
     static const uint8_t none[16];
@@ -35,76 +30,81 @@ static void put_span_or_null(struct db_params *params, struct message_span span)
     }
 }
 
-enum create_column {
-    CREATE_RUN_ID,
-    CREATE_TENANT,
-    CREATE_THREAD,
-    CREATE_PARENT,
-    CREATE_METADATA,
-    CREATE_BY,
-    CREATE_TS,
-    CREATE_KEY,
-    CREATE_HASH,
-    CREATE_COLUMNS
-};
-
-static void put_create(struct db_params *params, enum create_column column,
-                       const struct message_create_run *create, int64_t ts_us)
+static void put_timestamp_or_null(struct db_params *params, int64_t real_us)
 {
-    switch (column) {
-    case CREATE_RUN_ID:
-        db_array_uuid(params, create->run);
-        return;
-    case CREATE_TENANT:
-        db_array_uuid(params, create->tenant);
-        return;
-    case CREATE_THREAD:
-        put_uuid_or_null(params, create->thread);
-        return;
-    case CREATE_PARENT:
-        put_uuid_or_null(params, create->parent);
-        return;
-    case CREATE_METADATA:
-        db_array_bytes(params, create->metadata.data, create->metadata.length);
-        return;
-    case CREATE_BY:
-        db_array_bytes(params, create->created_by.data, create->created_by.length);
-        return;
-    case CREATE_TS:
-        db_array_timestamptz(params, ts_us);
-        return;
-    case CREATE_KEY:
-        put_span_or_null(params, create->key);
-        return;
-    case CREATE_HASH:
-        put_span_or_null(params, create->key.length == 0 ? create->key : create->hash);
-        return;
-    case CREATE_COLUMNS:
-        return;
+    if (real_us == 0) {
+        db_array_null(params);
+    } else {
+        db_array_timestamptz(params, real_us);
     }
 }
 
+static void put_int8_or_null(struct db_params *params, uint64_t value)
+{
+    if (value == 0) {
+        db_array_null(params);
+    } else {
+        db_array_int8(params, (int64_t)value);
+    }
+}
+
+/* One array, an entry each run that the batch creates. `create`, `command` and `pending` (it is not
+ * started at once) are there for `put`. */
+#define PUT_CREATES(params, batch, array, put)                                   \
+    do {                                                                         \
+        db_array_begin((params), (array), (batch)->creates_count);               \
+        FOR_EACH_COMMAND(command, batch)                                         \
+        {                                                                        \
+            const struct message_create_run *create = &command->message.create;  \
+            bool pending = (batch)->lifecycle && command->result.first_seq == 0; \
+            (void)create;                                                        \
+            (void)pending;                                                       \
+            if (command->creates) {                                              \
+                put;                                                             \
+            }                                                                    \
+        }                                                                        \
+        db_array_end(params);                                                    \
+    } while (0)
+
+enum { CREATE_COLUMNS = 18 };
+
 static void put_creates(struct db_params *params, const struct batch *batch)
 {
-    static const enum db_array kinds[CREATE_COLUMNS] = {
-        DB_ARRAY_UUID, DB_ARRAY_UUID,        DB_ARRAY_UUID, DB_ARRAY_UUID, DB_ARRAY_JSONB,
-        DB_ARRAY_TEXT, DB_ARRAY_TIMESTAMPTZ, DB_ARRAY_TEXT, DB_ARRAY_BYTEA};
-    size_t count = 0;
-    FOR_EACH_COMMAND(command, batch)
-    {
-        count += creates(command) ? 1 : 0;
+    /* Most batches have none, and eighteen empty arrays cost more than as many nulls. */
+    for (unsigned column = 0; batch->creates_count == 0 && column < CREATE_COLUMNS; column++) {
+        db_param_null(params);
     }
-    for (unsigned column = 0; column < CREATE_COLUMNS; column++) {
-        db_array_begin(params, kinds[column], count);
-        FOR_EACH_COMMAND(command, batch)
-        {
-            if (creates(command)) {
-                put_create(params, (enum create_column)column, &command->message.create,
-                           batch->ts_us);
-            }
-        }
-        db_array_end(params);
+    if (batch->creates_count == 0) {
+        return;
     }
+    PUT_CREATES(params, batch, DB_ARRAY_UUID, db_array_uuid(params, create->run));
+    PUT_CREATES(params, batch, DB_ARRAY_UUID, db_array_uuid(params, create->tenant));
+    PUT_CREATES(params, batch, DB_ARRAY_UUID, put_uuid_or_null(params, create->thread));
+    PUT_CREATES(params, batch, DB_ARRAY_UUID, put_uuid_or_null(params, create->parent));
+    PUT_CREATES(params, batch, DB_ARRAY_JSONB,
+                db_array_bytes(params, create->metadata.data, create->metadata.length));
+    PUT_CREATES(params, batch, DB_ARRAY_TEXT,
+                db_array_bytes(params, create->created_by.data, create->created_by.length));
+    PUT_CREATES(params, batch, DB_ARRAY_TIMESTAMPTZ, db_array_timestamptz(params, batch->ts_us));
+    PUT_CREATES(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, create->key));
+    PUT_CREATES(params, batch, DB_ARRAY_BYTEA,
+                put_span_or_null(params, create->key.length == 0 ? create->key : create->hash));
+    PUT_CREATES(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, create->deliverable));
+    PUT_CREATES(params, batch, DB_ARRAY_TIMESTAMPTZ,
+                put_timestamp_or_null(params, pending ? create->start_at : 0));
+    PUT_CREATES(params, batch, DB_ARRAY_INT4, db_array_int4(params, (int32_t)create->strategy));
+    PUT_CREATES(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, create->concurrency_key));
+    PUT_CREATES(params, batch, DB_ARRAY_INT4,
+                db_array_int4(params, (int32_t)create->concurrency_limit));
+    PUT_CREATES(params, batch, DB_ARRAY_INT8, put_int8_or_null(params, create->liveness_ms));
+    /* What its first event would keep. */
+    struct message_span none = {NULL, 0};
+    PUT_CREATES(params, batch, DB_ARRAY_JSON,
+                put_span_or_null(params, pending ? create->started : none));
+    PUT_CREATES(params, batch, DB_ARRAY_INT8,
+                put_int8_or_null(params, pending ? command->sender : 0));
+    PUT_CREATES(params, batch, DB_ARRAY_INT8,
+                put_int8_or_null(params, pending ? command->number : 0));
 }
 
 #define PUT_HEADS(params, batch, kind, put)                     \
@@ -123,7 +123,8 @@ static void put_heads(struct db_params *params, const struct batch *batch)
     PUT_HEADS(params, batch, DB_ARRAY_UUID, db_array_uuid(params, run->tenant.bytes));
     PUT_HEADS(params, batch, DB_ARRAY_INT8, db_array_int8(params, run->last_seq));
     PUT_HEADS(params, batch, DB_ARRAY_INT8, db_array_int8(params, run->batch_seq));
-    PUT_HEADS(params, batch, DB_ARRAY_BOOL, db_array_bool(params, run->batch_closed));
+    PUT_HEADS(params, batch, DB_ARRAY_BOOL,
+              db_array_bool(params, status_is_closed(run->batch_status)));
 }
 
 #define PUT_ROWS(params, batch, kind, put)                     \
@@ -148,20 +149,10 @@ static void put_heads(struct db_params *params, const struct batch *batch)
         }                                           \
     })
 
-static struct message_span actor_of(const struct command *command)
-{
-    return command->type == MESSAGE_APPEND ? command->message.append.actor
-                                           : command->message.create.created_by;
-}
-
 /* A run's creation key is kept with the run, not with its first event. */
-static struct message_span append_span(const struct command *command, bool hash)
+static struct message_span key_of(const struct command *command, struct message_span span)
 {
-    const struct message_append *append = &command->message.append;
-    if (command->type != MESSAGE_APPEND || append->key.length == 0) {
-        return (struct message_span){NULL, 0};
-    }
-    return hash ? append->hash : append->key;
+    return command->key_scope == KEY_OF_RUN ? span : (struct message_span){NULL, 0};
 }
 
 static int32_t events_of(const struct command *command)
@@ -177,12 +168,13 @@ static void put_rows(struct db_params *params, const struct batch *batch)
     PUT_ROWS(params, batch, DB_ARRAY_JSON,
              db_array_bytes(params, row->payload.data, row->payload.length));
     PUT_ROWS(params, batch, DB_ARRAY_TIMESTAMPTZ, db_array_timestamptz(params, batch->ts_us));
-    PUT_FIRST(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, actor_of(command)));
-    PUT_FIRST(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, append_span(command, false)));
-    PUT_FIRST(params, batch, DB_ARRAY_BYTEA, put_span_or_null(params, append_span(command, true)));
+    PUT_FIRST(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, command->actor));
+    PUT_FIRST(params, batch, DB_ARRAY_TEXT,
+              put_span_or_null(params, key_of(command, command->key)));
+    PUT_FIRST(params, batch, DB_ARRAY_BYTEA,
+              put_span_or_null(params, key_of(command, command->hash)));
     PUT_FIRST(params, batch, DB_ARRAY_INT4, db_array_int4(params, events_of(command)));
-    PUT_FIRST(params, batch, DB_ARRAY_INT8,
-              db_array_int8(params, (int64_t)command->origin->origin));
+    PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, (int64_t)command->sender));
     PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, (int64_t)command->number));
 }
 
@@ -208,6 +200,12 @@ void batch_params(struct sequencer *sequencer)
     db_param_int4(params, SEQUENCER_SHARD);
     db_param_int8(params, (int64_t)sequencer->epoch);
     db_param_int8(params, sequencer->position);
+    if (batch->lifecycle) {
+        db_param_int8(params,
+                      settings_int(sequencer->actor->settings, SETTING_RUNS_CANCEL_DEADLINE_MS));
+    } else {
+        db_param_null(params);
+    }
     put_creates(params, batch);
     put_heads(params, batch);
     put_rows(params, batch);

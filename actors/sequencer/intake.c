@@ -5,7 +5,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "sequencer/sequencer.h"
+#include "sequencer/commands.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,72 +67,6 @@ static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, 
     reply(sequencer, peer, &frame);
 }
 
-void command_destroy(struct command *command)
-{
-    if (command->run != NULL) {
-        command->run->users--;
-    }
-    command->origin->users--;
-    free(command->found);
-    free(command->frame);
-    free(command);
-}
-
-/* Fills what the queue needs from the decoded message. False: the frame is malformed. */
-static bool decode(struct command *command)
-{
-    struct message_header header;
-    struct message_span key;
-    const struct uuid *scope = &command->run_id;
-    if (command->type == MESSAGE_APPEND) {
-        struct message_append *append = &command->message.append;
-        if (message_append_decode(command->frame, command->length, &header, append) != 0 ||
-            append->events.count == 0) {
-            return false;
-        }
-        memcpy(command->run_id.bytes, append->run, sizeof append->run);
-        memcpy(command->tenant.bytes, append->tenant, sizeof append->tenant);
-        key = append->key;
-    } else {
-        struct message_create_run *create = &command->message.create;
-        if (message_create_run_decode(command->frame, command->length, &header, create) != 0) {
-            return false;
-        }
-        memcpy(command->run_id.bytes, create->run, sizeof create->run);
-        memcpy(command->tenant.bytes, create->tenant, sizeof create->tenant);
-        key = create->key;
-        scope = &command->tenant;
-    }
-    if (key.length > 0) {
-        command->key_hash = keys_hash(command->type, scope, key);
-    }
-    command->number = header.request;
-    return true;
-}
-
-static struct command *command_create(enum message_type type, const struct bus_peer *peer,
-                                      const uint8_t *frame, size_t length)
-{
-    struct command *command = memory_new(sizeof *command);
-    command->type = type;
-    command->peer = *peer;
-    command->frame = memory_copy(frame, length);
-    command->length = length;
-    list_init(&command->node);
-    if (!decode(command)) {
-        free(command->frame);
-        free(command);
-        return NULL;
-    }
-    return command;
-}
-
-static uint64_t origin_of(const struct command *command)
-{
-    return command->type == MESSAGE_APPEND ? command->message.append.origin
-                                           : command->message.create.origin;
-}
-
 /* A command needs the table unless its run is known and it brings no key that may have been used
  * before. */
 static enum command_need need_of(const struct sequencer *sequencer, const struct command *command)
@@ -171,7 +105,7 @@ static bool queue_is_full(const struct sequencer *sequencer, size_t length)
 
 static void take_command(struct sequencer *sequencer, struct command *command)
 {
-    struct order_origin *origin = order_origin(&sequencer->order, origin_of(command));
+    struct order_origin *origin = order_origin(&sequencer->order, command->sender);
     struct message_result result;
     bool full = queue_is_full(sequencer, command->length);
     command->origin = origin;
@@ -239,11 +173,12 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
     if (!sequencer->serving) {
         return; /* asked for again as soon as we serve */
     }
-    if (header.type != MESSAGE_APPEND && header.type != MESSAGE_CREATE_RUN) {
+    const struct command_kind *kind = commands_kind(header.type);
+    if (kind == NULL) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
         return;
     }
-    struct command *command = command_create(header.type, peer, frame, length);
+    struct command *command = commands_create(kind, peer, frame, length);
     if (command == NULL) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
         LOG_WARN("malformed command", LOG_TEXT("type", message_name(header.type)),

@@ -9,7 +9,7 @@
  */
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "sequencer/sequencer.h"
+#include "sequencer/commands.h"
 #include "sequencer/store.h"
 
 #include <assert.h>
@@ -25,12 +25,12 @@ static bool wants_head(const struct command *command)
 
 static bool wants_key(const struct command *command)
 {
-    return command->type == MESSAGE_APPEND && !uuid_is_nil(&command->key_hash);
+    return command->key_scope == KEY_OF_RUN && !uuid_is_nil(&command->key_hash);
 }
 
 static bool wants_create_key(const struct command *command)
 {
-    return command->type == MESSAGE_CREATE_RUN && !uuid_is_nil(&command->key_hash);
+    return command->key_scope == KEY_OF_TENANT && !uuid_is_nil(&command->key_hash);
 }
 
 static bool wants_answer(const struct command *command)
@@ -124,6 +124,26 @@ static bool is_usable(struct sequencer *sequencer, enum db_status status,
     return false;
 }
 
+static enum run_status status_at(const struct db_result *result, int row, int column)
+{
+    size_t length;
+    enum run_status status = RUN_PENDING;
+    const char *name = db_bytes(result, row, column, &length);
+    int found = status_find(name, length, &status);
+    assert(found == 0); /* our own enum of the database */
+    return status;
+}
+
+static void load_questions(struct run *run, const struct db_result *result, int row, int column)
+{
+    size_t length;
+    if (!db_is_null(result, row, column)) {
+        const char *hashes = db_bytes(result, row, column, &length);
+        run->questions = memory_new(sizeof *run->questions);
+        questions_load(run->questions, hashes, length);
+    }
+}
+
 static void on_heads(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
@@ -134,16 +154,18 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
             db_uuid(result, row, 0, &id);
             db_uuid(result, row, 1, &tenant);
             if (runs_get(sequencer, &id) == NULL) {
-                runs_add(sequencer, &id, &tenant, db_int8(result, row, 2), db_bool(result, row, 3));
+                struct run *run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 2),
+                                           status_at(result, row, 3));
+                load_questions(run, result, row, 4);
             }
         }
     }
     one_done(sequencer);
 }
 
-static void keep_found(struct sequencer *sequencer, enum message_type type,
-                       const struct uuid *scope, const struct db_result *result, int row,
-                       int hash_column, const struct key_entry *entry)
+static void keep_found(struct sequencer *sequencer, enum key_scope scope, const struct uuid *id,
+                       const struct db_result *result, int row, int hash_column,
+                       const struct key_entry *entry)
 {
     size_t length;
     const char *text = db_bytes(result, row, 1, &length);
@@ -153,7 +175,7 @@ static void keep_found(struct sequencer *sequencer, enum message_type type,
     if (length == sizeof copy->body) {
         memcpy(copy->body, body, length);
     }
-    copy->hash = keys_hash(type, scope, key);
+    copy->hash = keys_hash(scope, id, key);
     free(map_put(&sequencer->found_keys, &copy->hash, copy));
 }
 
@@ -166,7 +188,7 @@ static void on_keys(void *arg, enum db_status status, const struct db_result *re
             db_uuid(result, row, 0, &entry.run);
             entry.first_seq = (uint64_t)db_int8(result, row, 2);
             entry.last_seq = entry.first_seq + (uint64_t)db_int4(result, row, 3) - 1;
-            keep_found(sequencer, MESSAGE_APPEND, &entry.run, result, row, 4, &entry);
+            keep_found(sequencer, KEY_OF_RUN, &entry.run, result, row, 4, &entry);
         }
     }
     one_done(sequencer);
@@ -177,11 +199,14 @@ static void on_create_keys(void *arg, enum db_status status, const struct db_res
     struct sequencer *sequencer = arg;
     if (is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
-            struct key_entry entry = {.first_seq = 1, .last_seq = 1};
+            /* One that is pending has none yet. */
+            uint64_t seq = db_int8(result, row, 5) > 0 ? 1 : 0;
+            struct key_entry entry = {
+                .first_seq = seq, .last_seq = seq, .status = status_at(result, row, 4)};
             struct uuid tenant;
             db_uuid(result, row, 0, &tenant);
             db_uuid(result, row, 2, &entry.run);
-            keep_found(sequencer, MESSAGE_CREATE_RUN, &tenant, result, row, 3, &entry);
+            keep_found(sequencer, KEY_OF_TENANT, &tenant, result, row, 3, &entry);
         }
     }
     one_done(sequencer);
@@ -194,16 +219,17 @@ static void recover_command(struct sequencer *sequencer, const struct db_result 
     uint64_t origin = (uint64_t)db_int8(result, row, 1);
     uint64_t number = (uint64_t)db_int8(result, row, 2);
     uint64_t first = (uint64_t)db_int8(result, row, 3);
-    uint64_t events = (uint64_t)db_int4(result, row, 4);
+    uint64_t events = (uint64_t)db_int4(result, row, 4); /* 0: a run created to start later */
     FOR_EACH_WANTING(command, sequencer, wants_answer)
     {
         if (command->number == number && command->origin->origin == origin &&
             uuid_equal(&command->run_id, &run)) {
             command->recovered = true;
-            command->result = (struct message_result){.outcome = OUTCOME_OK,
-                                                      .first_seq = first,
-                                                      .last_seq = first + events - 1,
-                                                      .duplicate = true};
+            command->result =
+                (struct message_result){.outcome = OUTCOME_OK,
+                                        .first_seq = first,
+                                        .last_seq = events > 0 ? first + events - 1 : 0,
+                                        .duplicate = true};
             memcpy(command->result.run, run.bytes, sizeof run.bytes);
         }
     }
@@ -245,12 +271,6 @@ static void ask_heads(struct sequencer *sequencer, struct db_params *params)
     ask(sequencer, STORE_RESOLVE_HEADS, params, on_heads);
 }
 
-static struct message_span key_of(const struct command *command)
-{
-    return command->type == MESSAGE_APPEND ? command->message.append.key
-                                           : command->message.create.key;
-}
-
 static void ask_keys(struct sequencer *sequencer, struct db_params *params, wants_fn *wants,
                      enum store_statement statement, db_done_fn *done)
 {
@@ -261,14 +281,14 @@ static void ask_keys(struct sequencer *sequencer, struct db_params *params, want
     db_array_begin(params, DB_ARRAY_UUID, count);
     FOR_EACH_WANTING(command, sequencer, wants)
     {
-        bool append = command->type == MESSAGE_APPEND;
-        db_array_uuid(params, append ? command->run_id.bytes : command->tenant.bytes);
+        bool of_run = command->key_scope == KEY_OF_RUN;
+        db_array_uuid(params, of_run ? command->run_id.bytes : command->tenant.bytes);
     }
     db_array_end(params);
     db_array_begin(params, DB_ARRAY_TEXT, count);
     FOR_EACH_WANTING(command, sequencer, wants)
     {
-        db_array_bytes(params, key_of(command).data, key_of(command).length);
+        db_array_bytes(params, command->key.data, command->key.length);
     }
     db_array_end(params);
     ask(sequencer, statement, params, done);

@@ -37,13 +37,13 @@ void runs_evict(struct sequencer *sequencer)
 }
 
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, bool closed)
+                     int64_t last_seq, enum run_status status)
 {
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
     run->last_seq = last_seq;
-    run->closed = closed;
+    run->status = status;
     list_init(&run->node);
     list_append(&sequencer->runs_by_use, &run->node);
     void *old = map_put(&sequencer->runs, id, run);
@@ -56,7 +56,27 @@ void runs_remove(struct sequencer *sequencer, struct run *run)
     assert(run->users == 0);
     map_remove(&sequencer->runs, &run->id);
     list_remove(&run->node);
+    free(run->questions);
+    free(run->batch_questions);
     free(run);
+}
+
+int64_t runs_seq(const struct run *run)
+{
+    return run->batch_head > 0 ? run->batch_seq : run->last_seq;
+}
+
+enum run_status runs_status(const struct run *run)
+{
+    return run->batch_head > 0 ? run->batch_status : run->status;
+}
+
+const struct questions *runs_questions(const struct run *run)
+{
+    static const struct questions none;
+    const struct questions *questions =
+        run->batch_questions != NULL ? run->batch_questions : run->questions;
+    return questions != NULL ? questions : &none;
 }
 
 void runs_clear(struct sequencer *sequencer)
@@ -68,15 +88,15 @@ void runs_clear(struct sequencer *sequencer)
     keys_drop_to(sequencer, 0);
 }
 
-struct uuid keys_hash(enum message_type type, const struct uuid *scope, struct message_span key)
+struct uuid keys_hash(enum key_scope scope, const struct uuid *id, struct message_span key)
 {
     struct uuid hash;
     crypto_generichash_state state;
     /* A run may have the id of a tenant: their keys are still different ones. */
-    uint8_t kind = type == MESSAGE_APPEND ? 'a' : 'c';
+    uint8_t kind = (uint8_t)scope;
     crypto_generichash_init(&state, NULL, 0, sizeof hash.bytes);
     crypto_generichash_update(&state, &kind, sizeof kind);
-    crypto_generichash_update(&state, scope->bytes, sizeof scope->bytes);
+    crypto_generichash_update(&state, id->bytes, sizeof id->bytes);
     crypto_generichash_update(&state, key.data, key.length);
     crypto_generichash_final(&state, hash.bytes, sizeof hash.bytes);
     return hash;

@@ -10,6 +10,8 @@
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
 #include "sequencer/order.h"
+#include "sequencer/questions.h"
+#include "sequencer/status.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
 #include "runtime/actor.h"
@@ -29,19 +31,24 @@ struct run {
     struct uuid id;
     struct uuid tenant;
     int64_t last_seq;
-    bool closed;
-    unsigned users; /* queued commands that point here: not evicted */
+    enum run_status status;
+    struct questions *questions; /* owned; NULL: none open */
+    struct uuid resumed;         /* hash of the last answer that named no question; nil: none */
+    int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
+    unsigned users;              /* queued commands that point here: not evicted */
     /* In the batch under way; batch_head 0: not part of it. */
     int batch_head;
     int64_t batch_seq;
-    bool batch_closed;
-    bool batch_new;
+    enum run_status batch_status;
+    struct questions *batch_questions; /* owned; NULL: as they are */
+    bool batch_new;                    /* made by it */
 };
 
 /* What a client's Idempotency-Key led to, for keys newer than any resolve query under way. */
 struct key_entry {
     struct uuid hash;
     struct uuid run;
+    enum run_status status; /* of `run` when it was read; memory knows better */
     uint64_t first_seq;
     uint64_t last_seq;
     uint8_t body[32];
@@ -53,6 +60,9 @@ enum command_need {
     NEED_ANSWER  /* part of the resolve query under way */
 };
 
+/* Where a key is unique. */
+enum key_scope { KEY_NONE, KEY_OF_RUN, KEY_OF_TENANT };
+
 struct command {
     struct list node; /* in sequencer.queue or batch.commands */
     struct bus_peer peer;
@@ -60,21 +70,31 @@ struct command {
     struct order_origin *origin; /* borrowed from sequencer.order */
     uint8_t *frame;              /* owned copy; the decoded message points into it */
     size_t length;
-    enum message_type type; /* CREATE_RUN or APPEND */
+    const struct command_kind *kind;
     union {
         struct message_create_run create;
         struct message_append append;
+        struct message_cancel_run cancel;
+        struct message_resume_run resume;
+        struct message_touch_run touch;
     } message;
+    /* Of every kind, from the message: */
+    uint64_t sender; /* its origin */
     struct uuid run_id;
     struct uuid tenant;
-    struct uuid key_hash; /* of the scope and the client's key; nil without key */
+    struct message_span actor;
+    struct message_span key; /* the client's, or one that follows from the message; empty: none */
+    struct message_span hash;
+    enum key_scope key_scope;
+    char *made_key;       /* owned; what `key` points to when it is not in the frame */
+    struct uuid key_hash; /* of the scope and the key; nil without key */
     struct run *run;      /* borrowed; NULL: not there */
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
     struct key_entry *found; /* owned; NULL unless key_found */
     bool recover;            /* re-asked from before this process: look in the table first */
     enum command_need need;
-    bool has_rows;  /* it appends something in the batch under way */
+    bool creates;   /* it makes its run in the batch under way */
     bool recovered; /* the table had its rows: `result` stands */
     struct message_result result;
 };
@@ -105,6 +125,8 @@ struct batch {
     struct head *heads;
     size_t heads_count;
     size_t heads_capacity;
+    size_t creates_count;          /* of its commands */
+    bool lifecycle;                /* it has events or runs that append_batch must be told of */
     struct order_origin **origins; /* with a new high mark in batch_number */
     size_t origins_count;
     size_t origins_capacity;
@@ -173,24 +195,27 @@ void sequencer_check_drained(struct sequencer *sequencer);
 void epoch_take(struct sequencer *sequencer);
 void epoch_keep(struct sequencer *sequencer);
 
-/* intake.c: frames of the ROUTER. */
+/* intake.c: frames of the ROUTER; see also commands.h. */
 void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length);
 void intake_answer(struct sequencer *sequencer, const struct command *command);
 /* Asks every known sender to send again what it has not got an answer for. */
 void intake_ask_again(struct sequencer *sequencer);
-void command_destroy(struct command *command);
 
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, bool closed);
+                     int64_t last_seq, enum run_status status);
 void runs_remove(struct sequencer *sequencer, struct run *run);
 /* Frees the least recently used that nobody needs, down to the limit; not while a resolve query is
  * under way. */
 void runs_evict(struct sequencer *sequencer);
 void runs_clear(struct sequencer *sequencer);
-/* Of a client's key: APPEND within its run, CREATE_RUN within its tenant. */
-struct uuid keys_hash(enum message_type type, const struct uuid *scope, struct message_span key);
+/* As the batch being built leaves them. */
+int64_t runs_seq(const struct run *run);
+enum run_status runs_status(const struct run *run);
+const struct questions *runs_questions(const struct run *run);
+/* Of a key within its run or tenant. */
+struct uuid keys_hash(enum key_scope scope, const struct uuid *id, struct message_span key);
 const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash);
 void keys_add(struct sequencer *sequencer, const struct key_entry *entry);
 /* Removes the newest ones until `count` have ever been added. */
@@ -199,8 +224,15 @@ void keys_drop_to(struct sequencer *sequencer, size_t count);
 /* resolve.c: what queued commands need from the table. */
 void resolve_start(struct sequencer *sequencer);
 
-/* batch.c: evaluation, the append statement, answers. */
+/* batch.c: the append statement, answers. */
 void batch_start(struct sequencer *sequencer);
+/* The run becomes part of the batch being built. Called by evaluations before they change
+ * batch_status or batch_questions. */
+struct head *batch_join(struct batch *batch, struct run *run);
+/* The next event of the run. `first`: the command, on its first event; the payload is borrowed
+ * until the batch has been published. */
+void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
+                   struct message_span payload, const struct command *first);
 void batch_abandon(struct sequencer *sequencer);
 
 /* publish.c: the event bus. */

@@ -1,6 +1,11 @@
 /* See store.h. */
 #include "sequencer/store.h"
 
+/* SHA-256 hashes of the ids behind each other; null: none. */
+#define OPEN_QUESTIONS(run)                                                          \
+    " (select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea)" \
+    "   from run_questions q where q.run_id = " run " and q.answered_seq is null)"
+
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",
                        "select epoch, position_out, published"
@@ -17,8 +22,11 @@ const struct db_statement store_statements[STORE_COUNT] = {
         {"unpublished",
          "select run_id, tenant_id, seq, event_type::text, ts, payload, position"
          "  from run_events where position > $1::int8 order by position limit $2::int4"},
-    [STORE_RESOLVE_HEADS] = {"resolve_heads", "select run_id, tenant_id, last_seq, closed"
-                                              "  from run_heads where run_id = any($1::uuid[])"},
+    [STORE_RESOLVE_HEADS] =
+        {"resolve_heads",
+         "select h.run_id, h.tenant_id, h.last_seq, r.status::text," OPEN_QUESTIONS(
+             "h.run_id") "  from run_heads h join runs r using (run_id) where h.run_id = "
+                         "any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
         {"resolve_keys",
@@ -29,9 +37,10 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "                 limit 1) e on true"},
     [STORE_RESOLVE_CREATE_KEYS] =
         {"resolve_create_keys",
-         "select k.tenant, k.key, r.run_id, r.create_hash"
+         "select k.tenant, k.key, r.run_id, r.create_hash, r.status::text,"
+         "       case when r.started_at is null then 0 else 1 end::int8"
          "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
-         "  join lateral (select run_id, create_hash from runs t"
+         "  join lateral (select run_id, create_hash, status, started_at from runs t"
          "                 where t.tenant_id = k.tenant and t.create_key = k.key"
          "                 limit 1) r on true"},
     /* No index on (origin, command_no). What was done shortly before a death is near the end of its
@@ -53,10 +62,16 @@ const struct db_statement store_statements[STORE_COUNT] = {
          " union all"
          " select e.run_id, e.origin, e.command_no, e.seq, e.command_events from run_events e"
          "  where e.run_id = any(array(select run from far)) and e.origin = any($2::int8[])"
-         "    and e.command_no = any($3::int8[])"},
+         "    and e.command_no = any($3::int8[])"
+         /* Created to start later: no event of it. */
+         " union all"
+         " select r.run_id, r.create_origin, r.create_no, 0, 0 from runs r"
+         "  where r.run_id = any($1::uuid[]) and r.create_origin = any($2::int8[])"
+         "    and r.create_no = any($3::int8[])"},
     [STORE_APPEND] =
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-         " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)"},
+         " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
+         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
 };

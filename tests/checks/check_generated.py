@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Generated files are what their generators make now: runs the generators in a copy of the tree and compares."""
 
+import difflib
 import pathlib
 import shutil
 import subprocess
@@ -17,6 +18,12 @@ def copy_tree(names, target):
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, path)
+
+
+def show_difference(name, made):
+    old = (ROOT / name).read_text(errors="replace").splitlines(True)
+    new = made.read_text(errors="replace").splitlines(True)
+    sys.stdout.writelines(difflib.unified_diff(old, new, name, f"{name} as it is made now"))
 
 
 def main():
@@ -38,6 +45,7 @@ def main():
                 offences.append(f"{name}: is missing; run `make codegen` and add it")
             elif (copy / name).read_bytes() != (ROOT / name).read_bytes():
                 offences.append(f"{name}: is stale; run `make codegen`")
+                show_difference(name, copy / name)
     return report(offences)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from harness.client import assert_problem, custom, random_id, raw_events
-from harness.events import ENDINGS, SAMPLES
+from harness.events import ENDINGS, LIFECYCLE, RESERVED, SAMPLES, TYPES, invalid, valid
 
 pytestmark = pytest.mark.any_database
 
@@ -26,6 +26,13 @@ def test_every_event_type_is_taken(client, run_id, kind):
     client.append(run_id, kind, SAMPLES[kind])
     _, got, payload = client.log(run_id)[-1]
     assert got == kind and json.loads(payload) == SAMPLES[kind]
+
+
+@pytest.mark.requirement("R033")
+def test_the_events_of_a_life_are_taken_in_their_order(client, run_id):
+    for kind in LIFECYCLE:
+        client.append(run_id, kind, valid(kind)[0])
+    assert [got for _, got, _ in client.log(run_id)] == ["RUN_STARTED", *LIFECYCLE]
 
 
 @pytest.mark.requirement("R020", "I4")
@@ -206,8 +213,73 @@ def test_unknown_types_are_refused(client, run_id, kind):
     assert client.run(run_id)["last_seq"] == 1
 
 
-def test_clients_cannot_start_a_run_again(client, run_id):
-    assert client.post_events(run_id, {"type": "RUN_STARTED", "payload": {}}).status_code == 422
+@pytest.mark.parametrize("kind", RESERVED)
+def test_clients_cannot_write_what_the_server_writes(client, run_id, kind):
+    assert_problem(client.post_events(run_id, {"type": kind, "payload": valid(kind)[0]}), 422, "reserved-event-type")
+    assert client.run(run_id)["last_seq"] == 1
+
+
+OPEN_TYPES = [kind for kind in TYPES if kind not in RESERVED]
+
+
+@pytest.mark.requirement("R030", "R107", "I11")
+@pytest.mark.parametrize("kind", OPEN_TYPES)
+def test_payloads_are_judged_by_their_type(client, run_id, kind):
+    """Every invalid sample of the contract, alone and within a batch."""
+    for why, payload in invalid(kind):
+        document = assert_problem(client.post_events(run_id, {"type": kind, "payload": payload}), 422, "invalid-payload")
+        pointers = [error["pointer"] for error in document["errors"]]
+        assert pointers and all(at.startswith("/payload") for at in pointers), (why, document)
+        batch = {"events": [custom(0), {"type": kind, "payload": payload}]}
+        document = assert_problem(client.post_events(run_id, batch), 422, "invalid-payload")
+        assert [error["pointer"] for error in document["errors"]] == ["/events/1" + at for at in pointers]
+    assert client.run(run_id)["last_seq"] == 1
+
+
+@pytest.mark.requirement("R030")
+@pytest.mark.parametrize(
+    ("event", "pointers"),
+    [
+        ({"type": "MESSAGE_DELTA"}, ["/payload/message_id", "/payload/delta"]),
+        ({"type": "MESSAGE_DELTA", "payload": {"message_id": "", "delta": 1}}, ["/payload/message_id", "/payload/delta"]),
+        ({"type": "PLAN_CREATED", "payload": {"plan_id": "p", "tasks": [{"task_id": "t", "title": "x"}, {"task_id": 1}]}},
+         ["/payload/tasks/1/task_id", "/payload/tasks/1/title"]),
+        ({"type": "CITATION_ADDED", "payload": {"citation_id": "k"}}, ["/payload"]),
+        ({"type": "SOURCE_ADDED", "payload": {"source_id": "s", "entity_type": "web_source"}}, ["/payload/entity_type"]),
+        ({"type": "RUN_FINISHED", "schema_version": 2}, ["/schema_version"]),
+        ({"type": "RUN_FINISHED", "schema_version": "1"}, ["/schema_version"]),
+        ({"type": "RUN_FINISHED", "schema_version": None}, ["/schema_version"]),
+    ],
+)
+def test_all_that_is_wrong_is_pointed_at(client, run_id, event, pointers):
+    document = assert_problem(client.post_events(run_id, event), 422, "invalid-payload")
+    assert [error["pointer"] for error in document["errors"]] == pointers
+    assert all(error["detail"] for error in document["errors"])
+    document = assert_problem(client.post_events(run_id, {"events": [event]}), 422, "invalid-payload")
+    assert [error["pointer"] for error in document["errors"]] == ["/events/0" + at for at in pointers]
+    assert client.run(run_id)["last_seq"] == 1
+
+
+def test_no_more_than_sixteen_places_are_pointed_at(client, run_id):
+    event = {"type": "PLAN_CREATED", "payload": {"plan_id": "p", "tasks": [1] * 500}}
+    document = assert_problem(client.post_events(run_id, event), 422, "invalid-payload")
+    assert [error["pointer"] for error in document["errors"]] == [f"/payload/tasks/{n}" for n in range(16)]
+
+
+def test_the_known_schema_version_may_be_said(client, run_id):
+    client.post_events(run_id, custom(1) | {"schema_version": 1}).raise_for_status()
+    client.post_events(run_id, {"events": [custom(2) | {"schema_version": 1}]}).raise_for_status()
+    assert client.run(run_id)["last_seq"] == 3
+    answer = client.post_events(run_id, {"schema_version": 1, "events": [custom(3)]})
+    assert_problem(answer, 422, "unknown-field")
+
+
+def test_names_of_members_may_be_escaped(client, run_id):
+    text = '{"type":"MESSAGE_DELTA","payload":{"\\u006dessage_id":"m","del\\u0074a":"x"}}'
+    assert client.post_events(run_id, text=text).status_code == 201
+    text = '{"type":"MESSAGE_DELTA","payload":{"\\u006dessage_id":"","delta":"x"}}'
+    document = assert_problem(client.post_events(run_id, text=text), 422, "invalid-payload")
+    assert [error["pointer"] for error in document["errors"]] == ["/payload/message_id"]
 
 
 @pytest.mark.requirement("I11")

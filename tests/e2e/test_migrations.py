@@ -13,6 +13,7 @@ import pytest
 from harness.paths import ROOT, bin_dir
 from harness.postgres import Postgres
 
+RUN = "3f0e8a52-6c1d-4c7e-9a53-0c9f3f6c1b11"
 VERSIONS = len(list((ROOT / "migrations").glob("*.up.sql")))
 
 
@@ -82,6 +83,58 @@ def test_after_all_down_only_the_bookkeeping_is_left(database):
     assert database.value("select count(*) from pg_proc where pronamespace = 'public'::regnamespace") == 0
     enums = "select count(*) from pg_type where typnamespace = 'public'::regnamespace and typtype = 'e'"
     assert database.value(enums) == 0
+
+
+def event(kind, seq):
+    return f"""insert into run_events (tenant_id, run_id, seq, position, event_type, payload, ts)
+               values ('{RUN}', '{RUN}', {seq}, {seq}, '{kind}', '{{"a": 1}}', now())"""
+
+
+def down_below(database, version):
+    """Takes back every migration from `version` up."""
+    return database.run("down", str(VERSIONS - version + 1))
+
+
+def test_events_of_the_older_types_outlive_the_newer_ones(database):
+    database.must("up")
+    for seq, kind in enumerate(("RUN_STARTED", "CUSTOM"), 1):
+        database.postgres.execute(event(kind, seq), database.name)
+    done = down_below(database, 4)
+    assert done.returncode == 0, done.stderr
+    log = "select string_agg(seq || event_type::text || payload::text, ' ' order by seq) from run_events"
+    kept = '1RUN_STARTED{"a": 1} 2CUSTOM{"a": 1}'
+    assert database.value(log) == kept
+    database.must("up")
+    assert database.value(log) == kept
+    assert database.value("select (event_types())[45]::text") == "WARNING"
+
+
+def test_the_newer_types_stay_while_events_have_them(database):
+    database.must("up")
+    database.postgres.execute(event("WARNING", 1), database.name)
+    done = down_below(database, 4)
+    assert done.returncode == 1 and "0004" in done.stderr and "WARNING" in done.stderr
+    assert database.states()[:4] == ["applied"] * 4
+    assert database.value("select event_type::text from run_events") == "WARNING"
+
+
+@pytest.mark.requirement("R106", "R181")
+def test_the_types_are_those_of_the_contracts(database):
+    """migrations and contracts/generated/types.sql make the same enum and the same domain."""
+    database.must("up")
+    wanted = (ROOT / "contracts/generated/types.sql").read_text()
+    with database.postgres.connect(database.name) as connection:
+        connection.execute("create schema wanted; set search_path = wanted")
+        connection.execute(wanted)
+        enum = "select enum_range(null::{}.run_event_type)::text"
+        assert connection.execute(enum.format("public")).fetchone() == connection.execute(enum.format("wanted")).fetchone()
+        checks = connection.execute("""select n.nspname, pg_get_constraintdef(c.oid) from pg_constraint c
+            join pg_namespace n on n.oid = c.connamespace where c.conname = 'entity_type_known'""").fetchall()
+        found = dict(checks)
+        assert found["public"] == found["wanted"] and "web_page" in found["public"]
+        for refused in ("web_source", "website", "WEB_PAGE", ""):
+            with pytest.raises(psycopg.errors.CheckViolation), connection.transaction():
+                connection.execute("select %s::public.entity_type", [refused])
 
 
 def test_the_picture_of_the_schema_is_current():

@@ -31,7 +31,7 @@ class Batch:
         self.kinds = database.value("select enum_range(null::run_event_type)::text[]")
         self.arguments = {name: [] for name, _ in self.types}
         self.arguments |= {
-            "p_shard": 0, "p_epoch": epoch, "p_position": position,
+            "p_shard": 0, "p_epoch": epoch, "p_position": position, "p_cancel_ms": None,
             "h_run": [run_id], "h_tenant": [tenant], "h_old": [head], "h_new": [head + len(seqs)],
             "h_closed": [False], "e_head": [1] * len(seqs), "e_seq": seqs, "e_type": [self.number(kind) for kind in kinds],
             "e_payload": ['{"name":"attack","value":1}'] * len(seqs), "e_ts": ["2026-01-01Z"] * len(seqs),

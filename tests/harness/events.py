@@ -1,22 +1,28 @@
-"""One valid payload of every event type a client may send."""
+"""Payloads of every event type, from the samples of the contract."""
 
-SAMPLES = {
-    "MESSAGE_STARTED": {"message_id": "m1", "role": "assistant"},
-    "MESSAGE_DELTA": {"message_id": "m1", "delta": "Hel"},
-    "MESSAGE_COMPLETED": {"message_id": "m1", "role": "assistant", "content": "Hello"},
-    "TOOL_CALL_STARTED": {"tool_call_id": "c1", "name": "look_up", "arguments": '{"q":"x"}'},
-    "TOOL_CALL_COMPLETED": {"tool_call_id": "c1", "name": "look_up", "result": "42"},
-    "TASK_STARTED": {"task_id": "t1", "title": "Gather"},
-    "TASK_PROGRESS": {"task_id": "t1", "percent": 50},
-    "TASK_COMPLETED": {"task_id": "t1"},
-    "TASK_FAILED": {"task_id": "t2", "parent_task_id": "t1", "reason": "timeout"},
-    "PLAN_CREATED": {"plan_id": "p1", "tasks": [{"task_id": "t1", "title": "Gather"}]},
-    "PLAN_UPDATED": {
-        "plan_id": "p1",
-        "tasks": [{"task_id": "t1", "title": "Gather", "status": "done"},
-                  {"task_id": "t2", "title": "Write", "parent_task_id": "t1"}],
-    },  # fmt: skip
-    "USAGE_RECORDED": {"model": "m", "input_tokens": 10, "output_tokens": 20, "cost_micros": 1234},
-    "CUSTOM": {"name": "anything", "value": [1, None, "x"]},
-}
-ENDINGS = ("RUN_FINISHED", "RUN_FAILED", "RUN_CANCELLED")
+import json
+
+from .paths import ROOT
+
+SCHEMA = json.loads((ROOT / "contracts/run_events.schema.json").read_text())
+EVENTS = json.loads((ROOT / "contracts/sample_events.json").read_text())
+TYPES = SCHEMA["properties"]["type"]["enum"]
+RESERVED = tuple(name for name in TYPES if SCHEMA["$defs"][name].get("x-reserved"))
+ENDINGS = tuple(name for name in TYPES if SCHEMA["$defs"][name].get("x-terminal"))
+# In an order in which a run can live through them: each has its meaning for the status.
+LIFECYCLE = ("CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED", "RUN_INTERRUPTED", "RUN_RESUMED", "RUN_CANCEL_REQUESTED")
+
+
+def valid(name) -> list:
+    """Every valid payload of a type."""
+    return [event.get("payload", {}) for event in EVENTS["valid"] if event["type"] == name]
+
+
+def invalid(name) -> list:
+    """(why, payload) of every invalid payload of a type."""
+    return [(sample["why"], sample["event"]["payload"]) for sample in EVENTS["invalid"]
+            if sample["event"].get("type") == name and "payload" in sample["event"]]
+
+
+# One valid payload of every type a client may append at any time, again and again.
+SAMPLES = {name: valid(name)[0] for name in TYPES if name not in RESERVED + ENDINGS + LIFECYCLE}

@@ -114,5 +114,5 @@ def normalised(dump: str) -> str:
             quoted = not quoted
         if not quoted and line.endswith(";"):
             line += "\n"
-        kept.append(line.rstrip(" "))
+        kept.append((line if quoted else line.expandtabs(4)).rstrip(" "))
     return "\n".join(kept).rstrip("\n") + "\n"

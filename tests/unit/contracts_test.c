@@ -1,6 +1,8 @@
 /*
- * The generated tables of the contracts: names and numbers of event types (R019), problem types.
+ * The generated tables of the contracts: names and numbers of event types (R019),
+ * entity types (R106), problem types.
  */
+#include "contracts/generated/entity_types.h"
 #include "contracts/generated/event_types.h"
 #include "contracts/generated/problems.h"
 
@@ -26,6 +28,7 @@ static void test_event_types(void **state)
     }
     assert_int_equal(event_type_find("run_started", 11, &found), -1);
     assert_int_equal(event_type_find("", 0, &found), -1);
+    assert_int_equal(event_type_find("A_NAME_LONGER_THAN_ANY_THAT_THERE_IS", 36, &found), -1);
     assert_null(event_type_name((enum event_type)0));
     assert_null(event_type_name((enum event_type)(EVENT_TYPE_MAX + 1)));
 }
@@ -40,9 +43,29 @@ static void test_marks(void **state)
         reserved += event_type_is_reserved((enum event_type)i);
     }
     assert_int_equal(terminal, 3);
-    assert_int_equal(reserved, 1);
+    assert_int_equal(reserved, 8); /* RUN_STARTED and the seven of jobs */
     assert_true(event_type_is_terminal(EVENT_TYPE_RUN_CANCELLED));
     assert_true(event_type_is_reserved(EVENT_TYPE_RUN_STARTED));
+    assert_true(event_type_is_reserved(EVENT_TYPE_JOB_RETRYING));
+    assert_false(event_type_is_reserved(EVENT_TYPE_RUN_RESUMED));
+}
+
+static void test_entity_types(void **state)
+{
+    (void)state;
+    enum entity_type found;
+    for (unsigned i = 1; i <= ENTITY_TYPE_MAX; i++) {
+        const char *name = entity_type_name((enum entity_type)i);
+        assert_non_null(name);
+        assert_int_equal(entity_type_find(name, strlen(name), &found), 0);
+        assert_int_equal(found, i);
+    }
+    /* K8: names that were given up. */
+    assert_int_equal(entity_type_find("web_page", 8, &found), 0);
+    assert_int_equal(entity_type_find("web_source", 10, &found), -1);
+    assert_int_equal(entity_type_find("website", 7, &found), -1);
+    assert_null(entity_type_name((enum entity_type)0));
+    assert_null(entity_type_name((enum entity_type)(ENTITY_TYPE_MAX + 1)));
 }
 
 static void test_problems(void **state)
@@ -67,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_event_types),
         cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_entity_types),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests_name("contracts", tests, NULL, NULL);

@@ -51,7 +51,7 @@ static struct uuid number_id(uint8_t number)
 static struct run *add(struct sequencer *sequencer, uint8_t number)
 {
     struct uuid id = number_id(number);
-    return runs_add(sequencer, &id, &tenant, number, false);
+    return runs_add(sequencer, &id, &tenant, number, RUN_RUNNING);
 }
 
 static bool has(const struct sequencer *sequencer, uint8_t number)
@@ -176,10 +176,10 @@ static void test_keys_of_runs_and_of_tenants_do_not_meet(void **state)
 {
     (void)state;
     struct message_span text = {(const uint8_t *)"key", 3};
-    struct uuid append = keys_hash(MESSAGE_APPEND, &tenant, text);
-    struct uuid create = keys_hash(MESSAGE_CREATE_RUN, &tenant, text);
+    struct uuid append = keys_hash(KEY_OF_RUN, &tenant, text);
+    struct uuid create = keys_hash(KEY_OF_TENANT, &tenant, text);
     assert_false(uuid_equal(&append, &create));
-    struct uuid again = keys_hash(MESSAGE_APPEND, &tenant, text);
+    struct uuid again = keys_hash(KEY_OF_RUN, &tenant, text);
     assert_true(uuid_equal(&append, &again));
 }
 

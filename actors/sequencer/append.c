@@ -1,0 +1,147 @@
+/* APPEND: events of an agent or another actor, all or none. See commands.h. */
+#include "sequencer/commands.h"
+
+#include "runtime/base/memory.h"
+
+#include <stdlib.h>
+
+/* The state of the run as the events of one command would leave it, one after the other. */
+struct trial {
+    enum run_status status;
+    struct questions questions;
+    bool changes; /* a lifecycle event is among them; otherwise nothing above is set */
+};
+
+bool append_decode(struct command *command, struct message_header *header)
+{
+    struct message_append *append = &command->message.append;
+    if (message_append_decode(command->frame, command->length, header, append) != 0 ||
+        append->events.count == 0) {
+        return false;
+    }
+    commands_address(command, append->origin, append->tenant, append->run);
+    commands_key(command, KEY_OF_RUN, append->key, append->hash);
+    command->actor = append->actor;
+    return true;
+}
+
+static enum command_outcome try_question(struct questions *questions,
+                                         const struct message_append_event *event)
+{
+    if (!questions_valid_id(event->subject)) {
+        return OUTCOME_REFUSED;
+    }
+    bool fits = event->type == EVENT_TYPE_CLARIFICATION_NEEDED
+                    ? questions_ask(questions, event->subject)
+                    : questions_answer(questions, event->subject);
+    return fits ? OUTCOME_OK : OUTCOME_WRONG_CLARIFICATION;
+}
+
+static enum command_outcome try_lifecycle(struct trial *trial, const struct run *run,
+                                          const struct message_append_event *event)
+{
+    enum event_type type = (enum event_type)event->type;
+    if (!trial->changes) {
+        *trial = (struct trial){runs_status(run), *runs_questions(run), true};
+    }
+    if (type == EVENT_TYPE_CLARIFICATION_NEEDED || type == EVENT_TYPE_CLARIFICATION_ANSWERED) {
+        enum command_outcome outcome = try_question(&trial->questions, event);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
+        }
+    }
+    return status_next(trial->status, type, trial->questions.count, &trial->status)
+               ? OUTCOME_OK
+               : OUTCOME_NOT_INTERRUPTED;
+}
+
+/* Types are known and not the server's own; a terminal event may only be the last one. */
+static enum command_outcome try_events(struct trial *trial, const struct command *command)
+{
+    struct message_list events = command->message.append.events;
+    struct message_append_event event;
+    while (message_append_event_next(&events, &event)) {
+        enum event_type type = (enum event_type)event.type;
+        if (event.type < EVENT_TYPE_RUN_STARTED || event.type > EVENT_TYPE_MAX ||
+            event_type_is_reserved(type)) {
+            return OUTCOME_REFUSED;
+        }
+        if (event_type_is_terminal(type) && events.count > 0) {
+            return OUTCOME_RUN_CLOSED;
+        }
+        if (status_is_lifecycle(type)) {
+            enum command_outcome outcome = try_lifecycle(trial, command->run, &event);
+            if (outcome != OUTCOME_OK) {
+                return outcome;
+            }
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum command_outcome check(struct trial *trial, const struct command *command)
+{
+    const struct message_append *append = &command->message.append;
+    enum run_status status = runs_status(command->run);
+    if (status_is_closed(status)) {
+        return OUTCOME_RUN_CLOSED;
+    }
+    if (status == RUN_PENDING) {
+        return OUTCOME_RUN_PENDING;
+    }
+    if (append->expected_seq >= 0 && append->expected_seq != runs_seq(command->run)) {
+        return OUTCOME_SEQ_CONFLICT;
+    }
+    return try_events(trial, command);
+}
+
+static void take_trial(struct batch *batch, struct run *run, const struct trial *trial)
+{
+    if (trial->changes) {
+        batch->lifecycle = true;
+        run->batch_status = trial->status;
+        free(run->batch_questions);
+        run->batch_questions = memory_copy(&trial->questions, sizeof trial->questions);
+    }
+}
+
+static void add_rows(struct batch *batch, struct command *command)
+{
+    struct message_list events = command->message.append.events;
+    struct message_append_event event;
+    struct run *run = command->run;
+    const struct command *first = command;
+    while (message_append_event_next(&events, &event)) {
+        enum event_type type = (enum event_type)event.type;
+        batch_add_row(batch, run, type, event.payload, first);
+        if (event_type_is_terminal(type)) {
+            (void)status_next(run->batch_status, type, 0, &run->batch_status);
+        }
+        first = NULL;
+    }
+}
+
+void append_evaluate(struct sequencer *sequencer, struct command *command)
+{
+    struct trial trial;
+    trial.changes = false;
+    if (!commands_find_run(command)) {
+        return;
+    }
+    const struct key_entry *known = commands_known_key(sequencer, command);
+    if (known != NULL) {
+        commands_answer_by_key(sequencer, command, known);
+        return;
+    }
+    enum command_outcome outcome = check(&trial, command);
+    if (outcome != OUTCOME_OK) {
+        commands_refuse(command, outcome);
+        return;
+    }
+    int64_t first_seq = runs_seq(command->run) + 1;
+    batch_join(sequencer->batch, command->run);
+    take_trial(sequencer->batch, command->run, &trial);
+    add_rows(sequencer->batch, command);
+    commands_accept(command, first_seq);
+    commands_remember_key(sequencer, command);
+}

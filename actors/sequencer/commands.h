@@ -1,0 +1,65 @@
+/*
+ * What each kind of command is: how its frame is read and how it is evaluated against the state that
+ * the batch being built leaves. A kind is one row of the table in commands.c and one function of each
+ * sort, in append.c, create.c, lifecycle.c. Evaluation does no I/O: it adds rows to the batch, or
+ * none, and sets command->result.
+ */
+#ifndef SIGNALBOX_SEQUENCER_COMMANDS_H
+#define SIGNALBOX_SEQUENCER_COMMANDS_H
+
+#include "sequencer/sequencer.h"
+
+struct command_kind {
+    enum message_type type;
+    /* Decodes command->frame and fills what every kind has. False: malformed. */
+    bool (*decode)(struct command *command, struct message_header *header);
+    void (*evaluate)(struct sequencer *sequencer, struct command *command);
+};
+
+/* NULL: not a command. */
+const struct command_kind *commands_kind(enum message_type type);
+/* Returns a command of its own copy of the frame, caller destroys with command_destroy(); NULL:
+ * malformed. */
+struct command *commands_create(const struct command_kind *kind, const struct bus_peer *peer,
+                                const uint8_t *frame, size_t length);
+void command_destroy(struct command *command);
+/* In order, in the thread of the batch: against the heads as it leaves them. */
+void commands_evaluate(struct sequencer *sequencer, struct command *command);
+
+/* ---- for the kinds ---- */
+
+/* Who and where, for decode(). */
+void commands_address(struct command *command, uint64_t sender, const uint8_t tenant[16],
+                      const uint8_t run[16]);
+/* The key of the command; ignored when empty. */
+void commands_key(struct command *command, enum key_scope scope, struct message_span key,
+                  struct message_span hash);
+/* Nothing is written. */
+void commands_refuse(struct command *command, enum command_outcome outcome);
+/* OK, and nothing is written: it had been done, or there is nothing to do. */
+void commands_nothing_to_do(struct command *command);
+/* OK: its rows are those from first_seq to the run's head. */
+void commands_accept(struct command *command, int64_t first_seq);
+/* What the key led to before, or NULL. */
+const struct key_entry *commands_known_key(const struct sequencer *sequencer,
+                                           const struct command *command);
+/* The key was used before: the same answer again, or a refusal when the body differs. */
+void commands_answer_by_key(struct sequencer *sequencer, struct command *command,
+                            const struct key_entry *entry);
+/* After commands_accept(): the key leads here from now on. */
+void commands_remember_key(struct sequencer *sequencer, const struct command *command);
+/* Whether the run is there and the tenant's. Otherwise the command is refused. */
+bool commands_find_run(struct command *command);
+
+bool append_decode(struct command *command, struct message_header *header);
+void append_evaluate(struct sequencer *sequencer, struct command *command);
+bool create_decode(struct command *command, struct message_header *header);
+void create_evaluate(struct sequencer *sequencer, struct command *command);
+bool lifecycle_decode_cancel(struct command *command, struct message_header *header);
+void lifecycle_cancel(struct sequencer *sequencer, struct command *command);
+bool lifecycle_decode_resume(struct command *command, struct message_header *header);
+void lifecycle_resume(struct sequencer *sequencer, struct command *command);
+bool lifecycle_decode_touch(struct command *command, struct message_header *header);
+void lifecycle_touch(struct sequencer *sequencer, struct command *command);
+
+#endif
