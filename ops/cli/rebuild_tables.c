@@ -28,6 +28,9 @@ _Static_assert(REBUILD_PART_RUNS == 5000, "the offset above is the part's size l
 #define RUNS_DIFFER      \
     DIFFERS("tenant_id") \
     ", " DIFFERS("status") ", " DIFFERS("started_at") ", " DIFFERS("completed_at")
+#define QUESTIONS_DIFFER \
+    DIFFERS("tenant_id") \
+    ", " DIFFERS("asked_seq") ", " DIFFERS("expires_at") ", " DIFFERS("answered_seq")
 #define MISSING "case when l.run_id is null then 'the row is missing' else concat_ws('; ', "
 
 const struct rebuild_table REBUILD_TABLES[] = {
@@ -101,6 +104,30 @@ const struct rebuild_table REBUILD_TABLES[] = {
      " where (l.tenant_id, l.status, l.started_at, l.completed_at) is distinct from"
      "       (n.tenant_id, n.status, n.started_at, n.completed_at)"
      " order by run_id"},
+
+    {"run_questions",
+     /* allows ddl: a table of this session, gone with its transaction */
+     "create temporary table rebuilt_questions (run_id uuid, clarification_id text,"
+     " tenant_id uuid, asked_seq bigint, expires_at timestamptz, answered_seq bigint,"
+     " primary key (run_id, clarification_id)) on commit drop",
+     "with questions as materialized ("
+     "    select e.run_id, e.tenant_id, e.seq, e.event_type::text as type, e.payload"
+     "      from run_events e" PART
+     "       and e.event_type::text in ('CLARIFICATION_NEEDED', 'CLARIFICATION_ANSWERED'))"
+     " insert into rebuilt_questions"
+     " select n.run_id, n.payload ->> 'clarification_id', n.tenant_id, n.seq,"
+     "        (n.payload ->> 'expires_at')::timestamptz,"
+     "        (select min(a.seq) from questions a"
+     "          where a.run_id = n.run_id and a.seq > n.seq and a.type = 'CLARIFICATION_ANSWERED'"
+     "            and a.payload ->> 'clarification_id' = n.payload ->> 'clarification_id')"
+     "   from questions n where n.type = 'CLARIFICATION_NEEDED'",
+     "select run_id::text, 'question ' || clarification_id || ': ' || concat_ws('; '," MISSING
+     " case when n.run_id is null then 'the log does not ask it' end, " QUESTIONS_DIFFER ") end)"
+     "  from run_questions l full join rebuilt_questions n using (run_id, clarification_id)"
+     " where (l.run_id is null) <> (n.run_id is null)"
+     "    or (l.tenant_id, l.asked_seq, l.expires_at, l.answered_seq) is distinct from"
+     "       (n.tenant_id, n.asked_seq, n.expires_at, n.answered_seq)"
+     " order by run_id, clarification_id"},
 };
 
 const size_t REBUILD_TABLES_COUNT = sizeof REBUILD_TABLES / sizeof REBUILD_TABLES[0];

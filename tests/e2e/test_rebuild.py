@@ -33,6 +33,48 @@ def test_a_worked_log_rebuilds_identically(box, client):
     assert "0 differences" in box.command("rebuild").stdout
 
 
+def needed(question, **more):
+    return {"type": "CLARIFICATION_NEEDED", "payload": {"clarification_id": question, "question": "?"} | more}
+
+
+def answered(question):
+    return {"type": "CLARIFICATION_ANSWERED", "payload": {"clarification_id": question, "response": "x"}}
+
+
+LIVES = [
+    ("running", []),
+    ("interrupted", [needed("a")]),
+    ("interrupted", [needed("a"), needed("b", expires_at="2126-01-01T00:00:00.000000Z"), answered("a")]),
+    ("running", [needed("a"), needed("b"), answered("b"), answered("a")]),
+    ("interrupted", [needed("a"), answered("a"), needed("b")]),
+    ("interrupted", [{"type": "RUN_INTERRUPTED", "payload": {}}]),
+    ("running", [{"type": "RUN_INTERRUPTED", "payload": {}}, {"type": "RUN_RESUMED", "payload": {}}]),
+    ("cancelling", [needed("a"), {"type": "RUN_CANCEL_REQUESTED", "payload": {"by": "test"}}]),
+    ("cancelled", [{"type": "RUN_CANCEL_REQUESTED", "payload": {"by": "test"}}, {"type": "RUN_CANCELLED", "payload": {}}]),
+    ("failed", [needed("a"), {"type": "RUN_FAILED", "payload": {}}]),
+]
+
+
+def test_every_status_and_every_question_is_rebuilt(own_box):
+    box = own_box()
+    client = box.client()
+    for status, events in LIVES:
+        run_id = client.new_run()
+        if events:
+            client.append_many(run_id, events)
+        assert client.run(run_id)["status"] == status, events
+    rebuild(box)
+    database = box.database()
+    assert database.value("select count(*) from run_questions") == 9
+    run_id = database.value("select run_id from run_questions where clarification_id = 'b' and expires_at is not null")
+    database.execute("update run_questions set answered_seq = 5 where run_id = %s and clarification_id = 'b'", run_id)
+    differences, _ = rebuild(box, code=1)
+    assert [(d["table"], d["run_id"]) for d in differences] == [("run_questions", str(run_id))]
+    assert "question b: answered_seq is 5, the log says empty" in differences[0]["detail"]
+    database.execute("delete from run_questions where run_id = %s and clarification_id = 'b'", run_id)
+    assert "question b: the row is missing" in rebuild(box, code=1)[0][0]["detail"]
+
+
 CORRUPTIONS = {
     "status": ("update runs set status = 'failed' where run_id = %s", "runs", "status is failed, the log says finished"),
     "started_at": ("update runs set started_at = started_at - interval '1 microsecond' where run_id = %s", "runs",
