@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The diagrams of docs/architecture/flow.md name what the code has: functions of the sender, messages of the protocol."""
+"""The diagrams of docs/architecture/flow.md name what the code has: functions of the sender, messages of the protocol. R238"""
 
 import re
 import sys

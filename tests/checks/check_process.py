@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""How people work together: owners of paths that exist, templates that ask for what "done" means (R182, R186)."""
+"""How people work together: owners of paths that exist, templates that ask for what "done" means, the targets of the Makefile,
+a floor of coverage that CI holds, pinned packages, and the parts a README must have. R182, R183, R185, R186, R233, R239, R240, R241"""
 
 import fnmatch
 import re
@@ -15,6 +16,15 @@ DONE = {
     "all four surfaces of an event type": r"four surfaces", "a picture of what people see": r"\bpicture\b",
     "nothing left for later without an issue": r"left for later without an issue",
 }
+TARGETS = ("dev", "test", "lint", "codegen", "hooks", "coverage")
+# What a newcomer looks for.
+README = {
+    "what it is": r"\A# ", "its architecture": r"docs/architecture\.md", "its use": r"^## Two commands", "requests": r"^## HTTP",
+    "the environment": r"^## Configuration", "DATABASE_URL": r"`DATABASE_URL`", "the event bus": r"^The event bus",
+    "its tests": r"^## Tests", "trouble": r"^## When something is wrong", "metrics": r"/metrics", "runbooks": r"docs/runbooks/",
+}
+PACKAGES = ("actors", "supervisor", "ops", "migrations", "tests", *sorted(
+    {"/".join(name.split("/")[:2]) for name in files(".c") if name.startswith("actors/")}))
 MUST_OWN = ("agents", "database", "ui")
 
 
@@ -37,9 +47,49 @@ def check_owners(offences):
     offences += [f"{OWNERS}: nobody is asked about {what}" for what in MUST_OWN if f"@signalbox/{what}" not in owners]
 
 
+def check_targets(offences):
+    text = read("Makefile") + "".join(read(name) for name in files(".mk"))
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", text, re.M))
+    offences += [f"Makefile: no target {name}" for name in TARGETS if name not in targets]
+
+
+def check_gate(offences):
+    """CI runs the tests, and holds the floor."""
+    floors = dict(line.split() for line in read("tests/coverage-floor").splitlines())
+    if set(floors) != {"full", "quick"} or not all(50 <= int(floor) <= 100 for floor in floors.values()):
+        offences.append("tests/coverage-floor: wants `full N` and `quick N`, per cent of lines")
+    for word in ("make", "test", "coverage"):
+        if not re.search(rf"\b{word}\b", read(".ci/run")):
+            offences.append(f".ci/run: does not run {word}")
+
+
+def check_pins(offences):
+    """A package of which a suite may hold several versions is named with its own."""
+    packages = re.search(r'packages="(.*?)"', read("ops/deps.sh"), re.S)[1].split()
+    for family in ("postgresql", "postgresql-client", "clang", "clang-format"):
+        named = [name for name in packages if re.fullmatch(rf"{family}(?:-\d+)?", name)]
+        offences += [f"ops/deps.sh: {name} without its version" for name in named if not re.search(r"-\d+$", name)]
+        if not named:
+            offences.append(f"ops/deps.sh: no {family}")
+
+
+def check_readme(offences):
+    text = read("README.md")
+    for what, pattern in README.items():
+        if not re.search(pattern, text, re.M):
+            offences.append(f"README.md: says nothing of {what}")
+    for folder in PACKAGES:
+        if f"{folder}/README.md" not in files(".md"):
+            offences.append(f"{folder}: no README.md")
+
+
 def main():
     offences = []
     check_owners(offences)
+    check_targets(offences)
+    check_gate(offences)
+    check_pins(offences)
+    check_readme(offences)
     for template in TEMPLATES:
         text = read(template)
         offences += [f"{template}: does not ask for {what}" for what, pattern in DONE.items() if not re.search(pattern, text, re.S)]

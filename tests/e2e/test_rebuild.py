@@ -19,6 +19,7 @@ def rebuild(box, code=0):
     return differences, total
 
 
+@pytest.mark.requirement("R032")
 def test_a_worked_log_rebuilds_identically(box, client):
     ends = ["RUN_FINISHED", "RUN_FAILED", "RUN_CANCELLED", None]
     for number in range(12):
@@ -55,6 +56,7 @@ LIVES = [
 ]
 
 
+@pytest.mark.requirement("R029")
 def test_every_status_and_every_question_is_rebuilt(own_box):
     box = own_box()
     client = box.client()

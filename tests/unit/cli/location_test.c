@@ -1,4 +1,4 @@
-/* DIR/location: what `up` writes is what every other command reads. */
+/* DIR/location: what `up` writes is what every other command reads. R131 */
 #include "ops/cli/location.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* Records between supervisor and child: what is sent arrives whole, and what is not ours is dropped. */
+/* Records between supervisor and child: what is sent arrives whole, and what is not ours is dropped. R131 */
 #include "supervisor/record.h"
 
 #include <setjmp.h>

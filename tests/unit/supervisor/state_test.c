@@ -1,4 +1,4 @@
-/* The supervisor's memory on the disk: the generation goes on where it was, and nonsense is refused. */
+/* The supervisor's memory on the disk: the generation goes on where it was, and nonsense is refused. R131 */
 #include "supervisor/state.h"
 
 #include <setjmp.h>
