@@ -39,6 +39,13 @@ def test_promtool_accepts_the_alerts():
     subprocess.run([PROMTOOL, "check", "rules", str(RULES)], check=True, capture_output=True, timeout=30)
 
 
+@needs_promtool
+def test_alerts_fire_when_they_should_and_only_then():
+    cases = RULES.with_name("signalbox.rules.test.yml")
+    done = subprocess.run([PROMTOOL, "test", "rules", str(cases)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def named(text):
     return set(re.findall(r"\bsignalbox_[a-z_]+\b", text))
 
