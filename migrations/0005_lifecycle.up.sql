@@ -72,9 +72,10 @@ language sql stable set search_path = public, pg_temp as $$
      where asked.run_id = p_run and asked.event_type = 'CLARIFICATION_NEEDED'
 $$;
 
--- Status and times of a run, from its events. A run without events is pending. Raises when an event could not happen.
+-- Status and times of a run, from its events. A run without events is pending. wrong_seq: the first event that could not
+-- happen, or null; what is behind it is not looked at.
 create function project_run(p_run uuid)
-returns table (status run_status, started_at timestamptz, completed_at timestamptz)
+returns table (status run_status, started_at timestamptz, completed_at timestamptz, wrong_seq bigint)
 language plpgsql stable set search_path = public, pg_temp as $$
 declare
     e record;
@@ -92,8 +93,8 @@ begin
         open := open + case e.event_type when 'CLARIFICATION_NEEDED' then 1 when 'CLARIFICATION_ANSWERED' then -1 else 0 end;
         after := run_status_next(status, e.event_type, open);
         if after is null then
-            raise exception 'run % seq %: % cannot follow on status %', p_run, e.seq, e.event_type, status
-                using errcode = 'SB002';
+            wrong_seq := e.seq;
+            exit;
         end if;
         status := after;
         if e.event_type = 'RUN_STARTED' then

@@ -301,11 +301,130 @@ $$;
 
 ALTER FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.current_tenant() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('signalbox.tenant'::text, true), ''::text))::uuid;
+
+ALTER FUNCTION public.current_tenant() OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.current_tenants() RETURNS uuid[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('signalbox.tenants'::text, true), ''::text))::uuid[];
+
+ALTER FUNCTION public.current_tenants() OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.event_types() RETURNS public.run_event_type[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN enum_range(NULL::public.run_event_type);
 
 ALTER FUNCTION public.event_types() OWNER TO signalbox_owner;
+
+CREATE TABLE public.installation (
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT false NOT NULL,
+    CONSTRAINT installation_installation_id_check CHECK ((installation_id = 1))
+);
+
+ALTER TABLE public.installation OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.installation_is_single() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    RETURN (SELECT installation.single_user FROM public.installation);
+
+ALTER FUNCTION public.installation_is_single() OWNER TO signalbox_owner;
+
+CREATE TABLE public.api_keys (
+    key_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    public_id text NOT NULL,
+    hash bytea NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    user_name text DEFAULT 'owner'::text NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
+    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
+    CONSTRAINT api_keys_scopes CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
+    CONSTRAINT api_keys_single_user CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
+    CONSTRAINT api_keys_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
+);
+
+ALTER TABLE public.api_keys OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.find_api_key(p_public_id text) RETURNS TABLE(key_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT k.key_id,
+     k.tenant_id,
+     k.hash,
+     k.scopes,
+     k.expires_at,
+     k.user_name
+    FROM public.api_keys k
+   WHERE ((k.public_id = find_api_key.p_public_id) AND (k.revoked_at IS NULL));
+
+END;
+
+ALTER FUNCTION public.find_api_key(p_public_id text) OWNER TO signalbox_owner;
+
+CREATE TABLE public.sessions (
+    session_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    key_id uuid,
+    public_id text NOT NULL,
+    hash bytea NOT NULL,
+    user_name text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
+    CONSTRAINT sessions_check CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
+    CONSTRAINT sessions_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT sessions_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
+    CONSTRAINT sessions_scopes_check CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
+    CONSTRAINT sessions_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
+);
+
+ALTER TABLE public.sessions OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.find_session(p_public_id text) RETURNS TABLE(session_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT s.session_id,
+     s.tenant_id,
+     s.hash,
+     s.scopes,
+     LEAST(s.expires_at, k.expires_at) AS "least",
+     s.user_name
+    FROM (public.sessions s
+      LEFT JOIN public.api_keys k USING (key_id))
+   WHERE ((s.public_id = find_session.p_public_id) AND (s.ended_at IS NULL) AND (k.revoked_at IS NULL));
+
+END;
+
+ALTER FUNCTION public.find_session(p_public_id text) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.is_operator() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (COALESCE(current_setting('signalbox.operator'::text, true), ''::text) = 'on'::text);
+
+ALTER FUNCTION public.is_operator() OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ select e'\x02' || p_id || e'\x02' || p_epoch || e'\x02' || p_seq $$;
+
+ALTER FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.project_questions(p_run uuid) RETURNS TABLE(run_id uuid, clarification_id text, tenant_id uuid, asked_seq bigint, expires_at timestamp with time zone, answered_seq bigint)
     LANGUAGE sql STABLE
@@ -323,7 +442,7 @@ $$;
 
 ALTER FUNCTION public.project_questions(p_run uuid) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone)
+CREATE FUNCTION public.project_run(p_run uuid) RETURNS TABLE(status public.run_status, started_at timestamp with time zone, completed_at timestamp with time zone, wrong_seq bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -343,8 +462,8 @@ begin
         open := open + case e.event_type when 'CLARIFICATION_NEEDED' then 1 when 'CLARIFICATION_ANSWERED' then -1 else 0 end;
         after := run_status_next(status, e.event_type, open);
         if after is null then
-            raise exception 'run % seq %: % cannot follow on status %', p_run, e.seq, e.event_type, status
-                using errcode = 'SB002';
+            wrong_seq := e.seq;
+            exit;
         end if;
         status := after;
         if e.event_type = 'RUN_STARTED' then
@@ -358,6 +477,81 @@ end
 $$;
 
 ALTER FUNCTION public.project_run(p_run uuid) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    wanted constant integer := coalesce(cardinality(p_run), 0);
+    done bigint;
+    missing bigint;
+begin
+    if wanted = 0 then
+        return;
+    end if;
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    with moves as materialized (
+        select m.*, coalesce(m.new_epoch > m.old_epoch, true) as begins
+          from unnest(p_run, p_tenant, p_id, p_old_epoch, p_old_seq, p_new_epoch, p_new_seq)
+            as m (run, tenant, id, old_epoch, old_seq, new_epoch, new_seq)
+         where m.new_epoch >= 0 and m.new_seq >= 0 and num_nulls(m.old_epoch, m.old_seq) in (0, 2)
+    ), moved as (
+        update run_producers p set epoch = m.new_epoch, last_seq = m.new_seq
+          from moves m
+         where p.run_id = m.run and p.producer_id = m.id and p.epoch = m.old_epoch and p.last_seq = m.old_seq
+           and (m.begins or (m.new_epoch = m.old_epoch and m.new_seq > m.old_seq))
+        returning 1
+    ), made as (
+        insert into run_producers (run_id, producer_id, tenant_id, epoch, last_seq)
+        select m.run, m.id, m.tenant, m.new_epoch, m.new_seq from moves m where m.old_epoch is null
+        on conflict do nothing
+        returning 1
+    ), holes as (
+        select 1 from moves m, generate_series(case when m.begins then 0 else m.old_seq + 1 end, m.new_seq) as n (seq)
+         where not exists (select from run_events e
+                            where e.run_id = m.run and e.tenant_id = m.tenant
+                              and e.idempotency_key = producer_key(m.id, m.new_epoch, n.seq))
+         limit 1
+    )
+    select (select count(*) from moved) + (select count(*) from made), (select count(*) from holes) into done, missing;
+    if done <> wanted or missing > 0 then
+        raise exception 'a producer is not where the batch takes it' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+ALTER FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    done bigint;
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    select u.tenant, p_day, u.runs, u.events, u.bytes, u.active
+      from unnest(u_tenant, u_runs, u_events, u_bytes, u_active) as u (tenant, runs, events, bytes, active)
+     where u.active >= 0
+    on conflict (tenant_id, day) do update
+       set runs = excluded.runs, events = excluded.events, bytes = excluded.bytes, active_runs = excluded.active_runs
+     where t.runs <= excluded.runs and t.events <= excluded.events and t.bytes <= excluded.bytes;
+    get diagnostics done = row_count;
+    if done <> coalesce(cardinality(u_tenant), 0) then
+        raise exception 'usage goes back' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+ALTER FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -425,21 +619,34 @@ $$;
 
 ALTER FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) OWNER TO signalbox_owner;
 
-CREATE TABLE public.api_keys (
-    key_id uuid NOT NULL,
+CREATE FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
+    values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
+    on conflict (tenant_id) do update
+       set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
+$$;
+
+ALTER FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) OWNER TO signalbox_owner;
+
+CREATE TABLE public.audit_log (
+    audit_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
-    public_id text NOT NULL,
-    hash bytea NOT NULL,
-    name text DEFAULT ''::text NOT NULL,
-    scopes text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
-    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64)))
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    object_id text DEFAULT ''::text NOT NULL,
+    before jsonb,
+    after jsonb,
+    CONSTRAINT audit_log_action_check CHECK (((length(action) >= 1) AND (length(action) <= 64))),
+    CONSTRAINT audit_log_actor_check CHECK (((length(actor) >= 1) AND (length(actor) <= 300))),
+    CONSTRAINT audit_log_object_id_check CHECK ((length(object_id) <= 255))
 );
 
-ALTER TABLE public.api_keys OWNER TO signalbox_owner;
+ALTER TABLE public.audit_log OWNER TO signalbox_owner;
 
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
@@ -481,7 +688,7 @@ CREATE TABLE public.run_events (
 
 ALTER TABLE public.run_events OWNER TO signalbox_owner;
 
-CREATE VIEW public.run_events_jsonb AS
+CREATE VIEW public.run_events_jsonb WITH (security_invoker='true') AS
  SELECT run_events.tenant_id,
     run_events.run_id,
     run_events.seq,
@@ -502,6 +709,17 @@ CREATE TABLE public.run_heads (
 WITH (fillfactor='50');
 
 ALTER TABLE public.run_heads OWNER TO signalbox_owner;
+
+CREATE TABLE public.run_producers (
+    run_id uuid NOT NULL,
+    producer_id text NOT NULL,
+    tenant_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    last_seq bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.run_producers OWNER TO signalbox_owner;
 
 CREATE TABLE public.run_questions (
     run_id uuid NOT NULL,
@@ -537,6 +755,7 @@ CREATE TABLE public.runs (
     create_origin bigint,
     create_no bigint,
     wake_at timestamp with time zone,
+    fork_seq bigint,
     CONSTRAINT runs_check CHECK (((create_key IS NULL) = (create_hash IS NULL))),
     CONSTRAINT runs_create_hash_check CHECK ((octet_length(create_hash) = 32)),
     CONSTRAINT runs_create_key_check CHECK (((length(create_key) >= 1) AND (length(create_key) <= 255)))
@@ -573,10 +792,68 @@ CREATE TABLE public.shards (
 
 ALTER TABLE public.shards OWNER TO signalbox_owner;
 
+CREATE TABLE public.tenant_quotas (
+    tenant_id uuid NOT NULL,
+    runs_per_day bigint,
+    events_per_day bigint,
+    bytes_per_day bigint,
+    concurrent_runs bigint,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_quotas_bytes_per_day_check CHECK ((bytes_per_day >= 0)),
+    CONSTRAINT tenant_quotas_concurrent_runs_check CHECK ((concurrent_runs >= 0)),
+    CONSTRAINT tenant_quotas_events_per_day_check CHECK ((events_per_day >= 0)),
+    CONSTRAINT tenant_quotas_runs_per_day_check CHECK ((runs_per_day >= 0))
+);
+
+ALTER TABLE public.tenant_quotas OWNER TO signalbox_owner;
+
+CREATE VIEW public.tenant_runs AS
+ SELECT runs.run_id,
+    runs.tenant_id,
+    runs.thread_id,
+    runs.parent_run_id,
+    runs.status,
+    runs.metadata,
+    runs.created_by,
+    runs.created_at,
+    runs.started_at,
+    runs.completed_at,
+    runs.create_key,
+    runs.create_hash,
+    runs.deliverable_type,
+    runs.start_at,
+    runs.multitask_strategy,
+    runs.concurrency_key,
+    runs.concurrency_limit,
+    runs.liveness_ms,
+    runs.start_payload,
+    runs.create_origin,
+    runs.create_no,
+    runs.wake_at,
+    runs.fork_seq
+   FROM public.runs
+  WHERE (runs.tenant_id = public.current_tenant());
+
+ALTER TABLE public.tenant_runs OWNER TO signalbox_owner;
+
+CREATE TABLE public.tenant_usage (
+    tenant_id uuid NOT NULL,
+    day date NOT NULL,
+    runs bigint NOT NULL,
+    events bigint NOT NULL,
+    bytes bigint NOT NULL,
+    active_runs bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE public.tenant_usage OWNER TO signalbox_owner;
+
 CREATE TABLE public.tenants (
     tenant_id uuid NOT NULL,
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
     CONSTRAINT tenants_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255)))
 );
 
@@ -587,6 +864,15 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_public_id_key UNIQUE (public_id);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_installation_id_single_user_key UNIQUE (installation_id, single_user);
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (installation_id);
 
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
@@ -600,6 +886,9 @@ ALTER TABLE ONLY public.run_events
 ALTER TABLE ONLY public.run_heads
     ADD CONSTRAINT run_heads_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.run_producers
+    ADD CONSTRAINT run_producers_pkey PRIMARY KEY (run_id, producer_id);
+
 ALTER TABLE ONLY public.run_questions
     ADD CONSTRAINT run_questions_pkey PRIMARY KEY (run_id, clarification_id);
 
@@ -609,16 +898,30 @@ ALTER TABLE ONLY public.runs
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_public_id_key UNIQUE (public_id);
+
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_pkey PRIMARY KEY (shard);
 
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
 
+ALTER TABLE ONLY public.tenant_quotas
+    ADD CONSTRAINT tenant_quotas_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.tenant_usage
+    ADD CONSTRAINT tenant_usage_pkey PRIMARY KEY (tenant_id, day);
+
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id);
 
 CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
+
+CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DESC, audit_id DESC);
 
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
@@ -630,7 +933,15 @@ CREATE UNIQUE INDEX runs_create_key ON public.runs USING btree (tenant_id, creat
 
 CREATE INDEX runs_key_unfinished ON public.runs USING btree (tenant_id, concurrency_key, created_at) WHERE ((completed_at IS NULL) AND (concurrency_key IS NOT NULL));
 
+CREATE INDEX runs_metadata ON public.runs USING gin (metadata jsonb_path_ops);
+
 CREATE INDEX runs_newest ON public.runs USING btree (tenant_id, created_at DESC, run_id DESC);
+
+CREATE INDEX runs_newest_parent ON public.runs USING btree (tenant_id, parent_run_id, created_at DESC, run_id DESC) WHERE (parent_run_id IS NOT NULL);
+
+CREATE INDEX runs_newest_status ON public.runs USING btree (tenant_id, status, created_at DESC, run_id DESC);
+
+CREATE INDEX runs_newest_thread ON public.runs USING btree (tenant_id, thread_id, created_at DESC, run_id DESC) WHERE (thread_id IS NOT NULL);
 
 CREATE INDEX runs_queued ON public.runs USING btree (created_at) WHERE ((status = 'pending'::public.run_status) AND (wake_at IS NULL));
 
@@ -638,14 +949,106 @@ CREATE INDEX runs_thread_unfinished ON public.runs USING btree (tenant_id, threa
 
 CREATE INDEX runs_wake ON public.runs USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
+CREATE INDEX sessions_tenant ON public.sessions USING btree (tenant_id, expires_at);
+
+CREATE UNIQUE INDEX tenants_single_user ON public.tenants USING btree (single_user) WHERE single_user;
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_installation_id_single_user_fkey FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_keys(key_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_shard_fkey FOREIGN KEY (shard) REFERENCES public.shards(shard);
+
+ALTER TABLE ONLY public.tenant_quotas
+    ADD CONSTRAINT tenant_quotas_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tenant_usage
+    ADD CONSTRAINT tenant_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
+ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY audit_new ON public.audit_log FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY audit_of_tenant ON public.audit_log FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY events_of_all ON public.run_events FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY events_of_tenant ON public.run_events FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY heads_of_all ON public.run_heads FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY heads_of_streamer ON public.run_heads FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY heads_of_tenant ON public.run_heads FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY keys_ended ON public.api_keys FOR UPDATE TO signalbox_api USING (((revoked_at IS NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)))) WITH CHECK (((revoked_at IS NOT NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator))));
+
+CREATE POLICY keys_new ON public.api_keys FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY runs_of_all ON public.runs FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY runs_of_tenant ON public.runs FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY sessions_ended ON public.sessions FOR UPDATE TO signalbox_api USING (((ended_at IS NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant)))) WITH CHECK (((ended_at IS NOT NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant))));
+
+CREATE POLICY sessions_gone ON public.sessions FOR DELETE TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (expires_at < now())));
+
+CREATE POLICY sessions_new ON public.sessions FOR INSERT TO signalbox_api WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
+
+CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
@@ -663,6 +1066,86 @@ GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_pos
 
 REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.installation_is_single() FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.installation_is_single() TO signalbox_api;
+
+GRANT INSERT ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(public_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(name) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(scopes) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(created_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(revoked_at) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(user_name) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(created_by) ON TABLE public.api_keys TO signalbox_api;
+
+REVOKE ALL ON FUNCTION public.find_api_key(p_public_id text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.find_api_key(p_public_id text) TO signalbox_api;
+
+GRANT INSERT,DELETE ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(public_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(user_name) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(scopes) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(created_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(ended_at),UPDATE(ended_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(ended_at) ON TABLE public.sessions TO signalbox_streamer;
+
+REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
+
+REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) TO signalbox_sequencer;
+
 REVOKE ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) TO signalbox_sequencer;
@@ -671,17 +1154,11 @@ REVOKE ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p
 
 GRANT ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) TO signalbox_sequencer;
 
-GRANT SELECT,INSERT ON TABLE public.api_keys TO signalbox_api;
+REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) FROM PUBLIC;
 
-GRANT SELECT ON TABLE public.api_keys TO signalbox_streamer;
+GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
-GRANT UPDATE(name) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(scopes) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(expires_at) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
+GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 
@@ -725,6 +1202,8 @@ GRANT SELECT ON TABLE public.run_heads TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.run_heads TO signalbox_exporter;
 
+GRANT SELECT ON TABLE public.run_producers TO signalbox_sequencer;
+
 GRANT SELECT ON TABLE public.run_questions TO signalbox_api;
 
 GRANT SELECT ON TABLE public.run_questions TO signalbox_sequencer;
@@ -757,8 +1236,22 @@ GRANT SELECT ON TABLE public.shards TO signalbox_api;
 
 GRANT SELECT ON TABLE public.shards TO signalbox_streamer;
 
+GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_api;
+
+GRANT SELECT ON TABLE public.tenant_runs TO signalbox_api;
+
+GRANT SELECT ON TABLE public.tenant_usage TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.tenant_usage TO signalbox_api;
+
 GRANT SELECT,INSERT ON TABLE public.tenants TO signalbox_api;
 
-GRANT SELECT ON TABLE public.tenants TO signalbox_streamer;
-
 GRANT SELECT ON TABLE public.tenants TO signalbox_sequencer;
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO signalbox_streamer;
+
+GRANT SELECT(name) ON TABLE public.tenants TO signalbox_streamer;
+
+GRANT SELECT(created_at) ON TABLE public.tenants TO signalbox_streamer;

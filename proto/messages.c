@@ -474,7 +474,7 @@ int message_touch_run_decode(const uint8_t *frame, size_t length, struct message
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message)
 {
-    put_header(out, MESSAGE_RESULT, header, 8);
+    put_header(out, MESSAGE_RESULT, header, 11);
     envelope_put_u64(out, message->outcome);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->first_seq);
@@ -483,6 +483,9 @@ void message_result_encode(struct msgpack_sbuffer *out, const struct message_hea
     envelope_put_u64(out, message->expected);
     envelope_put_bool(out, message->cancel_requested);
     envelope_put_bool(out, message->duplicate);
+    envelope_put_u64(out, message->quota);
+    envelope_put_u64(out, message->quota_limit);
+    envelope_put_u64(out, message->quota_used);
 }
 
 static void get_result(struct envelope_reader *reader, struct message_result *message)
@@ -495,6 +498,9 @@ static void get_result(struct envelope_reader *reader, struct message_result *me
     message->expected = envelope_get_u64(reader);
     message->cancel_requested = envelope_get_bool(reader);
     message->duplicate = envelope_get_bool(reader);
+    message->quota = envelope_get_u64(reader);
+    message->quota_limit = envelope_get_u64(reader);
+    message->quota_used = envelope_get_u64(reader);
 }
 
 int message_result_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
@@ -504,7 +510,7 @@ int message_result_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_result message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESULT, &header, 8);
+    open_body(&reader, MESSAGE_RESULT, &header, 11);
     get_result(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -891,6 +897,9 @@ static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " expected=%" PRIu64, message.expected);
     dump_add(dump, " cancel_requested=%s", message.cancel_requested ? "true" : "false");
     dump_add(dump, " duplicate=%s", message.duplicate ? "true" : "false");
+    dump_add(dump, " quota=%" PRIu64, message.quota);
+    dump_add(dump, " quota_limit=%" PRIu64, message.quota_limit);
+    dump_add(dump, " quota_used=%" PRIu64, message.quota_used);
     return 0;
 }
 

@@ -157,7 +157,10 @@ struct message_result {
     /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force */
     uint64_t expected;
     bool cancel_requested;
-    bool duplicate; /* the command had been done before */
+    bool duplicate;       /* the command had been done before */
+    uint64_t quota;       /* QUOTA: enum quota (proto/quota.h) */
+    uint64_t quota_limit; /* QUOTA: the limit */
+    uint64_t quota_used;  /* QUOTA: what is used of it */
 };
 
 /* NACK: out of order: send again from here. */

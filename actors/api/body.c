@@ -34,12 +34,39 @@ int body_number(struct json_span value, int64_t *number_out)
     return number_parse(value.data, value.length, number_out);
 }
 
-void body_pointer(struct buffer *out, struct json_span name)
+/* `quoted` with its quotes is a whole text of its own: jansson undoes the escapes. */
+static json_t *decode(const char *quoted, size_t length)
 {
-    /* The name stands between its quotes: a whole text of its own, which undoes the escapes. */
     static const struct json_limits limits = {.depth = 1, .keys = 0};
     json_t *text = NULL;
-    (void)json_check(name.data - 1, name.length + 2, &limits, &text, NULL);
+    (void)json_check(quoted, length, &limits, &text, NULL);
+    return text;
+}
+
+void body_string(struct buffer *out, struct json_span string)
+{
+    json_t *text = decode(string.data, string.length);
+    if (text != NULL) {
+        buffer_append(out, json_string_value(text), json_string_length(text));
+    }
+    json_decref(text);
+}
+
+size_t body_string_length(struct json_span string)
+{
+    json_t *text = decode(string.data, string.length);
+    const char *bytes = text == NULL ? "" : json_string_value(text);
+    size_t count = 0;
+    for (size_t i = 0; text != NULL && i < json_string_length(text); i++) {
+        count += ((unsigned char)bytes[i] & 0xc0) != 0x80; /* not for the rest of a character */
+    }
+    json_decref(text);
+    return count;
+}
+
+void body_pointer(struct buffer *out, struct json_span name)
+{
+    json_t *text = decode(name.data - 1, name.length + 2); /* it stands between its quotes */
     const char *bytes = text == NULL ? name.data : json_string_value(text);
     size_t length = text == NULL ? name.length : json_string_length(text);
     buffer_append_byte(out, '/');

@@ -32,6 +32,10 @@ struct json_span body_text(struct json_span value);
 SB_MUST_CHECK int body_uuid(struct json_span value, struct uuid *uuid_out);
 /* A whole number from 0 up, in digits; -1 otherwise. */
 SB_MUST_CHECK int body_number(struct json_span value, int64_t *number_out);
+/* A string's text without its escapes, appended. */
+void body_string(struct buffer *out, struct json_span string);
+/* How many characters a string has. */
+size_t body_string_length(struct json_span string);
 /* Appends "/name" with the escapes of RFC 6901; `name` as json_pair gives it. */
 void body_pointer(struct buffer *out, struct json_span name);
 /* The text of the whole, without blanks around it. */

@@ -7,6 +7,7 @@
 
 #include "api/body.h"
 #include "api/command.h"
+#include "api/ndjson.h"
 #include "api/payload.h"
 #include "api/request.h"
 #include "api/store.h"
@@ -37,6 +38,11 @@ static int add_listed(struct exchange *exchange, struct json_span object, int in
         }
     }
     return payload_add(exchange, &event, index);
+}
+
+int events_add(struct exchange *exchange, struct json_span object)
+{
+    return add_listed(exchange, object, -1);
 }
 
 static int add_list(struct exchange *exchange, struct json_span array, uint32_t *count_out)
@@ -130,7 +136,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
     buffer_append_int(body, (int64_t)result->last_seq);
     buffer_append_text(body, result->cancel_requested ? ",\"cancel_requested\":true}"
                                                       : ",\"cancel_requested\":false}");
-    exchange_json(exchange, 201, body);
+    exchange_json(exchange, exchange->producer_seq >= 0 && result->duplicate ? 200 : 201, body);
 }
 
 void events_append(struct exchange *exchange)
@@ -138,11 +144,18 @@ void events_append(struct exchange *exchange)
     struct api *api = exchange->api;
     struct append_text append = {.expected_seq = -1};
     struct request_key key;
+    struct request_producer producer;
     struct json_span object;
     char actor[COMMAND_ACTOR_SIZE];
     uint32_t count = 1;
+    if (http_request_is_streamed(exchange->request)) {
+        ndjson_begin(exchange);
+        return;
+    }
     msgpack_sbuffer_clear(&api->events);
-    if (request_idempotency(exchange, &key) != 0 || request_body(exchange, false, &object) != 0 ||
+    if (request_idempotency(exchange, &key) != 0 ||
+        request_read_producer(exchange, &key, &producer) != 0 ||
+        request_body(exchange, false, &object) != 0 ||
         read_append(exchange, object, &append) != 0) {
         return;
     }
@@ -161,6 +174,8 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    request_set_producer(&message, &producer, 0);
+    exchange->producer_seq = producer.id.length > 0 ? producer.seq : -1;
     SB_FAULT("api_before_command");
     exchange_hold(exchange);
     if (commands_append(api->commands, &message, appended, exchange) != 0 &&

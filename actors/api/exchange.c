@@ -31,6 +31,7 @@ struct exchange *exchange_begin(struct api *api, struct http_request *request)
     exchange->request = request;
     exchange->number = ++api->exchanges;
     exchange->producer_seq = -1;
+    exchange->lines_accepted = -1;
     exchange->holds = 1;
     api->open++;
     http_request_set_user(request, exchange);
@@ -157,21 +158,46 @@ void exchange_json(struct exchange *exchange, int status, const struct buffer *b
     exchange_reply(exchange, status, "application/json", NULL, body);
 }
 
-void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
-                      const struct problem_extra *extra)
+static void reply_problem(struct exchange *exchange, enum problem problem,
+                          const struct buffer *body)
 {
     int status = problem_info(problem)->status;
     struct http_field fields[2] = {{0}};
-    struct buffer body = {0};
     if (status == 401) {
         fields[0] = (struct http_field){"WWW-Authenticate", "Bearer realm=\"signalbox\""};
     } else if (status == 503 || status == 429) {
         fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
     }
     exchange->problem = problem_info(problem)->slug;
-    problem_write(&body, problem, detail, extra);
-    exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, &body);
+    exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, body);
+}
+
+void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
+                      const struct problem_extra *extra)
+{
+    struct exchange_deferred *deferred = exchange->deferred;
+    struct problem_extra all = {0};
+    struct buffer body = {0};
+    if (extra != NULL) {
+        all = *extra;
+    }
+    if (exchange->lines_accepted >= 0) {
+        all.third_name = "lines_accepted";
+        all.third = exchange->lines_accepted;
+    }
+    problem_write(&body, problem, detail, &all);
+    if (deferred != NULL) {
+        assert(!deferred->given);
+        *deferred = (struct exchange_deferred){true, problem, body};
+        return;
+    }
+    reply_problem(exchange, problem, &body);
     buffer_deinit(&body);
+}
+
+void exchange_reply_deferred(struct exchange *exchange, struct exchange_deferred *deferred)
+{
+    reply_problem(exchange, deferred->problem, &deferred->body);
 }
 
 void exchange_unavailable(struct exchange *exchange)

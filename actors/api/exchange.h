@@ -18,6 +18,15 @@
 
 enum { EXCHANGE_FIELDS_MAX = 4 };
 
+struct ndjson;
+
+/* An answer that waits for something to be done before it is given. */
+struct exchange_deferred {
+    bool given;
+    enum problem problem;
+    struct buffer body; /* owned by whoever has the struct */
+};
+
 struct exchange {
     struct list node; /* in api->spare, or in the queue of whoever holds it */
     struct api *api;
@@ -27,8 +36,11 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run in the path */
     uint64_t number;
-    int64_t producer_seq; /* Producer-Seq of the request; -1: none */
-    const char *problem;  /* slug of what was answered, for the log */
+    int64_t producer_seq;   /* Producer-Seq of the request; -1: none */
+    int64_t lines_accepted; /* of a body in lines, told with every problem; -1: it is none */
+    struct exchange_deferred
+        *deferred;       /* where a problem goes instead of being answered; or NULL */
+    const char *problem; /* slug of what was answered, for the log */
     unsigned holds;
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);
@@ -41,15 +53,26 @@ struct exchange {
             int64_t after_seq;
         } page;
         struct {
+            struct uuid source;
+            int64_t seq;
+        } fork;
+        struct {
             int32_t limit;
             uint8_t scope[64]; /* what the cursor is good for */
             size_t scope_length;
+            const char *name; /* of the array that is shown */
         } list;
+        struct {
+            char text[API_KEY_TEXT_SIZE]; /* of a key or session that is being made; to be wiped */
+            char public_id[API_KEY_PUBLIC_ID_SIZE];
+            int64_t expires_us;
+        } secret;
         struct {
             int64_t after_seq;
             int64_t head;
             int64_t queued_ms;
         } stream;
+        struct ndjson *ndjson;
         struct {
             bool database;
             bool redis;
@@ -80,6 +103,8 @@ void exchange_reply(struct exchange *exchange, int status, const char *content_t
 void exchange_json(struct exchange *exchange, int status, const struct buffer *body);
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
                       const struct problem_extra *extra);
+/* A problem that went to exchange->deferred. */
+void exchange_reply_deferred(struct exchange *exchange, struct exchange_deferred *deferred);
 /* 503 for a database that is not there or refused. */
 void exchange_unavailable(struct exchange *exchange);
 

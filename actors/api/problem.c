@@ -43,6 +43,9 @@ void problem_write(struct buffer *out, enum problem problem, const char *detail,
     if (extra != NULL && extra->second_name != NULL) {
         buffer_printf(out, ",\"%s\":%lld", extra->second_name, (long long)extra->second);
     }
+    if (extra != NULL && extra->third_name != NULL) {
+        buffer_printf(out, ",\"%s\":%lld", extra->third_name, (long long)extra->third);
+    }
     if (extra != NULL && extra->pointer != NULL) {
         buffer_append_text(out, ",\"errors\":[");
         error_entry(out, extra->pointer,

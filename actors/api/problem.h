@@ -19,6 +19,8 @@ struct problem_extra {
     int64_t number;
     const char *second_name; /* and another */
     int64_t second;
+    const char *third_name;
+    int64_t third;
 };
 
 /* Appends a whole document. `extra` may be NULL. */

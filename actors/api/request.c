@@ -5,6 +5,7 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/number.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,23 @@ static int bad_parameter(struct exchange *exchange, const char *name, const char
     return -1;
 }
 
+/* A repeated value stands behind the ones before it and a comma, in a place of its own. */
+static void take_value(struct buffer *text, struct request_parameter *parameter, size_t *offset,
+                       struct http_text value)
+{
+    size_t at = text->length;
+    if (parameter->given) {
+        buffer_reserve(text, parameter->length + 1);
+        buffer_append(text, text->data + *offset, parameter->length);
+        buffer_append_byte(text, ',');
+    }
+    buffer_append(text, value.data, value.length);
+    parameter->length = text->length - at;
+    parameter->given = true;
+    *offset = at;
+    buffer_append_byte(text, 0);
+}
+
 int request_parameters(struct exchange *exchange, struct request_parameter *parameters,
                        size_t count)
 {
@@ -37,7 +55,8 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
     struct http_text name;
     struct http_text value;
     struct buffer scratch = {0};
-    size_t offsets[8] = {0};
+    size_t offsets[REQUEST_PARAMETERS_MAX] = {0};
+    assert(count <= REQUEST_PARAMETERS_MAX);
     bool bad = false;
     int failed = 0;
     buffer_clear(&api->text);
@@ -46,15 +65,11 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
         if (parameter == NULL) {
             continue;
         }
-        if (parameter->given) {
+        if (parameter->given && !parameter->repeats) {
             failed = bad_parameter(exchange, parameter->name, "is given twice");
             break;
         }
-        parameter->given = true;
-        parameter->length = value.length;
-        offsets[parameter - parameters] = api->text.length;
-        buffer_append(&api->text, value.data, value.length);
-        buffer_append_byte(&api->text, 0);
+        take_value(&api->text, parameter, &offsets[parameter - parameters], value);
     }
     buffer_deinit(&scratch);
     if (failed == 0 && bad) {
@@ -94,17 +109,10 @@ static struct json_span flatten(struct api *api, struct json_span text)
     return (struct json_span){(const char *)api->body.data, text.length};
 }
 
-int request_body(struct exchange *exchange, bool may_be_empty, struct json_span *object_out)
+int request_object(struct exchange *exchange, struct json_span text, struct json_span *object_out)
 {
-    static const char empty_object[] = "{}";
-    struct api *api = exchange->api;
-    struct http_text body = http_request_body(exchange->request);
     struct error err;
-    if (body.length == 0 && may_be_empty) {
-        *object_out = (struct json_span){empty_object, sizeof empty_object - 1};
-        return 0;
-    }
-    switch (json_check(body.data, body.length, &api->json_limits, NULL, &err)) {
+    switch (json_check(text.data, text.length, &exchange->api->json_limits, NULL, &err)) {
     case JSON_OK:
         break;
     case JSON_MALFORMED:
@@ -115,14 +123,25 @@ int request_body(struct exchange *exchange, bool may_be_empty, struct json_span 
         exchange_problem(exchange, PROBLEM_NUMBER_OUT_OF_RANGE, err.text, NULL);
         return -1;
     }
-    struct json_span text = body_trim(body.data, body.length);
-    if (!body_is_object(text)) {
-        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "The body must be a JSON object.",
+    struct json_span object = body_trim(text.data, text.length);
+    if (!body_is_object(object)) {
+        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "This must be a JSON object.",
                          &(struct problem_extra){.pointer = ""});
         return -1;
     }
-    *object_out = flatten(api, text);
+    *object_out = flatten(exchange->api, object);
     return 0;
+}
+
+int request_body(struct exchange *exchange, bool may_be_empty, struct json_span *object_out)
+{
+    static const char empty_object[] = "{}";
+    struct http_text body = http_request_body(exchange->request);
+    if (body.length == 0 && may_be_empty) {
+        *object_out = (struct json_span){empty_object, sizeof empty_object - 1};
+        return 0;
+    }
+    return request_object(exchange, (struct json_span){body.data, body.length}, object_out);
 }
 
 void request_unknown_field(struct exchange *exchange, const char *prefix, struct json_span name)
@@ -135,6 +154,15 @@ void request_unknown_field(struct exchange *exchange, const char *prefix, struct
     buffer_deinit(&pointer);
 }
 
+static bool is_printable(struct http_text text, size_t longest)
+{
+    bool good = text.length >= 1 && text.length <= longest;
+    for (size_t i = 0; good && i < text.length; i++) {
+        good = text.data[i] >= 0x20 && text.data[i] <= 0x7e;
+    }
+    return good;
+}
+
 int request_idempotency(struct exchange *exchange, struct request_key *key_out)
 {
     struct http_request *request = exchange->request;
@@ -144,11 +172,7 @@ int request_idempotency(struct exchange *exchange, struct request_key *key_out)
     if (count == 0) {
         return 0;
     }
-    bool good = count == 1 && key.length >= 1 && key.length <= LIMIT_IDEMPOTENCY_KEY_BYTES;
-    for (size_t i = 0; good && i < key.length; i++) {
-        good = key.data[i] >= 0x20 && key.data[i] <= 0x7e;
-    }
-    if (!good) {
+    if (count != 1 || !is_printable(key, LIMIT_IDEMPOTENCY_KEY_BYTES)) {
         exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
                          "Idempotency-Key must be one field of 1 to 255 printable ASCII "
                          "characters.",
@@ -159,4 +183,60 @@ int request_idempotency(struct exchange *exchange, struct request_key *key_out)
     key_out->key = key;
     (void)crypto_hash_sha256(key_out->hash, (const uint8_t *)body.data, body.length);
     return 0;
+}
+
+static int bad_producer(struct exchange *exchange, const char *detail)
+{
+    exchange_problem(exchange, PROBLEM_INVALID_PRODUCER, detail, NULL);
+    return -1;
+}
+
+int request_read_producer(struct exchange *exchange, const struct request_key *key,
+                          struct request_producer *producer_out)
+{
+    static const char *const names[] = {"Producer-Id", "Producer-Epoch", "Producer-Seq"};
+    struct http_text fields[3];
+    size_t present = 0;
+    *producer_out = (struct request_producer){0};
+    for (unsigned i = 0; i < 3; i++) {
+        size_t count = 0;
+        fields[i] = http_request_field(exchange->request, names[i], &count);
+        present += count;
+        if (count > 1) {
+            return bad_producer(exchange, "A producer's field is given twice.");
+        }
+    }
+    if (present == 0) {
+        return 0;
+    }
+    if (present != 3) {
+        return bad_producer(exchange,
+                            "Producer-Id, Producer-Epoch and Producer-Seq belong together.");
+    }
+    if (key->key.length > 0) {
+        return bad_producer(exchange, "A producer's numbers stand in place of an Idempotency-Key.");
+    }
+    if (!is_printable(fields[0], REQUEST_PRODUCER_ID_BYTES)) {
+        return bad_producer(exchange, "Producer-Id must be 1 to 255 printable ASCII characters.");
+    }
+    if (number_parse(fields[1].data, fields[1].length, &producer_out->epoch) != 0 ||
+        number_parse(fields[2].data, fields[2].length, &producer_out->seq) != 0 ||
+        producer_out->epoch > REQUEST_PRODUCER_NUMBER_MAX ||
+        producer_out->seq > REQUEST_PRODUCER_NUMBER_MAX) {
+        return bad_producer(exchange, "Producer-Epoch and Producer-Seq must be whole numbers from "
+                                      "0 to 9007199254740991.");
+    }
+    producer_out->id = fields[0];
+    return 0;
+}
+
+void request_set_producer(struct message_append *message, const struct request_producer *producer,
+                          int64_t ahead)
+{
+    if (producer->id.length > 0) {
+        message->producer =
+            (struct message_span){(const uint8_t *)producer->id.data, producer->id.length};
+        message->producer_epoch = (uint64_t)producer->epoch;
+        message->producer_seq = (uint64_t)(producer->seq + ahead);
+    }
 }

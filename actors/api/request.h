@@ -4,15 +4,25 @@
 #define SIGNALBOX_API_REQUEST_H
 
 #include "api/exchange.h"
+#include "proto/messages.h"
 #include "runtime/json.h"
 
 #include <stdint.h>
 
-enum { REQUEST_KEY_HASH_BYTES = 32, REQUEST_LIMIT_DEFAULT = 100, REQUEST_LIMIT_MAX = 1000 };
+enum {
+    REQUEST_KEY_HASH_BYTES = 32,
+    REQUEST_LIMIT_DEFAULT = 100,
+    REQUEST_LIMIT_MAX = 1000,
+    REQUEST_PARAMETERS_MAX = 16
+};
+
+enum { REQUEST_PRODUCER_ID_BYTES = 255 };
+#define REQUEST_PRODUCER_NUMBER_MAX 9007199254740991LL /* 2^53 - 1 */
 
 /* One query parameter that a handler knows. */
 struct request_parameter {
     const char *name;
+    bool repeats; /* may be given more than once: the values are joined by commas */
     bool given;
     const char *value; /* NUL-terminated, in api->text until the next call */
     size_t length;
@@ -33,11 +43,27 @@ SB_MUST_CHECK int request_body(struct exchange *exchange, bool may_be_empty,
 /* 422 with the pointer `prefix` + "/name". */
 void request_unknown_field(struct exchange *exchange, const char *prefix, struct json_span name);
 
+/* The same of text that has been read elsewhere; -1: answered. */
+SB_MUST_CHECK int request_object(struct exchange *exchange, struct json_span text,
+                                 struct json_span *object_out);
+
 struct request_key {
     struct http_text key; /* length 0: none */
     uint8_t hash[REQUEST_KEY_HASH_BYTES];
 };
 /* Idempotency-Key and the hash of the body as it was sent. */
 SB_MUST_CHECK int request_idempotency(struct exchange *exchange, struct request_key *key_out);
+
+struct request_producer {
+    struct http_text id; /* length 0: none; borrowed from the request */
+    int64_t epoch;
+    int64_t seq;
+};
+/* Producer-Id, -Epoch and -Seq: all or none, and not beside an Idempotency-Key. */
+SB_MUST_CHECK int request_read_producer(struct exchange *exchange, const struct request_key *key,
+                                        struct request_producer *producer_out);
+/* Puts them into a message; `ahead` is added to the number. */
+void request_set_producer(struct message_append *message, const struct request_producer *producer,
+                          int64_t ahead);
 
 #endif

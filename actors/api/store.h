@@ -3,6 +3,9 @@
  *
  * A database that does not answer in time is treated as a lost connection: everything outstanding
  * ends as DB_LOST and the connection is made anew. The `done` callbacks are those of db.h.
+ *
+ * Every query says whose rows it may see; the database's policies show it no others, so that a
+ * forgotten condition finds nothing instead of another tenant's rows.
  */
 #ifndef SIGNALBOX_API_STORE_H
 #define SIGNALBOX_API_STORE_H
@@ -22,50 +25,6 @@ bool store_is_connected(const struct store *store);
 
 /* One row. */
 void store_ping(struct store *store, db_done_fn *done, void *arg);
-
-/* No row: unknown or revoked. */
-void store_find_key(struct store *store, const char *public_id, db_done_fn *done, void *arg);
-struct store_key {
-    struct uuid key;
-    struct uuid tenant;
-    const char *hash; /* 32 bytes, borrowed from the result */
-    bool read;
-    bool append;
-    bool admin;
-    int64_t expires_us; /* real time; INT64_MAX: never */
-};
-void store_read_key(const struct db_result *result, struct store_key *key_out);
-
-/* No row: not there, or another tenant's. */
-void store_get_run(struct store *store, const struct uuid *tenant, const struct uuid *run,
-                   db_done_fn *done, void *arg);
-
-/* Newest first, those behind `before`. */
-struct store_runs_filter {
-    struct uuid tenant;
-    int64_t before_us;
-    struct uuid before_id;
-    const char *status; /* NULL: any */
-    struct uuid thread; /* nil: any */
-    int32_t limit;      /* rows wanted; fewer come when their metadata is large */
-};
-void store_list_runs(struct store *store, const struct store_runs_filter *filter, db_done_fn *done,
-                     void *arg);
-
-struct store_run {
-    struct uuid id;
-    struct uuid thread; /* nil: none */
-    struct uuid parent; /* nil: none */
-    const char *status; /* borrowed, with its length, as metadata */
-    size_t status_length;
-    const char *metadata; /* a JSON object */
-    size_t metadata_length;
-    int64_t last_seq;
-    int64_t created_us;
-    int64_t started_us;   /* 0: not yet */
-    int64_t completed_us; /* 0: not yet */
-};
-void store_read_run(const struct db_result *result, int row, struct store_run *run_out);
 
 /* Position of a log. No row: not there, or another tenant's. */
 void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,

@@ -324,27 +324,25 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
     return 0;
 }
 
-int commands_create_run(struct commands *commands, struct message_create_run *message,
-                        command_done_fn *done, void *arg)
-{
-    struct message_header header = next_header(commands);
-    struct msgpack_sbuffer frame;
-    msgpack_sbuffer_init(&frame);
-    message->origin = commands->actor->origin;
-    message_create_run_encode(&frame, &header, message);
-    return submit(commands, &frame, done, arg);
-}
+/* One function a kind of command: they differ in the type of the message only. */
+#define COMMAND(kind)                                                              \
+    int commands_##kind(struct commands *commands, struct message_##kind *message, \
+                        command_done_fn *done, void *arg)                          \
+    {                                                                              \
+        struct message_header header = next_header(commands);                      \
+        struct msgpack_sbuffer frame;                                              \
+        msgpack_sbuffer_init(&frame);                                              \
+        message->origin = commands->actor->origin;                                 \
+        message_##kind##_encode(&frame, &header, message);                         \
+        return submit(commands, &frame, done, arg);                                \
+    }
 
-int commands_append(struct commands *commands, struct message_append *message,
-                    command_done_fn *done, void *arg)
-{
-    struct message_header header = next_header(commands);
-    struct msgpack_sbuffer frame;
-    msgpack_sbuffer_init(&frame);
-    message->origin = commands->actor->origin;
-    message_append_encode(&frame, &header, message);
-    return submit(commands, &frame, done, arg);
-}
+COMMAND(create_run)
+COMMAND(append)
+COMMAND(cancel_run)
+COMMAND(resume_run)
+COMMAND(fork_run)
+COMMAND(touch_run)
 
 void commands_forget(struct commands *commands, void *arg)
 {

@@ -38,6 +38,14 @@ SB_MUST_CHECK int commands_create_run(struct commands *commands, struct message_
                                       command_done_fn *done, void *arg);
 SB_MUST_CHECK int commands_append(struct commands *commands, struct message_append *message,
                                   command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_cancel_run(struct commands *commands, struct message_cancel_run *message,
+                                      command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_resume_run(struct commands *commands, struct message_resume_run *message,
+                                      command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_fork_run(struct commands *commands, struct message_fork_run *message,
+                                    command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_touch_run(struct commands *commands, struct message_touch_run *message,
+                                     command_done_fn *done, void *arg);
 /* The caller is gone: `done` is not called any more. */
 void commands_forget(struct commands *commands, void *arg);
 size_t commands_in_flight(const struct commands *commands);

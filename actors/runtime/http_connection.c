@@ -21,7 +21,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg);
 bool http_connection_is_reading(const struct http_connection *connection)
 {
     return connection->state == HTTP_IDLE || connection->state == HTTP_READING_HEAD ||
-           connection->state == HTTP_READING_BODY;
+           (connection->state == HTTP_READING_BODY &&
+            (!connection->request->streamed || connection->request->wanted));
 }
 
 /* Out of the server's books. The memory goes with the resume event: whoever works on the connection
@@ -123,8 +124,14 @@ static void update_deadline(struct http_connection *connection)
         }
         break;
     case HTTP_READING_BODY: {
-        int64_t bytes =
-            request->head.chunked ? (int64_t)request->body.length : request->head.content_length;
+        if (request->streamed && !request->wanted) {
+            connection->wait = HTTP_WAIT_NONE;
+            http_deadline_clear(&connection->deadline);
+            break;
+        }
+        int64_t bytes = request->streamed       ? request->streamed_bytes
+                        : request->head.chunked ? (int64_t)request->body.length
+                                                : request->head.content_length;
         wait_for(connection, HTTP_WAIT_BODY,
                  request->body_since_ms + server->body_timeout_ms +
                      bytes * 1000 / HTTP_BODY_BYTES_PER_S);
@@ -278,7 +285,8 @@ static void read_into_body(struct http_connection *connection)
 void http_connection_read(struct http_connection *connection)
 {
     struct http_server *server = connection->server;
-    if (connection->state == HTTP_READING_BODY && !connection->request->head.chunked) {
+    if (connection->state == HTTP_READING_BODY && !connection->request->head.chunked &&
+        !connection->request->streamed) {
         read_into_body(connection);
         return;
     }

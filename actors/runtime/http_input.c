@@ -38,8 +38,8 @@ static bool begin_body(struct http_connection *connection)
         return http_connection_refuse(connection, 413, "too-large",
                                       "The body is larger than this route takes.");
     }
-    request->unread_body = false;
-    if (!head->chunked && head->content_length <= 0) {
+    request->unread_body = request->streamed;
+    if (!request->streamed && !head->chunked && head->content_length <= 0) {
         return handle(connection);
     }
     /* A client that does not even take this is not worth a buffer. */
@@ -51,6 +51,9 @@ static bool begin_body(struct http_connection *connection)
     http_chunked_init(&request->chunked);
     request->body_since_ms = request->started_us / 1000;
     connection->state = HTTP_READING_BODY;
+    if (request->streamed) {
+        http_body_begin(connection);
+    }
     return true;
 }
 
@@ -78,7 +81,7 @@ static bool finish_head(struct http_connection *connection)
     return begin_body(connection);
 }
 
-static void consume(struct http_connection *connection, size_t size)
+void http_input_consume(struct http_connection *connection, size_t size)
 {
     connection->view += size;
     connection->view_length -= size;
@@ -93,7 +96,7 @@ static bool read_head(struct http_connection *connection)
     size_t size = connection->view_length < room ? connection->view_length : room;
     size = size < HEAD_STEP_BYTES ? size : HEAD_STEP_BYTES;
     buffer_append(&request->bytes, connection->view, size);
-    consume(connection, size);
+    http_input_consume(connection, size);
     struct http_problem problem;
     switch (http_head_feed(&request->head, (const char *)request->bytes.data, request->bytes.length,
                            limits, &problem)) {
@@ -133,7 +136,7 @@ static bool read_sized_body(struct http_connection *connection)
     if (size > 0) {
         http_input_reserve(request);
         buffer_append(&request->body, connection->view, size);
-        consume(connection, size);
+        http_input_consume(connection, size);
     }
     return size == missing ? handle(connection) : false;
 }
@@ -154,7 +157,7 @@ static bool read_chunked_body(struct http_connection *connection)
                                       "The body is larger than this route takes.");
     }
     buffer_append(&request->body, connection->view + data.at, data.length);
-    consume(connection, used);
+    http_input_consume(connection, used);
     switch (result) {
     case HTTP_PARSE_MORE:
         return true;
@@ -181,6 +184,9 @@ static bool step(struct http_connection *connection)
     case HTTP_READING_HEAD:
         return connection->view_length > 0 && read_head(connection);
     case HTTP_READING_BODY:
+        if (connection->request->streamed) {
+            return http_body_step(connection);
+        }
         return connection->request->head.chunked ? read_chunked_body(connection)
                                                  : read_sized_body(connection);
     case HTTP_HANDLING:

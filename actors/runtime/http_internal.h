@@ -50,9 +50,13 @@ struct http_request {
     struct http_chunked chunked;
     int64_t body_limit;
     int64_t body_since_ms;
+    int64_t streamed_bytes;  /* of a streamed body, given to the caller */
+    int64_t paused_since_ms; /* of a streamed body: since when no piece is wanted */
     int64_t started_us;
     bool accepted;    /* head() has let it in */
     bool handled;     /* handle() has got it */
+    bool streamed;    /* the body goes to the caller piece by piece */
+    bool wanted;      /* of a streamed body: one more piece */
     bool unread_body; /* the connection cannot be used after the answer */
     void *user;
     struct http_request *next_spare;
@@ -141,9 +145,16 @@ void http_connection_run(struct http_connection *connection, const char *bytes, 
 /* Answers with a problem and closes. Always false. */
 bool http_connection_refuse(struct http_connection *connection, int status, const char *slug,
                             const char *detail);
+/* Of the input, `size` bytes have been used. */
+void http_input_consume(struct http_connection *connection, size_t size);
 /* Makes room in the body for the bytes that come next, not for all that were promised. Returns how
  * many. */
 size_t http_input_reserve(struct http_request *request);
+
+/* http_body.c: the head of a request with a streamed body is complete. */
+void http_body_begin(struct http_connection *connection);
+/* Gives the caller one piece of what has come. True while there may be more to do. */
+bool http_body_step(struct http_connection *connection);
 
 /* server.c: a connection has left: it is freed by the resume event; accepting may go on. */
 void http_server_forget(struct http_server *server, struct http_connection *connection);

@@ -107,8 +107,8 @@ enum http_parse http_chunked_feed(struct http_chunked *chunked, const char *byte
  * Returns the new length. */
 size_t http_path_decode(char *path, size_t length);
 
-/* -1 when `length` bytes at `text` are not one percent-decoded value: appends nothing then. '+' is
- * an ordinary character. */
+/* -1 when `length` bytes at `text` are not one percent-decoded value: appends nothing then. '+' is a
+ * space. */
 SB_MUST_CHECK int http_percent_decode(const char *text, size_t length, struct buffer *out);
 
 /* 0..15, or -1. */

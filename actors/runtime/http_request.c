@@ -88,7 +88,9 @@ struct http_request *http_request_take(struct http_server *server,
     request->path = (struct http_range){0, 0};
     request->body_limit = 0;
     request->started_us = 0;
+    request->streamed_bytes = 0;
     request->accepted = request->handled = request->unread_body = false;
+    request->streamed = request->wanted = false;
     request->user = NULL;
     return request;
 }

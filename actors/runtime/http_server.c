@@ -194,6 +194,9 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
         struct http_connection *connection =
             LIST_ENTRY(list_first(&now), struct http_connection, resume_node);
         list_remove(&connection->resume_node);
+        if (!http_connection_is_reading(connection)) {
+            continue; /* it wanted more of a body and was answered meanwhile */
+        }
         http_connection_run(connection, (const char *)connection->in.data, connection->in.length);
     }
     free_gone(server);

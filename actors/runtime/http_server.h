@@ -47,6 +47,12 @@ struct http_server_options {
     /* Head and body are complete. The answer comes from here or any time later through http_reply.
      */
     void (*handle)(void *arg, struct http_request *request);
+    /* The next piece of a streamed body (http_request_stream_body), after each call of
+     * http_request_read_body; `last`: there is no more, and the piece may be empty. The piece is
+     * borrowed until the callback returns or the request is answered. May be NULL when no body is
+     * streamed. */
+    void (*body)(void *arg, struct http_request *request, void *user, struct http_text piece,
+                 bool last);
     /* There will be no answer: the connection broke, or the server is destroyed. `user` as set by
      * http_request_set_user. http_reply must not be called any more. A request that head() has let
      * in and given a user, but that never came to handle() (its body was refused), is told of here
@@ -85,6 +91,15 @@ bool http_request_is_loopback(const struct http_request *request);
 /* Monotonic time at which the head was complete. */
 int64_t http_request_started_us(const struct http_request *request);
 
+/* From within head() only: the body is not gathered. handle() is called as soon as the head is
+ * complete, and nothing of the body is read before http_request_read_body. The limit that head()
+ * returns holds for the whole body. An answer given before the last piece closes the connection. */
+void http_request_stream_body(struct http_request *request);
+bool http_request_is_streamed(const struct http_request *request);
+/* One more piece is wanted: body() is called once, from the loop, and never from within this call.
+ * While none is wanted the client is held back by its socket and no deadline runs. */
+void http_request_read_body(struct http_request *request);
+
 void http_request_set_user(struct http_request *request, void *user);
 void *http_request_user(const struct http_request *request);
 
@@ -100,7 +115,7 @@ int http_request_detach(struct http_request *request, struct buffer *rest);
 
 /* Query parameters: walks name=value pairs of a raw query (start with a copy of
  * http_request_query), percent-decoded into `scratch` until the next call; they may hold any byte,
- * '+' is a plus. Returns false at the end. *bad_out is set when an escape is malformed. */
+ * '+' is a space, as forms write it. Returns false at the end. *bad_out is set when an escape is malformed. */
 bool http_query_next(struct http_text *query, struct buffer *scratch, struct http_text *name_out,
                      struct http_text *value_out, bool *bad_out);
 

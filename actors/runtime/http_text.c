@@ -65,6 +65,7 @@ int http_percent_decode(const char *text, size_t length, struct buffer *out)
             out->length = before;
             return -1;
         }
+        value = text[at] == '+' ? ' ' : value;
         at += text[at] == '%' ? 3 : 1;
         buffer_append_byte(out, (uint8_t)value);
     }

@@ -20,7 +20,11 @@ bool append_decode(struct command *command, struct message_header *header)
         return false;
     }
     commands_address(command, append->origin, append->tenant, append->run);
-    commands_key(command, KEY_OF_RUN, append->key, append->hash);
+    if (producers_concern(command)) {
+        producers_adopt(command);
+    } else {
+        commands_key(command, KEY_OF_RUN, append->key, append->hash);
+    }
     command->actor = append->actor;
     return true;
 }
@@ -121,6 +125,19 @@ static void add_rows(struct batch *batch, struct command *command)
     }
 }
 
+/* True: it was done before, or its producer may not do it now; the result is set. */
+static bool answer_again(struct sequencer *sequencer, struct command *command)
+{
+    if (producers_concern(command)) {
+        return producers_settle(sequencer, command, status_is_closed(runs_status(command->run)));
+    }
+    const struct key_entry *known = commands_known_key(sequencer, command);
+    if (known != NULL) {
+        commands_answer_by_key(sequencer, command, known);
+    }
+    return known != NULL;
+}
+
 void append_evaluate(struct sequencer *sequencer, struct command *command)
 {
     struct trial trial;
@@ -128,14 +145,15 @@ void append_evaluate(struct sequencer *sequencer, struct command *command)
     if (!commands_find_run(command)) {
         return;
     }
-    const struct key_entry *known = commands_known_key(sequencer, command);
-    if (known != NULL) {
-        commands_answer_by_key(sequencer, command, known);
+    if (answer_again(sequencer, command)) {
         return;
     }
     enum command_outcome outcome = check(&trial, command);
     if (outcome != OUTCOME_OK) {
         commands_refuse(command, outcome);
+        return;
+    }
+    if (!quota_admits_append(sequencer, command)) {
         return;
     }
     int64_t first_seq = runs_seq(command->run) + 1;
@@ -144,4 +162,7 @@ void append_evaluate(struct sequencer *sequencer, struct command *command)
     add_rows(sequencer->batch, command);
     commands_accept(command, first_seq);
     commands_remember_key(sequencer, command);
+    if (producers_concern(command)) {
+        producers_advance(sequencer, command);
+    }
 }

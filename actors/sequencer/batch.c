@@ -60,19 +60,34 @@ void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
         batch->rows[head->last - 1].next = batch->rows_count;
     }
     head->last = batch->rows_count;
+    account_charge_event(run->account, payload.length, event_type_is_terminal(type));
 }
 
 /* ---- the end of a batch ---- */
 
-/* The next batch may take its runs and origins; its rows and commands stay. */
-static void let_go(struct batch *batch)
+static void leave(struct run *run)
 {
+    run->batch_head = 0;
+    free(run->batch_questions);
+    run->batch_questions = NULL;
+}
+
+/* The next batch may take its runs and origins; its rows and commands stay. */
+static void let_go(struct sequencer *sequencer, struct batch *batch)
+{
+    producers_drop(sequencer);
+    accounts_drop(&sequencer->quotas.accounts);
     for (size_t i = 0; i < batch->heads_count; i++) {
-        struct run *run = batch->heads[i].run;
-        run->batch_head = 0;
-        run->batch_new = false;
-        free(run->batch_questions);
-        run->batch_questions = NULL;
+        leave(batch->heads[i].run);
+    }
+    if (batch->creates_count > 0) {
+        LIST_FOR_EACH(node, &batch->commands)
+        {
+            const struct command *command = LIST_ENTRY(node, struct command, node);
+            if (command->creates) {
+                command->run->batch_new = false;
+            }
+        }
     }
     for (size_t i = 0; i < batch->origins_count; i++) {
         batch->origins[i]->batch_number = 0;
@@ -92,6 +107,7 @@ static void empty(struct batch *batch)
     batch->rows_count = 0;
     batch->creates_count = 0;
     batch->lifecycle = false;
+    batch->gated = false;
     batch->count = 0;
     batch->bytes = 0;
 }
@@ -127,7 +143,7 @@ static void answer_all(struct sequencer *sequencer, const struct batch *batch)
 /* The end of a batch that wrote nothing: refusals and duplicates stand on committed state. */
 static void finish_unwritten(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     settle_all(sequencer->batch);
     answer_all(sequencer, sequencer->batch);
     empty(sequencer->batch);
@@ -162,6 +178,8 @@ static void take_heads(struct sequencer *sequencer, const struct batch *batch)
     for (size_t i = 0; i < batch->heads_count; i++) {
         take_head(batch->heads[i].run);
     }
+    producers_commit(sequencer);
+    accounts_commit(&sequencer->quotas.accounts);
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
     metric_add(METRIC_BATCHES, 1);
@@ -199,8 +217,9 @@ static void committed(struct sequencer *sequencer)
     sequencer->batch = sequencer->spare_batch;
     sequencer->spare_batch = done;
     take_heads(sequencer, done);
+    timers_committed(sequencer, done);
     ease_split(sequencer);
-    let_go(done);
+    let_go(sequencer, done);
     settle_all(done);
     /* The database works on the next one while this one is answered. */
     batch_start(sequencer);
@@ -210,6 +229,7 @@ static void committed(struct sequencer *sequencer)
     touch_heads(sequencer, done);
     empty(done); /* the rows' payloads were its commands' */
     runs_evict(sequencer);
+    producers_evict(sequencer);
 }
 
 /* A run that a failed batch would have made: whoever points to it looks again. */
@@ -233,28 +253,31 @@ static void forget_new_run(struct sequencer *sequencer, struct run *run)
 static void take_back(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
-    size_t heads = batch->heads_count;
+    size_t count = batch->count;
     keys_drop_to(sequencer, batch->keys_before);
     while (!list_is_empty(&batch->commands)) {
         struct command *command = LIST_ENTRY(batch->commands.previous, struct command, node);
         list_remove(&command->node);
         list_append(sequencer->queue.next, &command->node);
-        command->creates = false;
         sequencer->queue_count++;
         sequencer->queue_bytes += command->length;
     }
-    for (size_t i = 0; i < heads; i++) {
-        struct run *run = batch->heads[i].run;
-        run->batch_head = 0;
-        free(run->batch_questions);
-        run->batch_questions = NULL;
-        if (run->batch_new) {
-            run->batch_new = false;
-            forget_new_run(sequencer, run);
+    for (size_t i = 0; i < batch->heads_count; i++) {
+        leave(batch->heads[i].run);
+    }
+    LIST_FOR_EACH(node, &sequencer->queue)
+    {
+        struct command *command = LIST_ENTRY(node, struct command, node);
+        if (count-- == 0) {
+            break;
+        }
+        if (command->creates) {
+            command->creates = false;
+            forget_new_run(sequencer, command->run);
         }
     }
     batch->heads_count = 0; /* let go already, and some are gone */
-    let_go(batch);
+    let_go(sequencer, batch);
     empty(batch);
 }
 
@@ -314,6 +337,9 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
     }
     switch (status) {
     case DB_OK:
+        if (!db_is_null(result, 0, 0)) {
+            timers_note(sequencer, db_timestamptz(result, 0, 0));
+        }
         committed(sequencer);
         break;
     case DB_REFUSED:
@@ -329,7 +355,7 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
 
 void batch_abandon(struct sequencer *sequencer)
 {
-    let_go(sequencer->batch);
+    let_go(sequencer, sequencer->batch);
     empty(sequencer->batch);
 }
 
@@ -352,6 +378,16 @@ static void mark_origin(struct batch *batch, const struct command *command)
     origin->batch_number = command->number;
 }
 
+/* Its key has left the ring of recent ones since it was queued, or its producer the memory. */
+static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
+{
+    if (producers_concern(command)) {
+        return producers_need_lookup(sequencer, command);
+    }
+    return !command->key_checked && !uuid_is_nil(&command->key_hash) &&
+           commands_known_key(sequencer, command) == NULL;
+}
+
 /* Moves evaluable commands from the head of the queue; stops at the first that still waits for the
  * table. */
 static void fill(struct sequencer *sequencer)
@@ -372,11 +408,16 @@ static void fill(struct sequencer *sequencer)
                 command->run->users++;
             }
         }
-        if (command->need == NEED_NOTHING && !command->key_checked &&
-            !uuid_is_nil(&command->key_hash) && commands_known_key(sequencer, command) == NULL) {
-            command->need = NEED_LOOKUP; /* its key has left the ring of recent ones meanwhile */
+        if (command->need == NEED_NOTHING && has_become_unknown(sequencer, command)) {
+            command->need = NEED_LOOKUP;
         }
         if (command->need != NEED_NOTHING) {
+            break;
+        }
+        if (gate_is_needed(sequencer, command)) {
+            if (batch->count == 0) {
+                gate_look(sequencer, command);
+            }
             break;
         }
         commands_evaluate(sequencer, command);
@@ -400,7 +441,7 @@ void batch_start(struct sequencer *sequencer)
     }
     for (;;) {
         fill(sequencer);
-        if (batch->rows_count > 0) {
+        if (batch->rows_count > 0 || batch->creates_count > 0) {
             break;
         }
         if (batch->count == 0) {
@@ -409,7 +450,9 @@ void batch_start(struct sequencer *sequencer)
         finish_unwritten(sequencer);
     }
     int64_t now_us = clock_real_us();
-    batch->ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us;
+    /* Runs that have to do with each other are told apart by their time of creation. */
+    int64_t least_us = sequencer->last_ts_us + (batch->gated ? 1 : 0);
+    batch->ts_us = now_us > least_us ? now_us : least_us;
     sequencer->last_ts_us = batch->ts_us;
     batch->started_us = clock_monotonic_us();
     batch->under_way = true;

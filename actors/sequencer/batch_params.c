@@ -142,22 +142,42 @@ static void put_heads(struct db_params *params, const struct batch *batch)
 #define PUT_FIRST(params, batch, kind, put)         \
     PUT_ROWS(params, batch, kind, {                 \
         const struct command *command = row->first; \
-        if (command == NULL) {                      \
+        (void)command;                              \
+        if (row->first == NULL) {                   \
             db_array_null(params);                  \
         } else {                                    \
             put;                                    \
         }                                           \
     })
 
-/* A run's creation key is kept with the run, not with its first event. */
-static struct message_span key_of(const struct command *command, struct message_span span)
+/* The command's own run: strategies of a thread write into others, too. */
+static bool is_own(const struct batch *batch, const struct row *row)
 {
-    return command->key_scope == KEY_OF_RUN ? span : (struct message_span){NULL, 0};
+    return batch->heads[row->head - 1].run == row->first->run;
 }
 
-static int32_t events_of(const struct command *command)
+/* A run's creation key is kept with the run, not with its first event. */
+static struct message_span key_of(const struct batch *batch, const struct row *row,
+                                  struct message_span span)
 {
-    return (int32_t)(command->result.last_seq - command->result.first_seq + 1);
+    bool kept = row->first->key_scope == KEY_OF_RUN && is_own(batch, row);
+    return kept ? span : (struct message_span){NULL, 0};
+}
+
+static int32_t events_of(const struct batch *batch, const struct row *row)
+{
+    const struct message_result *result = &row->first->result;
+    return is_own(batch, row) ? (int32_t)(result->last_seq - result->first_seq + 1) : 1;
+}
+
+static int64_t origin_of(const struct batch *batch, const struct row *row)
+{
+    return is_own(batch, row) ? (int64_t)row->first->sender : 0;
+}
+
+static int64_t number_of(const struct batch *batch, const struct row *row)
+{
+    return is_own(batch, row) ? (int64_t)row->first->number : 0;
 }
 
 static void put_rows(struct db_params *params, const struct batch *batch)
@@ -170,12 +190,12 @@ static void put_rows(struct db_params *params, const struct batch *batch)
     PUT_ROWS(params, batch, DB_ARRAY_TIMESTAMPTZ, db_array_timestamptz(params, batch->ts_us));
     PUT_FIRST(params, batch, DB_ARRAY_TEXT, put_span_or_null(params, command->actor));
     PUT_FIRST(params, batch, DB_ARRAY_TEXT,
-              put_span_or_null(params, key_of(command, command->key)));
+              put_span_or_null(params, key_of(batch, row, command->key)));
     PUT_FIRST(params, batch, DB_ARRAY_BYTEA,
-              put_span_or_null(params, key_of(command, command->hash)));
-    PUT_FIRST(params, batch, DB_ARRAY_INT4, db_array_int4(params, events_of(command)));
-    PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, (int64_t)command->sender));
-    PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, (int64_t)command->number));
+              put_span_or_null(params, key_of(batch, row, command->hash)));
+    PUT_FIRST(params, batch, DB_ARRAY_INT4, db_array_int4(params, events_of(batch, row)));
+    PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, origin_of(batch, row)));
+    PUT_FIRST(params, batch, DB_ARRAY_INT8, db_array_int8(params, number_of(batch, row)));
 }
 
 static void put_origins(struct db_params *params, const struct batch *batch)
@@ -210,4 +230,6 @@ void batch_params(struct sequencer *sequencer)
     put_heads(params, batch);
     put_rows(params, batch);
     put_origins(params, batch);
+    producers_params(sequencer, params);
+    quota_params(sequencer, params, batch->ts_us);
 }

@@ -4,7 +4,8 @@
 
 struct sequencer;
 
-/* Fills batch.params: the parameters in the order of append_batch. */
+/* Fills batch.params: those of append_batch, record_producers and record_usage, in the order of
+ * STORE_APPEND. */
 void batch_params(struct sequencer *sequencer);
 
 #endif

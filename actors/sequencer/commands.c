@@ -8,11 +8,11 @@
 #include <string.h>
 
 static const struct command_kind kinds[] = {
-    {MESSAGE_APPEND, append_decode, append_evaluate},
-    {MESSAGE_CREATE_RUN, create_decode, create_evaluate},
-    {MESSAGE_CANCEL_RUN, lifecycle_decode_cancel, lifecycle_cancel},
-    {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume},
-    {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch},
+    {MESSAGE_APPEND, append_decode, append_evaluate, NULL},
+    {MESSAGE_CREATE_RUN, create_decode, create_evaluate, create_gate},
+    {MESSAGE_CANCEL_RUN, lifecycle_decode_cancel, lifecycle_cancel, NULL},
+    {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume, NULL},
+    {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch, NULL},
 };
 
 const struct command_kind *commands_kind(enum message_type type)
@@ -56,6 +56,10 @@ void command_destroy(struct command *command)
     if (command->origin != NULL) {
         command->origin->users--;
     }
+    if (command->counted != NULL) {
+        --*command->counted;
+    }
+    gate_destroy(&command->gate);
     free(command->found);
     free(command->made_key);
     free(command->frame);

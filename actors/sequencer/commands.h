@@ -9,11 +9,26 @@
 
 #include "sequencer/sequencer.h"
 
+/* What a start wants to know of the table as it is now. */
+struct gate_question {
+    bool needed;
+    bool delayed; /* it does not start yet: nothing happens to the others */
+    struct uuid thread;
+    uint64_t strategy;
+    struct message_span group; /* its concurrency key */
+    int64_t limit;
+    int64_t created_us; /* 0: it is being created */
+};
+
+enum gate_answer { GATE_START, GATE_WAIT, GATE_BUSY };
+
 struct command_kind {
     enum message_type type;
     /* Decodes command->frame and fills what every kind has. False: malformed. */
     bool (*decode)(struct command *command, struct message_header *header);
     void (*evaluate)(struct sequencer *sequencer, struct command *command);
+    /* NULL: it never depends on other runs. */
+    struct gate_question (*gate)(const struct sequencer *sequencer, const struct command *command);
 };
 
 /* NULL: not a command. */
@@ -51,10 +66,16 @@ void commands_remember_key(struct sequencer *sequencer, const struct command *co
 /* Whether the run is there and the tenant's. Otherwise the command is refused. */
 bool commands_find_run(struct command *command);
 
+/* gate.c: what the strategy does to the other runs of the thread is added to the batch; whether the
+ * run itself starts is the answer. After gate_look(). */
+enum gate_answer gate_pass(struct sequencer *sequencer, const struct command *command,
+                           const struct gate_question *question);
+
 bool append_decode(struct command *command, struct message_header *header);
 void append_evaluate(struct sequencer *sequencer, struct command *command);
 bool create_decode(struct command *command, struct message_header *header);
 void create_evaluate(struct sequencer *sequencer, struct command *command);
+struct gate_question create_gate(const struct sequencer *sequencer, const struct command *command);
 bool lifecycle_decode_cancel(struct command *command, struct message_header *header);
 void lifecycle_cancel(struct sequencer *sequencer, struct command *command);
 bool lifecycle_decode_resume(struct command *command, struct message_header *header);

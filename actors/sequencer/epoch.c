@@ -51,6 +51,7 @@ static void serve(struct sequencer *sequencer)
     LOG_INFO("serving", LOG_INT("epoch", sequencer->epoch),
              LOG_INT("position", sequencer->position));
     publish_start(sequencer);
+    timers_start(sequencer);
     intake_ask_again(sequencer);
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
@@ -109,6 +110,7 @@ static void on_origins(void *arg, enum db_status status, const struct db_result 
         order_load(&sequencer->order, origin, (uint64_t)db_int8(result, row, 1));
         order_origin(&sequencer->order, origin)->seen_ms = now_ms;
     }
+    quota_load(sequencer); /* before its answer there is none to the next */
     drain_unpublished(sequencer);
 }
 
@@ -208,6 +210,7 @@ static void on_lease_timer(evutil_socket_t fd, short what, void *arg)
     if (sequencer->serving && db_is_connected(sequencer->writer)) {
         renew(sequencer);
         publish_store_cursor(sequencer);
+        quota_refresh(sequencer);
         int64_t now_ms = clock_monotonic_ms();
         order_forget(&sequencer->order, now_ms - EPOCH_ANSWERS_MS, now_ms - EPOCH_ORIGINS_MS);
     } else {

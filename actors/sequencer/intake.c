@@ -69,10 +69,13 @@ static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, 
 
 /* A command needs the table unless its run is known and it brings no key that may have been used
  * before. */
-static enum command_need need_of(const struct sequencer *sequencer, const struct command *command)
+static enum command_need need_of(struct sequencer *sequencer, const struct command *command)
 {
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
+    }
+    if (producers_concern(command)) {
+        return producers_need_lookup(sequencer, command) ? NEED_LOOKUP : NEED_NOTHING;
     }
     if (uuid_is_nil(&command->key_hash) || keys_get(sequencer, &command->key_hash) != NULL) {
         return NEED_NOTHING;

@@ -35,6 +35,11 @@ bool questions_has(const struct questions *questions, struct message_span id)
     return find(questions, &hash) < QUESTIONS_MAX;
 }
 
+bool questions_has_hash(const struct questions *questions, const struct uuid *hash)
+{
+    return find(questions, hash) < QUESTIONS_MAX;
+}
+
 bool questions_ask(struct questions *questions, struct message_span id)
 {
     struct uuid hash = hash_of(id);

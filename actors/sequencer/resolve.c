@@ -38,6 +38,11 @@ static bool wants_answer(const struct command *command)
     return command->recover;
 }
 
+static bool wants_producer(const struct command *command)
+{
+    return !uuid_is_nil(&command->producer);
+}
+
 static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
 {
     size_t count = 0;
@@ -99,6 +104,7 @@ static void one_done(struct sequencer *sequencer)
     }
     clear_found(sequencer);
     runs_evict(sequencer); /* under load every commit finds a query under way */
+    producers_evict(sequencer);
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
@@ -124,26 +130,6 @@ static bool is_usable(struct sequencer *sequencer, enum db_status status,
     return false;
 }
 
-static enum run_status status_at(const struct db_result *result, int row, int column)
-{
-    size_t length;
-    enum run_status status = RUN_PENDING;
-    const char *name = db_bytes(result, row, column, &length);
-    int found = status_find(name, length, &status);
-    assert(found == 0); /* our own enum of the database */
-    return status;
-}
-
-static void load_questions(struct run *run, const struct db_result *result, int row, int column)
-{
-    size_t length;
-    if (!db_is_null(result, row, column)) {
-        const char *hashes = db_bytes(result, row, column, &length);
-        run->questions = memory_new(sizeof *run->questions);
-        questions_load(run->questions, hashes, length);
-    }
-}
-
 static void on_heads(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
@@ -155,8 +141,8 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
             db_uuid(result, row, 1, &tenant);
             if (runs_get(sequencer, &id) == NULL) {
                 struct run *run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 2),
-                                           status_at(result, row, 3));
-                load_questions(run, result, row, 4);
+                                           runs_stored_status(result, row, 3));
+                runs_load(run, result, row, 4, 5);
             }
         }
     }
@@ -202,7 +188,7 @@ static void on_create_keys(void *arg, enum db_status status, const struct db_res
             /* One that is pending has none yet. */
             uint64_t seq = db_int8(result, row, 5) > 0 ? 1 : 0;
             struct key_entry entry = {
-                .first_seq = seq, .last_seq = seq, .status = status_at(result, row, 4)};
+                .first_seq = seq, .last_seq = seq, .status = runs_stored_status(result, row, 4)};
             struct uuid tenant;
             db_uuid(result, row, 0, &tenant);
             db_uuid(result, row, 2, &entry.run);
@@ -241,6 +227,26 @@ static void on_commands(void *arg, enum db_status status, const struct db_result
     if (is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             recover_command(sequencer, result, row);
+        }
+    }
+    one_done(sequencer);
+}
+
+static void on_producers(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct uuid run;
+            size_t length;
+            struct producer_state state = {.known = !db_is_null(result, row, 2)};
+            db_uuid(result, row, 0, &run);
+            const char *id = db_bytes(result, row, 1, &length);
+            if (state.known) {
+                state.epoch = (uint64_t)db_int8(result, row, 2);
+                state.number = (uint64_t)db_int8(result, row, 3);
+            }
+            producers_found(&sequencer->producers, &run, id, length, &state);
         }
     }
     one_done(sequencer);
@@ -294,6 +300,28 @@ static void ask_keys(struct sequencer *sequencer, struct db_params *params, want
     ask(sequencer, statement, params, done);
 }
 
+static void ask_producers(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_wanting(sequencer, wants_producer);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants_producer)
+    {
+        db_array_uuid(params, command->run_id.bytes);
+    }
+    db_array_end(params);
+    db_array_begin(params, DB_ARRAY_TEXT, count);
+    FOR_EACH_WANTING(command, sequencer, wants_producer)
+    {
+        struct message_span id = command->message.append.producer;
+        db_array_bytes(params, id.data, id.length);
+    }
+    db_array_end(params);
+    ask(sequencer, STORE_RESOLVE_PRODUCERS, params, on_producers);
+}
+
 static void ask_commands(struct sequencer *sequencer, struct db_params *params)
 {
     size_t count = count_wanting(sequencer, wants_answer);
@@ -343,6 +371,7 @@ void resolve_start(struct sequencer *sequencer)
     ask_heads(sequencer, &params);
     ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
     ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);
+    ask_producers(sequencer, &params);
     ask_commands(sequencer, &params);
     db_params_deinit(&params);
     one_done(sequencer);

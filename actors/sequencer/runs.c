@@ -1,5 +1,6 @@
 /* Heads of runs in memory (a bounded cache of committed state) and the recent client keys. See
  * sequencer.h. */
+#include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "sequencer/sequencer.h"
 
@@ -13,6 +14,13 @@ struct run *runs_get(struct sequencer *sequencer, const struct uuid *id)
     return map_get(&sequencer->runs, id);
 }
 
+/* Its last sign of life is known here only. */
+static bool is_touched(const struct run *run)
+{
+    return run->liveness_ms > 0 && !status_is_closed(run->status) &&
+           run->touched_us + run->liveness_ms * 1000 > clock_real_us();
+}
+
 void runs_evict(struct sequencer *sequencer)
 {
     size_t limit = (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_RUNS_CACHED);
@@ -21,7 +29,8 @@ void runs_evict(struct sequencer *sequencer)
     limit = limit < sequencer->key_capacity ? sequencer->key_capacity : limit;
     /* While a resolve query is under way its answer may be older than what would be forgotten here.
      */
-    if (sequencer->resolving > 0 || sequencer->runs.count <= limit) {
+    if (sequencer->resolving > 0 || sequencer->timers.asking > 0 || sequencer->gates_asked > 0 ||
+        sequencer->runs.count <= limit) {
         return;
     }
     LIST_FOR_EACH(node, &sequencer->runs_by_use)
@@ -30,7 +39,7 @@ void runs_evict(struct sequencer *sequencer)
         if (sequencer->runs.count <= limit) {
             return;
         }
-        if (run->users == 0 && run->batch_head == 0) {
+        if (run->users == 0 && run->batch_head == 0 && !is_touched(run)) {
             runs_remove(sequencer, run);
         }
     }
@@ -42,6 +51,7 @@ struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const s
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
+    run->account = accounts_get(&sequencer->quotas.accounts, tenant);
     run->last_seq = last_seq;
     run->status = status;
     list_init(&run->node);
@@ -59,6 +69,27 @@ void runs_remove(struct sequencer *sequencer, struct run *run)
     free(run->questions);
     free(run->batch_questions);
     free(run);
+}
+
+enum run_status runs_stored_status(const struct db_result *result, int row, int column)
+{
+    size_t length;
+    enum run_status status = RUN_PENDING;
+    const char *name = db_bytes(result, row, column, &length);
+    int found = status_find(name, length, &status);
+    assert(found == 0); /* the database's own enum */
+    return status;
+}
+
+void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open)
+{
+    size_t length;
+    run->liveness_ms = db_is_null(result, row, liveness) ? 0 : db_int8(result, row, liveness);
+    if (!db_is_null(result, row, open)) {
+        const char *hashes = db_bytes(result, row, open, &length);
+        run->questions = memory_new(sizeof *run->questions);
+        questions_load(run->questions, hashes, length);
+    }
 }
 
 int64_t runs_seq(const struct run *run)

@@ -32,6 +32,7 @@ static void drop_commands(struct sequencer *sequencer)
 {
     struct list *first;
     batch_abandon(sequencer);
+    sequencer->gate_command = NULL;
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
         command_destroy(LIST_ENTRY(first, struct command, node));
@@ -59,6 +60,7 @@ void sequencer_lost(struct sequencer *sequencer)
     sequencer->epoch = 0;
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
     order_reset(&sequencer->order);
     sequencer_check_drained(sequencer);
 }
@@ -87,6 +89,7 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
     }
     resolve_start(sequencer);
     batch_start(sequencer);
+    timers_work(sequencer);
     sequencer_check_drained(sequencer);
 }
 
@@ -156,6 +159,8 @@ static int start(struct actor *actor, struct error *err)
     order_init(&sequencer->order);
     list_init(&sequencer->queue);
     list_init(&sequencer->runs_by_use);
+    producers_init(&sequencer->producers);
+    accounts_init(&sequencer->quotas.accounts);
     sequencer->batch = create_batch();
     sequencer->spare_batch = create_batch();
     if (sodium_init() < 0) {
@@ -224,12 +229,15 @@ static void stop(struct actor *actor)
         return;
     }
     sequencer->serving = false;
+    timers_stop(sequencer);
     bus_close(&sequencer->commands);
     bus_close(&sequencer->events);
     db_close(&sequencer->reader);
     db_close(&sequencer->writer);
     drop_commands(sequencer);
     runs_clear(sequencer);
+    producers_clear(&sequencer->producers);
+    accounts_clear(&sequencer->quotas.accounts);
     map_deinit(&sequencer->runs);
     map_deinit(&sequencer->keys);
     order_deinit(&sequencer->order);

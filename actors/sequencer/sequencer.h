@@ -10,7 +10,9 @@
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
 #include "sequencer/order.h"
+#include "sequencer/producers.h"
 #include "sequencer/questions.h"
+#include "sequencer/quota.h"
 #include "sequencer/status.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
@@ -30,10 +32,12 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct account *account; /* of its tenant, borrowed from sequencer.quotas.accounts */
     int64_t last_seq;
     enum run_status status;
     struct questions *questions; /* owned; NULL: none open */
     struct uuid resumed;         /* hash of the last answer that named no question; nil: none */
+    int64_t liveness_ms;         /* without a sign of life for so long it fails; 0: never */
     int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
     unsigned users;              /* queued commands that point here: not evicted */
     /* In the batch under way; batch_head 0: not part of it. */
@@ -52,6 +56,30 @@ struct key_entry {
     uint64_t first_seq;
     uint64_t last_seq;
     uint8_t body[32];
+};
+
+/* What a start looks at: how many places its key has taken, and the unfinished runs of its thread
+ * that were there before. */
+struct gate {
+    int64_t taken;
+    size_t count;
+    struct run *others[]; /* borrowed, each with a user */
+};
+
+/* What the table said of a run that is due, or may have waited long enough. */
+struct due {
+    enum run_status status;
+    int64_t last_seq;
+    int64_t wake_us; /* 0: it waits for others */
+    int64_t sign_us; /* of its last event */
+    int64_t created_us;
+    bool has_expired;
+    struct uuid expired; /* open question whose time is over, as in struct questions */
+    struct uuid thread;
+    uint64_t strategy;
+    int64_t limit;
+    struct message_span group; /* in command->frame, behind `payload` */
+    struct message_span payload;
 };
 
 enum command_need {
@@ -77,6 +105,7 @@ struct command {
         struct message_cancel_run cancel;
         struct message_resume_run resume;
         struct message_touch_run touch;
+        struct due due; /* of the timers' own commands */
     } message;
     /* Of every kind, from the message: */
     uint64_t sender; /* its origin */
@@ -88,14 +117,17 @@ struct command {
     enum key_scope key_scope;
     char *made_key;       /* owned; what `key` points to when it is not in the frame */
     struct uuid key_hash; /* of the scope and the key; nil without key */
+    struct uuid producer; /* of the run and the Producer-Id; nil without one */
     struct run *run;      /* borrowed; NULL: not there */
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
     struct key_entry *found; /* owned; NULL unless key_found */
     bool recover;            /* re-asked from before this process: look in the table first */
     enum command_need need;
-    bool creates;   /* it makes its run in the batch under way */
-    bool recovered; /* the table had its rows: `result` stands */
+    struct gate *gate; /* owned; NULL: has not looked */
+    unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
+    bool creates;      /* it makes its run in the batch under way */
+    bool recovered;    /* the table had its rows: `result` stands */
     struct message_result result;
 };
 
@@ -126,6 +158,7 @@ struct batch {
     size_t heads_count;
     size_t heads_capacity;
     size_t creates_count;          /* of its commands */
+    bool gated;                    /* its first command has looked at the table */
     bool lifecycle;                /* it has events or runs that append_batch must be told of */
     struct order_origin **origins; /* with a new high mark in batch_number */
     size_t origins_count;
@@ -135,6 +168,30 @@ struct batch {
     size_t keys_before; /* keys_count when it was begun: newer ones go when it fails */
     bool under_way;
     struct db_params params;
+};
+
+/* A wake_at that is to move. */
+struct move {
+    struct uuid run;
+    int64_t old_us;
+    int64_t new_us; /* 0: none */
+};
+
+enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256 };
+
+struct timers {
+    struct event *timer;
+    int64_t next_us;                 /* earliest known wake_at in the future; 0: none */
+    int64_t since_us;                /* signs of life before we served cannot be known */
+    unsigned asking;                 /* queries under way */
+    unsigned commands;               /* of its own, not yet done */
+    bool overdue;                    /* something that was due may be so still */
+    bool sweep;                      /* look at the oldest of the queued runs */
+    bool queued;                     /* runs may wait for others */
+    struct uuid ended[TIMERS_ENDED]; /* runs that have ended since the last look at those */
+    size_t ended_count;
+    struct move moves[TIMERS_LIMIT];
+    size_t moves_count;
 };
 
 struct sequencer {
@@ -165,10 +222,16 @@ struct sequencer {
     struct map keys; /* struct key_entry by hash, in key_ring */
     struct key_entry *key_ring;
     size_t key_capacity;
-    size_t keys_count;         /* ever added */
-    struct batch *batch;       /* being filled, or under way; owned */
-    struct batch *spare_batch; /* being answered and published, otherwise empty; owned */
-    size_t split;              /* at most so many commands in the next batch; 0: no limit */
+    size_t keys_count;            /* ever added */
+    struct batch *batch;          /* being filled, or under way; owned */
+    struct batch *spare_batch;    /* being answered and published, otherwise empty; owned */
+    struct command *gate_command; /* whose look is under way; borrowed from the queue */
+    unsigned gates_asked;         /* queries under way: the last one is that command's */
+    struct timers timers;
+    size_t split; /* at most so many commands in the next batch; 0: no limit */
+
+    struct producers producers;
+    struct quotas quotas;
 
     /* The log's end, and publishing. */
     int64_t position;
@@ -210,6 +273,9 @@ void runs_remove(struct sequencer *sequencer, struct run *run);
  * under way. */
 void runs_evict(struct sequencer *sequencer);
 void runs_clear(struct sequencer *sequencer);
+/* What a query says in the columns of these numbers. */
+enum run_status runs_stored_status(const struct db_result *result, int row, int column);
+void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open);
 /* As the batch being built leaves them. */
 int64_t runs_seq(const struct run *run);
 enum run_status runs_status(const struct run *run);
@@ -234,6 +300,26 @@ struct head *batch_join(struct batch *batch, struct run *run);
 void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
                    struct message_span payload, const struct command *first);
 void batch_abandon(struct sequencer *sequencer);
+
+/* gate.c: what a start must see of the table as it is now. */
+/* Whether the command, at the head of the queue, must look first. */
+bool gate_is_needed(const struct sequencer *sequencer, const struct command *command);
+/* Looks; only with no batch under way. The command can be evaluated when batch_start() is next
+ * called. */
+void gate_look(struct sequencer *sequencer, struct command *command);
+void gate_destroy(struct gate **gate);
+
+/* timers.c: runs whose time has come. */
+void timers_start(struct sequencer *sequencer);
+void timers_stop(struct sequencer *sequencer);
+/* A run is due at that time. */
+void timers_note(struct sequencer *sequencer, int64_t wake_us);
+/* A run has to wait for others. */
+void timers_queued(struct sequencer *sequencer);
+/* After a commit: runs that have ended let others start. */
+void timers_committed(struct sequencer *sequencer, const struct batch *batch);
+/* Called once per turn of the loop. */
+void timers_work(struct sequencer *sequencer);
 
 /* publish.c: the event bus. */
 void publish_batch(struct sequencer *sequencer, const struct batch *batch);

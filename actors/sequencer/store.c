@@ -6,6 +6,37 @@
     " (select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea)" \
     "   from run_questions q where q.run_id = " run " and q.answered_seq is null)"
 
+/* A run to be looked at, from runs r, run_heads h and its expired question q: how it is, and what it
+ * would be told. Only the last 100,000 events are searched: a timer must not take for ever. */
+#define LISTED(type, id)                                                             \
+    " coalesce((select json_agg(i.id) from (select e.payload->>'" id "' as id"       \
+    "   from run_events e where e.run_id = r.run_id and e.seq > h.last_seq - 100000" \
+    "    and e.event_type = '" type "' order by e.seq limit 1000) i"                 \
+    "  where i.id is not null), '[]')"
+#define DUE_RUN                                                                                    \
+    " r.run_id, r.tenant_id, r.status::text, h.last_seq, r.wake_at, r.created_at,"                 \
+    " r.liveness_ms, (select e.ts from run_events e"                                               \
+    "                  where e.run_id = r.run_id and e.seq = h.last_seq) as sign," OPEN_QUESTIONS( \
+        "r.run_id") " as open, sha256(convert_to(q.id, 'UTF8')) as expired,"                       \
+                    " case r.status when 'pending' then r.start_payload"                           \
+                    "  when 'running' then '{\"reason\":\"liveness_expired\"}'"                    \
+                    "  when 'interrupted' then json_build_object('reason', "                       \
+                    "'clarification_expired',"                                                     \
+                    "                                            'clarification_id', q.id)"        \
+                    "  else json_build_object('reason', 'deadline', 'completed_tasks'," LISTED(    \
+                        "TASK_COMPLETED",                                                          \
+                        "task_id") ", 'partial_artifacts'," LISTED("ARTIFACT_CREATED",             \
+                                                                   "artifact_id") ") end::text "   \
+                                                                                  "as payload,"    \
+                                                                                  " r.thread_id, " \
+                                                                                  "r.multitask_"   \
+                                                                                  "strategy::"     \
+                                                                                  "int4, "         \
+                                                                                  "r.concurrency_" \
+                                                                                  "key, "          \
+                                                                                  "r.concurrency_" \
+                                                                                  "limit"
+
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",
                        "select epoch, position_out, published"
@@ -18,15 +49,24 @@ const struct db_statement store_statements[STORE_COUNT] = {
                           "       s.system_identifier::text, c.timeline_id"
                           "  from pg_control_system() s, pg_control_checkpoint() c"},
     [STORE_ORIGINS] = {"origins", "select origin, command_no from origins"},
+    /* One row a tenant: its last day. */
+    [STORE_USAGE] = {"usage", "select u.tenant_id, (u.day - date '1970-01-01')::int8, u.runs,"
+                              "       u.events, u.bytes, u.active_runs"
+                              "  from tenants t"
+                              "  join lateral (select * from tenant_usage d"
+                              "                 where d.tenant_id = t.tenant_id"
+                              "                 order by d.day desc limit 1) u on true"},
+    [STORE_QUOTAS] = {"quotas", "select tenant_id, runs_per_day, events_per_day, bytes_per_day,"
+                                "       concurrent_runs from tenant_quotas"},
     [STORE_UNPUBLISHED] =
         {"unpublished",
          "select run_id, tenant_id, seq, event_type::text, ts, payload, position"
          "  from run_events where position > $1::int8 order by position limit $2::int4"},
     [STORE_RESOLVE_HEADS] =
         {"resolve_heads",
-         "select h.run_id, h.tenant_id, h.last_seq, r.status::text," OPEN_QUESTIONS(
-             "h.run_id") "  from run_heads h join runs r using (run_id) where h.run_id = "
-                         "any($1::uuid[])"},
+         "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
+         " " OPEN_QUESTIONS("h.run_id") "  from run_heads h join runs r using (run_id)"
+                                        " where h.run_id = any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
         {"resolve_keys",
@@ -43,6 +83,14 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  join lateral (select run_id, create_hash, status, started_at from runs t"
          "                 where t.tenant_id = k.tenant and t.create_key = k.key"
          "                 limit 1) r on true"},
+    /* One row for each that was asked. */
+    [STORE_RESOLVE_PRODUCERS] =
+        {"resolve_producers",
+         "select k.run, k.id, p.epoch, p.last_seq"
+         "  from unnest($1::uuid[], $2::text[]) as k (run, id)"
+         "  left join lateral (select epoch, last_seq from run_producers t"
+         "                      where t.run_id = k.run and t.producer_id = k.id"
+         "                      limit 1) p on true"},
     /* No index on (origin, command_no). What was done shortly before a death is near the end of its
      * run. What is not there was refused, or others have written much since: one pass over each
      * such run looks for all of them. */
@@ -72,6 +120,81 @@ const struct db_statement store_statements[STORE_COUNT] = {
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
          " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
-         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)"},
+         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40),"
+         "       case when cardinality($41::uuid[]) > 0"
+         "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
+         "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
+         "                    $51, $52, $53)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
+    [STORE_DUE] =
+        {"due", "select n.next, d.*"
+                "  from (select min(wake_at) as next from runs where wake_at > $1::timestamptz) n"
+                "  left join lateral"
+                "       (select" DUE_RUN "  from runs r join run_heads h using (run_id)"
+                "          left join lateral (select t.clarification_id as id from run_questions t"
+                "                              where t.run_id = r.run_id"
+                "                                and t.answered_seq is null"
+                "                                and t.expires_at <= $1::timestamptz"
+                "                              order by t.expires_at limit 1) q on true"
+                "         where r.wake_at <= $1::timestamptz order by r.wake_at, r.created_at"
+                "         limit $2::int4) d on true"
+                " order by d.wake_at, d.created_at"},
+    /* What waits for others of its thread or key, and can start now as far as one sees from here.
+     * $1: runs that have ended; $2: look at the oldest of all, too. */
+    [STORE_RELEASE] =
+        {"release",
+         "with ended as materialized"
+         "  (select tenant_id, thread_id, concurrency_key from runs"
+         "    where run_id = any($1::uuid[])),"
+         " waiting as materialized"
+         "  (select t.run_id from ended e join lateral"
+         "     (select run_id from runs w where w.tenant_id = e.tenant_id"
+         "         and w.thread_id = e.thread_id and w.completed_at is null"
+         "         and w.status = 'pending' and w.wake_at is null"
+         "       order by w.created_at limit 4) t on true"
+         "   union"
+         "   select k.run_id from ended e join lateral"
+         "     (select run_id from runs w where w.tenant_id = e.tenant_id"
+         "         and w.concurrency_key = e.concurrency_key and w.completed_at is null"
+         "         and w.status = 'pending' and w.wake_at is null"
+         "       order by w.created_at limit 64) k on true"
+         "   union"
+         "   (select run_id from runs w where $2::bool and w.status = 'pending'"
+         "       and w.wake_at is null order by w.created_at limit 1000))"
+         " select n.queued, d.*"
+         "  from (select exists (select from runs where status = 'pending' and wake_at is null)"
+         "               as queued) n"
+         "  left join lateral"
+         "       (select" DUE_RUN "  from waiting w join runs r using (run_id)"
+         "          join run_heads h using (run_id)"
+         "          left join lateral (select null::text as id) q on true"
+         "         where (r.multitask_strategy not in (2, 3) or r.thread_id is null or not exists"
+         "                (select from runs o where o.tenant_id = r.tenant_id"
+         "                    and o.thread_id = r.thread_id and o.completed_at is null"
+         "                    and o.created_at < r.created_at))"
+         "           and (r.concurrency_key is null or r.concurrency_limit >"
+         "                (select count(*) from runs o where o.tenant_id = r.tenant_id"
+         "                    and o.concurrency_key = r.concurrency_key"
+         "                    and o.completed_at is null and o.status <> 'pending'))"
+         "         order by r.created_at limit $3::int4) d on true"
+         " order by d.created_at"},
+    [STORE_RESCHEDULE] = {"reschedule", "select reschedule_runs($1::int4, $2::int8, $3::uuid[],"
+                                        " $4::timestamptz[], $5::timestamptz[])"},
+    /* What a run of tenant $1, created at $4, meets in its thread $2 and under its key $3: runs
+     * that were there before and have not ended; how many places are taken. */
+    [STORE_GATE] =
+        {"gate",
+         "select g.taken, o.*"
+         "  from (select count(*) as taken from runs k where k.tenant_id = $1::uuid"
+         "           and k.concurrency_key = $3::text and k.completed_at is null"
+         "           and (k.status <> 'pending'"
+         "                or k.wake_at is null and k.created_at < $4::timestamptz)) g"
+         "  left join lateral"
+         "       (select r.run_id, h.last_seq, r.status::text, r.liveness_ms,"
+         "               " OPEN_QUESTIONS(
+             "r.run_id") " as open"
+                         "          from runs r join run_heads h using (run_id)"
+                         "         where r.tenant_id = $1::uuid and r.thread_id = $2::uuid"
+                         "           and r.completed_at is null and r.created_at < $4::timestamptz"
+                         "         order by r.created_at limit 1000) o on true"},
 };

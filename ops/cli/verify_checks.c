@@ -6,18 +6,23 @@
 
 #define ENDS "('RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED')"
 
+#define MISPLACED \
+    "((seq = 1) <> (event_type = 'RUN_STARTED') and (seq > 1 or event_type <> 'RUN_CANCELLED'))"
+
 const char *const VERIFY_COUNT_SQL =
     "select (select count(*) from runs where $1::uuid is null or run_id = $1),"
     "       (select count(*) from run_events where $1::uuid is null or run_id = $1)";
 
 const struct verify_check VERIFY_CHECKS[] = {
-    {"log", "seqs are 1..n, positions grow with them, RUN_STARTED is first, an end is last",
+    {"log",
+     "seqs are 1..n, positions grow with them, RUN_STARTED is first, an end is last (a run that "
+     "never started has only its RUN_CANCELLED)",
      "select run_id::text, seq::text, concat_ws('; ',"
      "    case when seq <> coalesce(seq_before, 0) + 1"
      "         then 'follows seq ' || coalesce(seq_before, 0) end,"
      "    case when position <= position_before"
      "         then 'position ' || position || ' follows position ' || position_before end,"
-     "    case when (seq = 1) <> (event_type = 'RUN_STARTED') then 'is ' || event_type end,"
+     "    case when " MISPLACED " then 'is ' || event_type end,"
      "    case when type_before in " ENDS
      "         then event_type || ' stands after ' || type_before end)"
      "  from (select run_id, seq, position, event_type, lag(seq) over log as seq_before,"
@@ -26,7 +31,7 @@ const struct verify_check VERIFY_CHECKS[] = {
      "          from run_events where $1::uuid is null or run_id = $1"
      "        window log as (partition by run_id order by seq)) e"
      " where seq <> coalesce(seq_before, 0) + 1 or position <= position_before"
-     "    or (seq = 1) <> (event_type = 'RUN_STARTED') or type_before in " ENDS},
+     "    or " MISPLACED " or type_before in " ENDS},
 
     {"heads", "a head equals the last seq of its run, and is closed exactly when the run has ended",
      "select run_id::text, e.last_seq::text,"
@@ -66,24 +71,46 @@ const struct verify_check VERIFY_CHECKS[] = {
      " where ($1::uuid is null or e.run_id = $1)"
      "   and (r.run_id is null or e.tenant_id <> r.tenant_id)"},
 
-    {"status", "the status of a run follows from its last lifecycle event",
-     "select run_id::text, e.seq::text,"
-     "       'is ' || r.status || ' after ' || coalesce(e.event_type::text, 'no event')"
-     "       || case when r.started_at is null then ', not started' else '' end"
-     "       || case when r.completed_at is null then ', not completed' else ', completed' end"
-     "  from runs r left join"
-     "       (select distinct on (run_id) run_id, seq, event_type from run_events"
-     "         where event_type in ('RUN_STARTED', 'RUN_FINISHED', 'RUN_FAILED', 'RUN_CANCELLED')"
-     "           and ($1::uuid is null or run_id = $1)"
-     "         order by run_id, seq desc) e using (run_id)"
-     " where ($1::uuid is null or run_id = $1)"
-     "   and not coalesce(case e.event_type"
-     "           when 'RUN_STARTED' then r.status in ('running', 'interrupted', 'cancelling')"
-     "                               and r.started_at is not null and r.completed_at is null"
-     "           when 'RUN_FINISHED' then r.status = 'finished' and r.completed_at is not null"
-     "           when 'RUN_FAILED' then r.status = 'failed' and r.completed_at is not null"
-     "           when 'RUN_CANCELLED' then r.status = 'cancelled' and r.completed_at is not null"
-     "           end, r.status = 'pending' and r.started_at is null and r.completed_at is null)"},
+    {"status", "status, start and end of a run follow from its lifecycle events",
+     "select r.run_id::text, p.wrong_seq::text,"
+     "       case when p.wrong_seq is not null"
+     "            then 'an event that cannot follow on status ' || p.status"
+     "            else 'is ' || r.status || coalesce(' since ' || r.started_at, ', not started')"
+     "                 || coalesce(' until ' || r.completed_at, ', not completed')"
+     "                 || '; the log says ' || p.status"
+     "                 || coalesce(' since ' || p.started_at, ', not started')"
+     "                 || coalesce(' until ' || p.completed_at, ', not completed') end"
+     "  from runs r cross join lateral project_run(r.run_id) p"
+     " where ($1::uuid is null or r.run_id = $1)"
+     "   and (p.wrong_seq is not null or r.status <> p.status"
+     "        or r.started_at is distinct from p.started_at"
+     "        or r.completed_at is distinct from p.completed_at)"},
+
+    {"questions", "the questions of a run and their answers follow from its events",
+     "select coalesce(q.run_id, e.run_id)::text, coalesce(q.asked_seq, e.seq)::text,"
+     "       case when e.run_id is null then 'a question without its event'"
+     "            when q.run_id is null then 'an event without its question'"
+     "            else 'asked at ' || q.asked_seq || ', answered at '"
+     "                 || coalesce(q.answered_seq::text, 'no seq') || '; the log says '"
+     "                 || e.seq || ' and ' || coalesce(e.answered::text, 'no seq') end"
+     "  from (select * from run_questions where $1::uuid is null or run_id = $1) q"
+     "  full join"
+     "       (select a.run_id, a.payload->>'clarification_id' as clarification_id, a.seq,"
+     "               (select min(seq) from run_events b where b.run_id = a.run_id"
+     "                   and b.event_type = 'CLARIFICATION_ANSWERED' and b.seq > a.seq"
+     "                   and b.payload->>'clarification_id' = a.payload->>'clarification_id')"
+     "               as answered"
+     "          from run_events a where a.event_type = 'CLARIFICATION_NEEDED'"
+     "           and ($1::uuid is null or a.run_id = $1)) e using (run_id, clarification_id)"
+     " where q.run_id is null or e.run_id is null or q.asked_seq <> e.seq"
+     "    or q.answered_seq is distinct from e.answered"},
+
+    {"timers", "a run that has ended is never looked at again, one that is cancelled always",
+     "select run_id::text, null, 'is ' || status || ' and '"
+     "       || case when wake_at is null then 'never due' else 'due at ' || wake_at end"
+     "  from runs where ($1::uuid is null or run_id = $1)"
+     "   and ((completed_at is not null and wake_at is not null)"
+     "        or (status = 'cancelling' and wake_at is null))"},
 
     {"commands", "a command's events stand together and are all there",
      "select run_id::text, seq::text, 'a command of ' || coalesce(command_events::text, '?')"
@@ -100,7 +127,11 @@ const struct verify_check VERIFY_CHECKS[] = {
      "select min(run_id::text), min(seq)::text,"
      "       'command ' || command_no || ' of origin ' || origin || ' was done '"
      "       || count(*) || ' times'"
-     "  from run_events where origin is not null group by origin, command_no"
+     "  from (select run_id, seq, origin, command_no from run_events"
+     "        union all"
+     "        select run_id, 0, create_origin, create_no from runs) c"
+     /* 0: the server's own */
+     " where origin <> 0 group by origin, command_no"
      " having count(*) > 1 and ($1::uuid is null or bool_or(run_id = $1))"
      " union all "
      "select e.run_id::text, e.seq::text,"

@@ -201,3 +201,60 @@ def test_what_is_open_outlives_the_sequencer(own_box):
         assert bus.resume(run, "q2", 2)["status"] == "running"
         assert bus.touch(other)["status"] == "interrupted"
         assert bus.cancel(other)["status"] == "cancelling"
+        box.command("verify")
+
+
+# ---- the tables -------------------------------------------------------------------------------------------------------
+
+NEXT = {  # (event, questions left): status after it, from each status in order; what is missing cannot happen
+    ("RUN_STARTED", 0): {"pending": "running"},
+    ("RUN_FINISHED", 1): {"running": "finished", "interrupted": "finished", "cancelling": "finished"},
+    ("RUN_FAILED", 0): {"running": "failed", "interrupted": "failed", "cancelling": "failed"},
+    ("RUN_CANCELLED", 0): {"pending": "cancelled", "running": "cancelled", "interrupted": "cancelled",
+                           "cancelling": "cancelled"},
+    ("RUN_INTERRUPTED", 0): {"running": "interrupted", "interrupted": "interrupted", "cancelling": "cancelling"},
+    ("RUN_RESUMED", 2): {"interrupted": "running"},
+    ("RUN_CANCEL_REQUESTED", 0): {"running": "cancelling", "interrupted": "cancelling", "cancelling": "cancelling"},
+    ("CLARIFICATION_NEEDED", 1): {"running": "interrupted", "interrupted": "interrupted", "cancelling": "cancelling"},
+    ("CLARIFICATION_ANSWERED", 1): {"running": "running", "interrupted": "interrupted", "cancelling": "cancelling"},
+    ("CLARIFICATION_ANSWERED", 0): {"running": "running", "interrupted": "running", "cancelling": "cancelling"},
+    ("CUSTOM", 0): {"running": "running", "interrupted": "interrupted", "cancelling": "cancelling"},
+}  # fmt: skip
+
+
+def test_the_database_has_the_same_table_of_statuses(box):
+    """tests/unit/sequencer/status_test.c holds it against the sequencer's own."""
+    for (event, left), after in NEXT.items():
+        got = dict(box.database().rows(
+            "select s::text, run_status_next(s, %s::run_event_type, %s)::text from unnest(enum_range(null::run_status)) s",
+            event, left))  # fmt: skip
+        assert {status: then for status, then in got.items() if then is not None} == after, event
+
+
+def test_verify_sees_what_does_not_follow_from_the_log(own_box):
+    box = own_box()
+    database = box.database()
+    with Bus(box) as bus:
+        run = bus.create()["run"]
+        bus.append(run, needed("q1"), needed("q2"))
+        bus.resume(run, "q1", 1)
+    box.command("verify")
+    for wrong, right, check in (
+        ("update runs set status = 'running' where run_id = %s", "update runs set status = 'interrupted' where run_id = %s",
+         "status"),
+        ("update runs set started_at = null where run_id = %s", "update runs set started_at = created_at where run_id = %s",
+         "status"),
+        ("update run_questions set answered_seq = null where run_id = %s and clarification_id = 'q1'",
+         "update run_questions set answered_seq = 4 where run_id = %s and clarification_id = 'q1'", "questions"),
+        ("update run_questions set run_id = gen_random_uuid() where clarification_id = 'q2' and run_id = %s",
+         "update run_questions set run_id = %s where clarification_id = 'q2'", "questions"),
+        ("update runs set wake_at = now() + interval '1 hour', completed_at = now() where run_id = %s",
+         "update runs set wake_at = null, completed_at = null where run_id = %s", "timers"),
+        ("update run_events set event_type = 'RUN_RESUMED' where seq = 2 and run_id = %s",
+         "update run_events set event_type = 'CLARIFICATION_NEEDED' where seq = 2 and run_id = %s", "status"),
+    ):  # fmt: skip
+        database.execute(wrong, run)
+        result = box.command("verify", check=False)
+        assert result.returncode == 1 and f"[{check}]" in result.stdout, (wrong, result.stdout)
+        database.execute(right, run)
+        box.command("verify")

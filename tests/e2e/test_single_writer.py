@@ -8,7 +8,7 @@ from harness.client import custom
 from harness.database import ROLES
 
 READERS = [role for role in ROLES]
-RUN_TABLES = ("runs", "run_heads", "run_events")
+RUN_TABLES = ("runs", "run_heads", "run_events", "run_questions")
 SHARD_TABLES = ("shards", "shard_positions", "outbox_cursors", "origins")
 
 def arguments_of(database) -> list:
@@ -75,6 +75,9 @@ WRITES = [
     "update run_heads set last_seq = last_seq + 1 where run_id = %s",
     "update runs set status = 'failed' where run_id = %s",
     "delete from runs where run_id = %s",
+    "update runs set wake_at = null where run_id = %s",
+    "insert into run_questions values (%s, 'q', gen_random_uuid(), 3)",
+    "update run_questions set answered_seq = 1 where run_id = %s",
 ]
 
 
@@ -108,7 +111,8 @@ def test_no_role_writes_the_epoch_itself(database, role):
 def test_only_the_sequencer_may_call_its_functions(database, unchanged, role):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         Batch(database, unchanged).run(role)
-    for call in ("acquire_epoch(0, 'x', 'x', 1000, null)", "renew_lease(0, 1, 1000)", "advance_outbox(0, 1, 'bus', 0)"):
+    for call in ("acquire_epoch(0, 'x', 'x', 1000, null)", "reschedule_runs(0, 1, null, null, null)",
+                 "apply_lifecycle(1, null, null, null, null, null, null)", "renew_lease(0, 1, 1000)", "advance_outbox(0, 1, 'bus', 0)"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute(f"select {call}", role=role)
 
@@ -230,6 +234,98 @@ def test_a_run_starts_with_run_started_and_only_there(database, unchanged):
     refused(batch, "SB002", **started)  # no such run
     refused(Batch(database, unchanged), "SB002", **created)  # no event for it
     assert database.rows("select run_id from runs where run_id = %s", run_id) == []
+
+
+LIFECYCLE = ("RUN_INTERRUPTED", "RUN_RESUMED", "RUN_CANCEL_REQUESTED", "CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED")
+
+
+@pytest.mark.requirement("I10")
+@pytest.mark.parametrize("kind", LIFECYCLE)
+def test_lifecycle_events_cannot_hide(database, unchanged, kind):
+    """A batch that holds one must say so, or the status would not follow from the log."""
+    refused(Batch(database, unchanged, kinds=[kind]), "SB002")
+    refused(Batch(database, unchanged, [3, 4], ["CUSTOM", kind]), "SB002")
+
+
+@pytest.mark.requirement("I10")
+@pytest.mark.parametrize("kinds", [
+    ["RUN_STARTED"], ["RUN_RESUMED"], ["RUN_INTERRUPTED", "RUN_RESUMED", "RUN_RESUMED"],
+    ["RUN_CANCEL_REQUESTED", "RUN_RESUMED"], ["RUN_FINISHED", "RUN_CANCEL_REQUESTED"], ["RUN_FINISHED", "RUN_FAILED"],
+])  # fmt: skip
+def test_a_status_that_cannot_follow_is_refused(database, unchanged, kinds):
+    seqs = list(range(3, 3 + len(kinds)))
+    for closed in (False, True):
+        refused(Batch(database, unchanged, seqs, kinds), "SB002", p_cancel_ms=1000, h_closed=[closed])
+
+
+def test_only_open_questions_are_answered(client, database, unchanged):
+    question = ['{"clarification_id":"q","question":"?"}']
+    asked = {"p_cancel_ms": 1000, "e_payload": question}
+    refused(Batch(database, unchanged, kinds=["CLARIFICATION_ANSWERED"]), "22023", **asked)
+    refused(Batch(database, unchanged, kinds=["CLARIFICATION_NEEDED"]), "23502", p_cancel_ms=1000)  # no clarification_id
+    twice = Batch(database, unchanged, [3, 4], ["CLARIFICATION_NEEDED"] * 2)
+    refused(twice, "23505", p_cancel_ms=1000, e_payload=question * 2)
+
+
+def created(batch, run_id, **more):
+    return {"c_run": [run_id], "c_tenant": batch.arguments["h_tenant"], "c_thread": [None], "c_parent": [None],
+            "c_metadata": ["{}"], "c_by": [""], "c_ts": ["2026-01-01Z"], "c_key": [None], "c_hash": [None]} | more  # fmt: skip
+
+
+@pytest.fixture
+def pending(database, unchanged):
+    """A run that starts in a thousand years, made by direct SQL."""
+    run_id = uuid.uuid4()
+    nothing = {name: [] for name in ("h_run", "h_old", "h_new", "h_closed", "e_head", "e_seq", "e_type", "e_payload", "e_ts",
+                                     "e_actor", "e_key", "e_hash", "e_events", "e_origin", "e_no")}  # fmt: skip
+    batch = Batch(database, unchanged)
+    refused(batch, "SB002", **(created(batch, run_id) | nothing))  # pending, and not said
+    batch.run(p_cancel_ms=1000, **(created(batch, run_id, c_start=["3026-01-01Z"]) | nothing))
+    yield run_id
+    database.execute("delete from runs where run_id = %s", run_id)
+    database.execute("delete from run_heads where run_id = %s", run_id)
+
+
+@pytest.mark.requirement("I10")
+def test_a_pending_run_only_starts_or_is_cancelled(database, unchanged, pending):
+    def attack(seqs, kinds, sqlstate="SB002", **changed):
+        refused(Batch(database, pending, seqs, kinds), sqlstate, **changed)
+
+    for kind in ("CUSTOM", "RUN_FINISHED", "RUN_FAILED", "RUN_INTERRUPTED", "RUN_CANCEL_REQUESTED"):
+        for closed in (False, True):
+            attack([1], [kind], p_cancel_ms=1000, h_closed=[closed])
+            attack([1], [kind], h_closed=[closed])
+    attack([1], ["RUN_STARTED"])  # not said to be a lifecycle event
+    attack([1], ["RUN_CANCELLED"], h_closed=[True])
+    attack([1], ["RUN_CANCELLED"], p_cancel_ms=1000)  # and not closed
+    attack([1, 2], ["RUN_CANCELLED", "CUSTOM"], p_cancel_ms=1000, h_closed=[True])
+    attack([1, 2], ["RUN_STARTED", "RUN_STARTED"], p_cancel_ms=1000)
+    other = uuid.uuid4()
+    batch = Batch(database, pending, [1], ["RUN_STARTED"])
+    refused(batch, "SB002", **created(batch, other))  # the start of one run for the creation of another
+    assert database.rows("select status::text, last_seq from runs join run_heads using (run_id) where run_id = %s", pending) == [
+        ("pending", 0)
+    ]  # fmt: skip
+
+
+@pytest.mark.requirement("I10")
+def test_due_times_move_only_as_they_may(client, database, unchanged, pending):
+    """A start can be taken out of the timers, a sign of life only put off; nothing else moves, and only from what it was."""
+    epoch = database.value("select epoch from shards")
+    start = "3026-01-01Z"
+
+    def move(run, old, new, at=epoch):
+        call = "select reschedule_runs(0, %s, array[%s]::uuid[], array[%s]::timestamptz[], array[%s]::timestamptz[])"
+        database.execute(call, at, run, old, new, role="sequencer")
+        return database.value("select wake_at from runs where run_id = %s", run)
+
+    with pytest.raises(psycopg.Error) as error:
+        move(pending, start, None, epoch - 1)
+    assert error.value.sqlstate == "SB001"
+    assert move(pending, "3026-01-02Z", None) is not None
+    assert move(pending, start, "3026-01-03Z").year == 3026
+    assert move(unchanged, start, None) is None and move(unchanged, None, start) is None
+    assert move(pending, start, None) is None
 
 
 def test_what_is_kept_of_a_command_is_complete(database, unchanged):

@@ -22,6 +22,7 @@ static int setup(void **state)
     assert_int_equal(
         settings_set(sequencer->actor->settings, SETTING_SEQUENCER_RUNS_CACHED, "16", NULL), 0);
     list_init(&sequencer->runs_by_use);
+    accounts_init(&sequencer->quotas.accounts);
     sequencer->key_capacity = KEYS;
     sequencer->key_ring = calloc(KEYS, sizeof *sequencer->key_ring);
     *state = sequencer;
@@ -32,6 +33,7 @@ static int teardown(void **state)
 {
     struct sequencer *sequencer = *state;
     runs_clear(sequencer);
+    accounts_clear(&sequencer->quotas.accounts);
     assert_int_equal(sequencer->runs.count, 0);
     assert_int_equal(sequencer->keys.count, 0);
     map_deinit(&sequencer->runs);

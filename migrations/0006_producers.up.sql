@@ -1,0 +1,150 @@
+-- Idempotent producers, quotas of tenants and what they have used, forks of runs. As everywhere: nobody writes these
+-- tables but the sequencer's definer functions (quotas: set_tenant_quota, for the api).
+
+-- Where each producer of a run stands: its epoch and the number of its last append in it. Moves only with the stored
+-- append, in the same statement.
+create table run_producers (
+    run_id uuid not null,
+    producer_id text not null,
+    tenant_id uuid not null,
+    epoch bigint not null,
+    last_seq bigint not null,
+    primary key (run_id, producer_id)
+) with (fillfactor = 50);
+
+-- What a tenant may use. null: the installation's default (settings quota.*); 0: no limit.
+create table tenant_quotas (
+    tenant_id uuid primary key references tenants on delete cascade,
+    runs_per_day bigint check (runs_per_day >= 0),
+    events_per_day bigint check (events_per_day >= 0),
+    bytes_per_day bigint check (bytes_per_day >= 0),
+    concurrent_runs bigint check (concurrent_runs >= 0),
+    updated_at timestamptz not null default now()
+);
+
+-- What a tenant has used on a day (UTC): runs created, events and payload bytes appended (events that a fork took along
+-- are the source's, and do not count again); active_runs: its runs that had not ended when the row was last written.
+create table tenant_usage (
+    tenant_id uuid not null references tenants on delete cascade,
+    day date not null,
+    runs bigint not null,
+    events bigint not null,
+    bytes bigint not null,
+    active_runs bigint not null,
+    primary key (tenant_id, day)
+) with (fillfactor = 50);
+
+-- Last event a fork took along from parent_run_id; null: not a fork.
+alter table runs add column fork_seq bigint;
+
+insert into tenant_usage (tenant_id, day, runs, events, bytes, active_runs)
+select tenant_id, day, sum(runs), sum(events), sum(bytes), 0
+  from (select tenant_id, (created_at at time zone 'UTC')::date as day, count(*) as runs, 0 as events, 0 as bytes
+          from runs group by 1, 2
+        union all
+        select tenant_id, (ts at time zone 'UTC')::date, 0, count(*), sum(octet_length(payload::text))
+          from run_events group by 1, 2) u
+ group by tenant_id, day;
+update tenant_usage u
+   set active_runs = (select count(*) from runs r where r.tenant_id = u.tenant_id and r.completed_at is null)
+ where day = (select max(day) from tenant_usage t where t.tenant_id = u.tenant_id);
+
+-- The key under which the first event of a producer's append is stored. A client's own key is printable and never
+-- begins with this character; number and epoch are digits, so the id may hold anything.
+create function producer_key(p_id text, p_epoch bigint, p_seq bigint) returns text
+language sql immutable strict parallel safe as $$ select e'\x02' || p_id || e'\x02' || p_epoch || e'\x02' || p_seq $$;
+
+-- Moves producers on, in the statement of append_batch and after it. p_old_epoch, p_old_seq: where the caller believes
+-- them to be, null for one that is new. Whoever calls: every number between old and new has its event in the log, a new
+-- epoch begins with number 0; else SB002.
+create function record_producers(
+    p_shard integer, p_epoch bigint,
+    p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[],
+    p_new_seq bigint[]
+) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    wanted constant integer := coalesce(cardinality(p_run), 0);
+    done bigint;
+    missing bigint;
+begin
+    if wanted = 0 then
+        return;
+    end if;
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    with moves as materialized (
+        select m.*, coalesce(m.new_epoch > m.old_epoch, true) as begins
+          from unnest(p_run, p_tenant, p_id, p_old_epoch, p_old_seq, p_new_epoch, p_new_seq)
+            as m (run, tenant, id, old_epoch, old_seq, new_epoch, new_seq)
+         where m.new_epoch >= 0 and m.new_seq >= 0 and num_nulls(m.old_epoch, m.old_seq) in (0, 2)
+    ), moved as (
+        update run_producers p set epoch = m.new_epoch, last_seq = m.new_seq
+          from moves m
+         where p.run_id = m.run and p.producer_id = m.id and p.epoch = m.old_epoch and p.last_seq = m.old_seq
+           and (m.begins or (m.new_epoch = m.old_epoch and m.new_seq > m.old_seq))
+        returning 1
+    ), made as (
+        insert into run_producers (run_id, producer_id, tenant_id, epoch, last_seq)
+        select m.run, m.id, m.tenant, m.new_epoch, m.new_seq from moves m where m.old_epoch is null
+        on conflict do nothing
+        returning 1
+    ), holes as (
+        select 1 from moves m, generate_series(case when m.begins then 0 else m.old_seq + 1 end, m.new_seq) as n (seq)
+         where not exists (select from run_events e
+                            where e.run_id = m.run and e.tenant_id = m.tenant
+                              and e.idempotency_key = producer_key(m.id, m.new_epoch, n.seq))
+         limit 1
+    )
+    select (select count(*) from moved) + (select count(*) from made), (select count(*) from holes) into done, missing;
+    if done <> wanted or missing > 0 then
+        raise exception 'a producer is not where the batch takes it' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+-- Usage of tenants on a day as it is after the batch, in its statement. Counters of a day only grow.
+create function record_usage(
+    p_shard integer, p_epoch bigint, p_day date,
+    u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]
+) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    done bigint;
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    select u.tenant, p_day, u.runs, u.events, u.bytes, u.active
+      from unnest(u_tenant, u_runs, u_events, u_bytes, u_active) as u (tenant, runs, events, bytes, active)
+     where u.active >= 0
+    on conflict (tenant_id, day) do update
+       set runs = excluded.runs, events = excluded.events, bytes = excluded.bytes, active_runs = excluded.active_runs
+     where t.runs <= excluded.runs and t.events <= excluded.events and t.bytes <= excluded.bytes;
+    get diagnostics done = row_count;
+    if done <> coalesce(cardinality(u_tenant), 0) then
+        raise exception 'usage goes back' using errcode = 'SB002';
+    end if;
+end
+$$;
+
+-- Limits of one tenant, all four at once (null: the installation's default, 0: none).
+create function set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint)
+returns void
+language sql security definer set search_path = public, pg_temp as $$
+    insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
+    values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
+    on conflict (tenant_id) do update
+       set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
+$$;
+
+revoke execute on function record_producers, record_usage, set_tenant_quota from public;
+grant execute on function record_producers, record_usage to signalbox_sequencer;
+grant execute on function set_tenant_quota to signalbox_api;
+grant select on run_producers to signalbox_sequencer;
+grant select on tenant_quotas, tenant_usage to signalbox_sequencer, signalbox_api;
