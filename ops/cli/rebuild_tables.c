@@ -31,6 +31,7 @@ _Static_assert(REBUILD_PART_RUNS == 5000, "the offset above is the part's size l
 #define QUESTIONS_DIFFER \
     DIFFERS("tenant_id") \
     ", " DIFFERS("asked_seq") ", " DIFFERS("expires_at") ", " DIFFERS("answered_seq")
+#define PRODUCERS_DIFFER DIFFERS("tenant_id") ", " DIFFERS("epoch") ", " DIFFERS("last_seq")
 #define MISSING "case when l.run_id is null then 'the row is missing' else concat_ws('; ', "
 
 const struct rebuild_table REBUILD_TABLES[] = {
@@ -128,6 +129,27 @@ const struct rebuild_table REBUILD_TABLES[] = {
      "    or (l.tenant_id, l.asked_seq, l.expires_at, l.answered_seq) is distinct from"
      "       (n.tenant_id, n.asked_seq, n.expires_at, n.answered_seq)"
      " order by run_id, clarification_id"},
+
+    {"run_producers",
+     /* allows ddl: a table of this session, gone with its transaction */
+     "create temporary table rebuilt_producers (run_id uuid, producer_id text, tenant_id uuid,"
+     " epoch bigint, last_seq bigint, primary key (run_id, producer_id)) on commit drop",
+     /* The key of a producer's append says whose it is: see producer_key() in the migrations. An id
+      * may hold anything, the two numbers behind it are digits. */
+     "insert into rebuilt_producers"
+     " select distinct on (p.run_id, p.parts[1]) p.run_id, p.parts[1], p.tenant_id,"
+     "        p.parts[2]::bigint, p.parts[3]::bigint"
+     "   from (select e.run_id, e.tenant_id,"
+     "                regexp_match(e.idempotency_key, '^\\x02(.*)\\x02(\\d+)\\x02(\\d+)$') as parts"
+     "           from run_events e" PART " and e.idempotency_key like e'\\x02%') p"
+     "  order by p.run_id, p.parts[1], p.parts[2]::bigint desc, p.parts[3]::bigint desc",
+     "select run_id::text, 'producer ' || producer_id || ': ' || concat_ws('; '," MISSING
+     " case when n.run_id is null then 'the log does not know it' end, " PRODUCERS_DIFFER ") end)"
+     "  from run_producers l full join rebuilt_producers n using (run_id, producer_id)"
+     " where (l.run_id is null) <> (n.run_id is null)"
+     "    or (l.tenant_id, l.epoch, l.last_seq) is distinct from"
+     "       (n.tenant_id, n.epoch, n.last_seq)"
+     " order by run_id, producer_id"},
 };
 
 const size_t REBUILD_TABLES_COUNT = sizeof REBUILD_TABLES / sizeof REBUILD_TABLES[0];

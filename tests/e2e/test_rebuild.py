@@ -77,6 +77,29 @@ def test_every_status_and_every_question_is_rebuilt(own_box):
     assert "question b: the row is missing" in rebuild(box, code=1)[0][0]["detail"]
 
 
+def test_producers_are_rebuilt(own_box):
+    box = own_box()
+    client = box.client()
+    run_id = client.new_run()
+    names = ["plain", "with 7 3", "a/b?c=1"]
+    for name in names:
+        for epoch, seq in ((0, 0), (0, 1), (3, 0), (3, 1), (3, 2)):
+            headers = {"Producer-Id": name, "Producer-Epoch": str(epoch), "Producer-Seq": str(seq)}
+            answer = client.post(f"/api/v1/runs/{run_id}/events", custom(seq), headers=headers)
+            assert answer.status_code == 201, answer.text
+    rebuild(box)
+    database = box.database()
+    found = database.rows("select producer_id, epoch, last_seq from run_producers order by 1")
+    assert found == [(name, 3, 2) for name in sorted(names)]
+    database.execute("update run_producers set last_seq = 1 where producer_id = 'plain'")
+    differences, _ = rebuild(box, code=1)
+    assert [(d["table"], d["detail"]) for d in differences] == [
+        ("run_producers", "producer plain: last_seq is 1, the log says 2")
+    ]
+    database.execute("delete from run_producers where producer_id = 'plain'")
+    assert "producer plain: the row is missing" in rebuild(box, code=1)[0][0]["detail"]
+
+
 CORRUPTIONS = {
     "status": ("update runs set status = 'failed' where run_id = %s", "runs", "status is failed, the log says finished"),
     "started_at": ("update runs set started_at = started_at - interval '1 microsecond' where run_id = %s", "runs",
