@@ -9,7 +9,11 @@ import secrets
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
+
+from harness.paths import ROOT
+
+ROLES_LOCK = 0x5B07E5
 
 
 def url():
@@ -25,8 +29,21 @@ def _execute(statement, name):
         connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
+def _make_roles():
+    """Roles belong to the whole server: two first starts at once, each in its database, would both make them."""
+    with psycopg.connect(url(), connect_timeout=10) as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", [ROLES_LOCK])
+        connection.execute((ROOT / "migrations/roles.sql").read_text(encoding="utf-8"))
+        missing = connection.execute(
+            "select rolname from pg_roles where rolname like 'signalbox\\_%' and not pg_has_role(current_user, oid, 'member')"
+        ).fetchall()
+        for (role,) in missing:
+            connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(role)))
+
+
 def create() -> str:
     """Makes a database; returns its name."""
+    _make_roles()
     name = "sbt_" + secrets.token_hex(8)
     _execute("create database {}", name)
     return name
@@ -47,7 +64,3 @@ def connect(database, role, **options):
         connection.close()
         raise
     return connection
-
-
-def database_of(conninfo) -> str:
-    return conninfo_to_dict(conninfo)["dbname"]
