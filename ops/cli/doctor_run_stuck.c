@@ -14,6 +14,7 @@
 enum {
     MOVE_MS = 3000, /* the bus cursor is stored about once a second */
     LOOK_MS = 100,
+    OVERDUE_S = 10,
     LOG_TAIL_BYTES = 1 << 20
 };
 
@@ -22,7 +23,8 @@ static const char gap_sql[] =
     "       (select coalesce(max(e.seq), 0) from run_events e"
     "         where e.run_id = h.run_id and e.position <= c.position) as published_seq,"
     "       (select coalesce(extract(epoch from clock_timestamp() - max(e.ts))::bigint, 0)"
-    "          from run_events e where e.run_id = h.run_id) as silent_s"
+    "          from run_events e where e.run_id = h.run_id) as silent_s,"
+    "       coalesce(extract(epoch from clock_timestamp() - r.wake_at)::bigint, 0) as overdue_s"
     "  from run_heads h join runs r using (run_id), outbox_cursors c"
     " where h.run_id = $1::uuid and c.sink = 'bus'";
 static const char unpublished_sql[] =
@@ -30,16 +32,42 @@ static const char unpublished_sql[] =
     "       extract(epoch from clock_timestamp() - min(c.updated_at))::bigint"
     "  from shard_positions p join outbox_cursors c using (shard) where c.sink = 'bus'";
 
-static void describe_run(const PGresult *row, struct doctor_finding *finding)
+/* What a run in this state waits for; NULL: nothing to say. */
+static const char *waits_for(const char *status, long long silent_s)
+{
+    if (strcmp(status, "running") == 0) {
+        return silent_s > 60 ? "nobody appends: look at the producer and the answers it gets"
+                             : NULL;
+    }
+    if (strcmp(status, "interrupted") == 0) {
+        return "it waits for an answer: POST .../resume";
+    }
+    if (strcmp(status, "pending") == 0) {
+        return "it waits for its start time, or for others of its thread or concurrency key to end";
+    }
+    return strcmp(status, "cancelling") == 0
+               ? "its agent was asked to end it; at the deadline it is ended by force"
+               : NULL;
+}
+
+/* Its head is published. Then only the clock may have been forgotten: a start, an expiry, a
+ * deadline that lies behind us. */
+static void describe_run(struct doctor *doctor, const PGresult *row, struct doctor_finding *finding)
 {
     const char *status = PQgetvalue(row, 0, 0);
     long long silent_s = (long long)doctor_number(row, 0, 4);
+    long long overdue_s = (long long)doctor_number(row, 0, 5);
+    if (overdue_s > OVERDUE_S) {
+        doctor_problem(finding, "no gap, but it is %s and was due %lld s ago", status, overdue_s);
+        doctor_todo(finding, "the sequencer does not look at its timers: see steps 3 and 4");
+        doctor->restart = "sequencer";
+        return;
+    }
     doctor_ok(finding, "no gap: %s, head %lld, published to %lld, last event %lld s ago", status,
               (long long)doctor_number(row, 0, 1), (long long)doctor_number(row, 0, 3), silent_s);
-    if (strcmp(status, "running") == 0 && silent_s > 60) {
-        doctor_todo(finding, "nobody appends: look at the producer and the answers it gets");
-    } else if (strcmp(status, "interrupted") == 0) {
-        doctor_todo(finding, "it waits for an answer: POST .../resume");
+    const char *wait = waits_for(status, silent_s);
+    if (wait != NULL) {
+        doctor_todo(finding, "%s", wait);
     }
 }
 
@@ -57,7 +85,7 @@ static void look_gap(struct doctor *doctor, struct doctor_finding *finding)
         int64_t published = doctor_number(row, 0, 3);
         bool moves = before >= 0 && published > before;
         if (published >= head || moves) {
-            describe_run(row, finding);
+            describe_run(doctor, row, finding);
             PQclear(row);
             return;
         }
@@ -215,7 +243,7 @@ static void look_recover(struct doctor *doctor, struct doctor_finding *finding)
         doctor_problem(finding, "the log is damaged; no restart brings rows back");
         doctor_todo(finding, "keep a copy of the database; never write marks or heads by hand");
     } else if (doctor->restart != NULL) {
-        doctor_problem(finding, "what is committed is not published");
+        doctor_problem(finding, "the %s does not do its work", doctor->restart);
         doctor_todo(finding, "signalbox restart %s; never write publication marks by hand",
                     doctor->restart);
     } else {

@@ -93,6 +93,9 @@ def test_a_stopped_sequencer_is_found_and_named(own_box):
     client = box.client()
     run_id = client.new_run()
     client.append_many(run_id, [custom(n) for n in range(5)])
+    later = client.create_run(delay_ms=3_600_000)["id"]
+    step = examine(box, "run-stuck", later, code=0)["steps"][0]
+    assert "pending" in step["seen"] and "start time" in step["todo"]
     box.drained()
     sequencer = box.process_of("sequencer-1")
     sequencer.signal(signal.SIGSTOP)
@@ -106,12 +109,17 @@ def test_a_stopped_sequencer_is_found_and_named(own_box):
         assert "sequencer-1" in document["steps"][3]["seen"]
         assert "restart sequencer" in document["steps"][4]["todo"]
         assert verdicts(examine(box, code=1))[0] == "problem"
+        box.database().execute("update runs set wake_at = now() - interval '1 minute' where run_id = %s", later)
+        document = examine(box, "run-stuck", later, code=1)
+        assert "was due 6" in document["steps"][0]["seen"] and "restart sequencer" in document["steps"][4]["todo"]
     finally:
         sequencer.signal(signal.SIGCONT)
     box.all_healthy()
     box.command("restart", "sequencer")
+    box.all_healthy()
     box.drained()
     examine(box, "run-stuck", run_id, code=0)
+    wait_until(lambda: client.run(later)["status"] == "running", "the start of the run that was due")
 
 
 @pytest.mark.requirement("R237")
