@@ -86,6 +86,28 @@ def deltas(box, before):
     return now if all(value > 0 for value in now.values()) else None
 
 
+@pytest.mark.requirement("R158")
+def test_tokens_are_counted_once(box, client, run_id):
+    names = ("tokens_input_total", "tokens_output_total", "cost_micros_total")
+
+    def sums():
+        return [sum(samples(box, name).values()) for name in names]
+
+    def usage(**numbers):
+        return {"type": "USAGE_RECORDED", "payload": {"model": "m"} | numbers}
+
+    before = sums()
+    for _ in range(2):  # the second time is a repetition
+        client.append_many(run_id, [usage(input_tokens=10, output_tokens=20, cost_micros=1234), custom(1),
+                                    usage(input_tokens=5, output_tokens=1, cost_micros=None)], key="usage")
+    refused = client.post_events(run_id, {"events": [usage(input_tokens=7, output_tokens=7, cost_micros=7), {"type": "NONSENSE"}]})
+    assert refused.status_code == 422
+    lines = "".join(json.dumps(usage(input_tokens=100, output_tokens=0, cost_micros=1)) + "\n" for _ in range(3))
+    answer = client.post(f"/api/v1/runs/{run_id}/events", text=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 201, answer.text
+    assert [now - then for now, then in zip(sums(), before)] == [315, 21, 1237]
+
+
 def test_restarts_are_counted_by_actor_and_outlive_the_process(box):
     before = samples(box, "actor_restarts_total")
     box.kill_and_wait("job-runner-1")
