@@ -317,7 +317,7 @@ static void test_query(void **state)
     (void)state;
     static const char text[] = "&a=1&b=%26%3D+x%2B&c&=d&e=f=g&h=%4";
     static const char *const pairs[][2] = {{"a", "1"}, {"b", "&= x+"}, {"c", ""},
-                                           {"", "d"},  {"e", "f=g"},  {"h", ""}};
+                                           {"", "d"},  {"e", "f=g"},   {"h", ""}};
     struct http_text query = {text, strlen(text)};
     struct http_text name;
     struct http_text value;
