@@ -19,7 +19,7 @@ $(if $(OUT),,$(error VARIANT must be release, fault or asan))
 
 VERSION := 0.1.0
 
-LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libconfuse libcurl msgpack
+LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libcrypto libconfuse libcurl msgpack
 WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
 	-ftrivial-auto-var-init=zero -fno-strict-overflow -fno-delete-null-pointer-checks
@@ -44,7 +44,7 @@ object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 .PHONY: all
 all: $(PROGRAMS) ## build every program into build/bin
 
-LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium 2>/dev/null)
+LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto 2>/dev/null)
 LIBS_CLI := $(shell pkg-config --libs libpq jansson libsodium libconfuse libcurl 2>/dev/null)
 CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 

@@ -9,11 +9,11 @@ set -eu
 packages="
 gcc libc6-dev make pkg-config binutils git ca-certificates
 clang-14 libclang-rt-14-dev clang-format-14
-libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev
+libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev
 libcmocka-dev
 postgresql-15 postgresql-client-15 redis-server
 python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
-python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml
+python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
 wrk
 "
 

@@ -46,8 +46,12 @@ static int start_keys(struct api *api, struct error *err)
     }
     api->cursor_key = memory_new(sizeof *api->cursor_key);
     cursor_key_derive(pepper.bytes, sizeof pepper.bytes, api->cursor_key);
-    api->auth = auth_create(api->store, &pepper, settings_int(settings, SETTING_AUTH_CACHE_MS));
+    api->auth = auth_create(api->store, &pepper, settings, err);
     sodium_memzero(&pepper, sizeof pepper);
+    if (api->auth == NULL) {
+        api->actor->exit_code = EXIT_CODE_CONFIG;
+        return error_prefix(err, "%s", "auth.jwks_file");
+    }
     return 0;
 }
 
@@ -93,6 +97,17 @@ static int start(struct actor *actor, struct error *err)
     api->redis = redis_open(actor->base, actor->settings);
     api->handover = handover_create(actor);
     return start_server(api, err);
+}
+
+/* Keys for tokens that cannot be used leave the old ones in force. */
+static void reload(struct actor *actor)
+{
+    struct api *api = actor->state;
+    struct error err;
+    if (auth_reload(api->auth, actor->settings, &err) != 0) {
+        LOG_ERROR("the new keys for tokens are not taken, the old ones stay",
+                  LOG_TEXT("reason", err.text));
+    }
 }
 
 /* ---- drain, stop ---- */
@@ -155,6 +170,7 @@ static const struct actor_description description = {
     .name = "api",
     .database_role = "signalbox_api",
     .start = start,
+    .reload = reload,
     .drain = drain,
     .stop = stop,
     .report = report,

@@ -12,7 +12,7 @@ struct message_span command_span(const void *data, size_t length)
 
 struct message_span command_actor(const struct exchange *exchange, char text[COMMAND_ACTOR_SIZE])
 {
-    int length = snprintf(text, COMMAND_ACTOR_SIZE, "key:%s", exchange->who.public_id);
+    int length = snprintf(text, COMMAND_ACTOR_SIZE, "%s", exchange->who.actor);
     return command_span(text, (size_t)length);
 }
 

@@ -6,9 +6,9 @@
 #include "api/exchange.h"
 #include "proto/messages.h"
 
-enum { COMMAND_ACTOR_SIZE = API_KEY_PUBLIC_ID_SIZE + 4 };
+enum { COMMAND_ACTOR_SIZE = AUTH_ACTOR_SIZE };
 
-/* "key:PUBLIC_ID", for the audit. */
+/* "key:PUBLIC_ID", "session:PUBLIC_ID", "user:SUBJECT", for the log. */
 struct message_span command_actor(const struct exchange *exchange, char text[COMMAND_ACTOR_SIZE]);
 struct message_span command_span(const void *data, size_t length);
 /* The window is full. */

@@ -57,6 +57,17 @@ struct exchange {
             int64_t seq;
         } fork;
         struct {
+            int32_t limit;
+            uint8_t scope[64]; /* what the cursor is good for */
+            size_t scope_length;
+            const char *name; /* of the array that is shown */
+        } list;
+        struct {
+            char text[API_KEY_TEXT_SIZE]; /* of a key or session that is being made; to be wiped */
+            char public_id[API_KEY_PUBLIC_ID_SIZE];
+            int64_t expires_us;
+        } secret;
+        struct {
             int64_t after_seq;
             int64_t head;
             int64_t queued_ms;

@@ -4,6 +4,7 @@
 #include "api/exchange.h"
 #include "api/ndjson.h"
 #include "api/routes.h"
+#include "api/session.h"
 #include "runtime/base/log.h"
 #include "runtime/base/number.h"
 #include "runtime/base/uuid.h"
@@ -32,7 +33,7 @@ static void refuse(struct exchange *exchange, const char *reason)
     LOG_INFO("request not authenticated", LOG_INT("request", exchange->number),
              LOG_TEXT("route", exchange->route->pattern), LOG_TEXT("reason", reason));
     exchange_problem(exchange, PROBLEM_UNAUTHENTICATED,
-                     "This needs a valid api key in Authorization: Bearer.", NULL);
+                     "This needs a valid api key or token in Authorization: Bearer.", NULL);
 }
 
 static void no_route(struct exchange *exchange, enum match_result result, const char *allow)
@@ -48,11 +49,16 @@ static void no_route(struct exchange *exchange, enum match_result result, const 
     buffer_deinit(&body);
 }
 
-static bool bearer(const struct http_request *request, struct http_text *key_out)
+/* Authorization decides alone when it is there: a cookie beside it is not looked at. */
+static bool find_credential(const struct api *api, const struct http_request *request,
+                            struct auth_credential *credential_out)
 {
     size_t count = 0;
     struct http_text field = http_request_field(request, "Authorization", &count);
-    return count == 1 && auth_bearer(field, key_out);
+    if (count == 0) {
+        return session_cookie(request, credential_out);
+    }
+    return count == 1 && auth_bearer(api->auth, field, credential_out);
 }
 
 /* Bytes the request says it will send: 0 when it does not say. */
@@ -71,9 +77,10 @@ int64_t front_head(void *arg, struct http_request *request)
 {
     struct api *api = arg;
     struct match match;
-    struct http_text key;
-    bool refused = find(request, &match) != MATCH_FOUND ||
-                   (asks_for_key(match.route, request) && !bearer(request, &key));
+    struct auth_credential credential;
+    bool refused =
+        find(request, &match) != MATCH_FOUND ||
+        (asks_for_key(match.route, request) && !find_credential(api, request, &credential));
     if (refused && announced(request) > REFUSED_BODY_BYTES) {
         front_handle(arg, request);
         return -1;
@@ -110,7 +117,7 @@ static void enter(struct exchange *exchange)
         return;
     }
     if (segment.data != NULL && uuid_parse(segment.data, segment.length, &exchange->id) != 0) {
-        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
+        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is nothing with this id.", NULL);
         return;
     }
     exchange->route->handle(exchange);
@@ -122,7 +129,9 @@ static void judged(struct exchange *exchange, enum auth_verdict verdict,
     switch (verdict) {
     case AUTH_OK:
         exchange->who = *who;
-        enter(exchange);
+        if (who->kind != AUTH_SESSION || session_guard(exchange) == 0) {
+            enter(exchange);
+        }
         return;
     case AUTH_REFUSED:
         refuse(exchange, "the key is unknown, wrong, expired or revoked");
@@ -148,14 +157,15 @@ static void judged_later(void *arg, enum auth_verdict verdict, const struct prin
 
 static void identify(struct exchange *exchange)
 {
-    struct http_text key;
+    struct api *api = exchange->api;
+    struct auth_credential credential;
     struct principal who;
-    if (!bearer(exchange->request, &key)) {
+    if (!find_credential(api, exchange->request, &credential)) {
         refuse(exchange, "no well-formed key");
         return;
     }
     exchange_hold(exchange);
-    enum auth_verdict verdict = auth_check(exchange->api->auth, key, &who, judged_later, exchange);
+    enum auth_verdict verdict = auth_check(api->auth, &credential, &who, judged_later, exchange);
     if (verdict != AUTH_WAIT && exchange_resume(exchange)) {
         judged(exchange, verdict, &who);
     }

@@ -17,7 +17,6 @@ struct key_record {
     bool known; /* false: there is no such id; the rest is zero */
     uint8_t hash[API_KEY_HASH_BYTES];
     struct principal who;
-    int64_t expires_us; /* real time */
 };
 
 struct key_entry {

@@ -2,19 +2,13 @@
 #ifndef SIGNALBOX_API_MATCH_H
 #define SIGNALBOX_API_MATCH_H
 
+#include "api/scope.h"
 #include "runtime/http_server.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct exchange;
-
-enum scope {
-    SCOPE_OPEN = 0, /* nobody is asked who they are */
-    SCOPE_READ = 1,
-    SCOPE_APPEND = 2,
-    SCOPE_ADMIN = 4
-};
 
 struct route {
     const char *method;  /* HEAD is served by GET */

@@ -2,13 +2,18 @@
 #include "api/routes.h"
 
 #include "api/events.h"
+#include "api/keys.h"
 #include "api/operations.h"
 #include "api/runs.h"
+#include "api/session.h"
 #include "api/stream.h"
+#include "api/tenants.h"
 
 /* clang-format off */
 #define READ(method, pattern, handler) {method, pattern, SCOPE_READ, handler, false, false}
 #define APPEND(method, pattern, handler) {method, pattern, SCOPE_APPEND, handler, false, false}
+#define ADMIN(method, pattern, handler) {method, pattern, SCOPE_ADMIN, handler, false, false}
+#define ANYBODY(method, pattern, handler) {method, pattern, SCOPE_TENANT | SCOPE_OPERATOR, handler, false, false}
 #define OPEN(method, pattern, handler) {method, pattern, SCOPE_OPEN, handler, false, false}
 
 const struct route routes[] = {
@@ -23,6 +28,16 @@ const struct route routes[] = {
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true, false},
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
+    ADMIN("GET", "/api/v1/keys", keys_list),
+    ADMIN("POST", "/api/v1/keys", keys_create),
+    ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),
+    ADMIN("GET", "/api/v1/tenants", tenants_list),
+    {"POST", "/api/v1/tenants", SCOPE_OPERATOR, tenants_create, false, false},
+    ADMIN("GET", "/api/v1/tenants/{}", tenants_get),
+    ADMIN("GET", "/api/v1/audit", tenants_audit),
+    ANYBODY("POST", "/api/v1/session", session_start),
+    ANYBODY("GET", "/api/v1/session", session_show),
+    ANYBODY("DELETE", "/api/v1/session", session_end),
     OPEN("GET", "/health", operations_health),
     OPEN("GET", "/ready", operations_ready),
     {"GET", "/metrics", SCOPE_ADMIN, operations_metrics, false, .open_on_loopback = true},

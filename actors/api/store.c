@@ -11,23 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MS = 5000, LOOK_MS = 250, HASH_BYTES = 32 };
+enum { ANSWER_MS = 5000, LOOK_MS = 250 };
 
-enum statement {
-    STATEMENT_PING,
-    STATEMENT_FIND_KEY,
-    STATEMENT_GET_HEAD,
-    STATEMENT_PAGE_EVENTS,
-    STATEMENT_COUNT
-};
+enum statement { STATEMENT_PING, STATEMENT_GET_HEAD, STATEMENT_PAGE_EVENTS, STATEMENT_COUNT };
 
 static const struct db_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_PING] = {"api_ping", "select 1"},
-    [STATEMENT_FIND_KEY] = {"api_find_key",
-                            "select key_id, tenant_id, hash, 'read' = any (scopes), "
-                            "       'append' = any (scopes), 'admin' = any (scopes), expires_at "
-                            "  from api_keys "
-                            " where public_id = $1::text and revoked_at is null"},
     [STATEMENT_GET_HEAD] = {"api_get_head", "select last_seq, closed from run_heads "
                                             " where run_id = $1::uuid and tenant_id = $2::uuid"},
     [STATEMENT_PAGE_EVENTS] =
@@ -47,6 +36,11 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          " where h.run_id = $1::uuid and h.tenant_id = $2::uuid "
          " order by e.seq"},
 };
+
+/* Whose rows a query may see: the policies of the tables read these settings. */
+static const struct db_statement scope_statement = {
+    "api_scope", "select set_config('signalbox.tenant', $1::text, true), "
+                 "       set_config('signalbox.operator', $2::text, true)"};
 
 struct call {
     struct list node;
@@ -97,6 +91,7 @@ void store_destroy(struct store **store)
     assert(list_is_empty(&(*store)->calls));
     event_free((*store)->clock);
     db_params_deinit(&(*store)->params);
+    db_params_deinit(&(*store)->scope);
     free(*store);
     *store = NULL;
 }
@@ -118,40 +113,46 @@ static void answered(void *arg, enum db_status status, const struct db_result *r
     free(call);
 }
 
-void store_give(struct store *store, const struct db_statement *statement, db_done_fn *done,
-                void *arg)
+static void set_scope(struct db_params *params, const struct store_view *view)
+{
+    char tenant[UUID_TEXT_SIZE] = "";
+    if (!uuid_is_nil(&view->tenant)) {
+        uuid_format(&view->tenant, tenant);
+    }
+    db_params_clear(params);
+    db_param_text(params, tenant, strlen(tenant));
+    db_param_text(params, "on", view->all_tenants ? 2 : 0);
+}
+
+void store_give_view(struct store *store, const struct store_view *view,
+                     const struct db_statement *statement, db_done_fn *done, void *arg)
 {
     struct call *call = memory_new(sizeof *call);
+    const struct db_scope scope = {&scope_statement, &store->scope};
     *call =
         (struct call){.store = store, .done = done, .arg = arg, .given_ms = clock_monotonic_ms()};
     list_init(&call->node);
     list_append(&store->calls, &call->node);
-    db_query(store->db, statement, &store->params, answered, call);
+    if (view != NULL) {
+        set_scope(&store->scope, view);
+    }
+    db_query_in(store->db, view == NULL ? NULL : &scope, statement, &store->params, answered, call);
     db_params_clear(&store->params);
+}
+
+void store_give(struct store *store, const struct uuid *tenant,
+                const struct db_statement *statement, db_done_fn *done, void *arg)
+{
+    if (tenant == NULL) {
+        store_give_view(store, NULL, statement, done, arg);
+    } else {
+        store_give_view(store, &(struct store_view){.tenant = *tenant}, statement, done, arg);
+    }
 }
 
 void store_ping(struct store *store, db_done_fn *done, void *arg)
 {
-    store_give(store, &statements[STATEMENT_PING], done, arg);
-}
-
-void store_find_key(struct store *store, const char *public_id, db_done_fn *done, void *arg)
-{
-    db_param_text(&store->params, public_id, strlen(public_id));
-    store_give(store, &statements[STATEMENT_FIND_KEY], done, arg);
-}
-
-void store_read_key(const struct db_result *result, struct store_key *key_out)
-{
-    size_t hash_length;
-    db_uuid(result, 0, 0, &key_out->key);
-    db_uuid(result, 0, 1, &key_out->tenant);
-    key_out->hash = db_bytes(result, 0, 2, &hash_length);
-    assert(hash_length == HASH_BYTES);
-    key_out->read = db_bool(result, 0, 3);
-    key_out->append = db_bool(result, 0, 4);
-    key_out->admin = db_bool(result, 0, 5);
-    key_out->expires_us = db_is_null(result, 0, 6) ? INT64_MAX : db_timestamptz(result, 0, 6);
+    store_give(store, NULL, &statements[STATEMENT_PING], done, arg);
 }
 
 void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,
@@ -159,7 +160,7 @@ void store_get_head(struct store *store, const struct uuid *tenant, const struct
 {
     db_param_uuid(&store->params, run);
     db_param_uuid(&store->params, tenant);
-    store_give(store, &statements[STATEMENT_GET_HEAD], done, arg);
+    store_give(store, tenant, &statements[STATEMENT_GET_HEAD], done, arg);
 }
 
 void store_read_head(const struct db_result *result, struct store_head *head_out)
@@ -175,7 +176,7 @@ void store_page_events(struct store *store, const struct uuid *tenant, const str
     db_param_uuid(&store->params, tenant);
     db_param_int8(&store->params, after_seq);
     db_param_int4(&store->params, limit);
-    store_give(store, &statements[STATEMENT_PAGE_EVENTS], done, arg);
+    store_give(store, tenant, &statements[STATEMENT_PAGE_EVENTS], done, arg);
 }
 
 void store_read_event(const struct db_result *result, int row, struct store_event *event_out)

@@ -3,6 +3,9 @@
  *
  * A database that does not answer in time is treated as a lost connection: everything outstanding
  * ends as DB_LOST and the connection is made anew. The `done` callbacks are those of db.h.
+ *
+ * Every query says whose rows it may see; the database's policies show it no others, so that a
+ * forgotten condition finds nothing instead of another tenant's rows.
  */
 #ifndef SIGNALBOX_API_STORE_H
 #define SIGNALBOX_API_STORE_H
@@ -22,19 +25,6 @@ bool store_is_connected(const struct store *store);
 
 /* One row. */
 void store_ping(struct store *store, db_done_fn *done, void *arg);
-
-/* No row: unknown or revoked. */
-void store_find_key(struct store *store, const char *public_id, db_done_fn *done, void *arg);
-struct store_key {
-    struct uuid key;
-    struct uuid tenant;
-    const char *hash; /* 32 bytes, borrowed from the result */
-    bool read;
-    bool append;
-    bool admin;
-    int64_t expires_us; /* real time; INT64_MAX: never */
-};
-void store_read_key(const struct db_result *result, struct store_key *key_out);
 
 /* Position of a log. No row: not there, or another tenant's. */
 void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,

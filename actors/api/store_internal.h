@@ -17,10 +17,21 @@ struct store {
     struct event *clock;
     struct list calls; /* given and not answered, in order */
     struct db_params params;
+    struct db_params scope;
 };
 
-/* Sends the statement with what was gathered in store->params, and clears them. */
-void store_give(struct store *store, const struct db_statement *statement, db_done_fn *done,
-                void *arg);
+/* Sends the statement with what was gathered in store->params, and clears them. It sees the rows of
+ * `tenant` and of nobody else; NULL: of nobody at all. */
+void store_give(struct store *store, const struct uuid *tenant,
+                const struct db_statement *statement, db_done_fn *done, void *arg);
+
+/* Whose rows a query may see. */
+struct store_view {
+    struct uuid tenant;
+    bool all_tenants; /* tenants, keys and audit of all: only for operators */
+};
+/* The same with a wider view; NULL: of nobody. */
+void store_give_view(struct store *store, const struct store_view *view,
+                     const struct db_statement *statement, db_done_fn *done, void *arg);
 
 #endif

@@ -40,14 +40,14 @@
 /* The row at which a walk of STORE_WALK_ROWS ends; none: the list is shorter. */
 #define EDGE_ROWS STORE_TEXT_OF_VALUE(10000)
 _Static_assert(STORE_WALK_ROWS == 10000, "the text of the statements says the same");
-#define KEYS(way) "select r.created_at, r.run_id from runs r where " way POSITION NEWEST
+#define KEYS(way) "select r.created_at, r.run_id from tenant_runs r where " way POSITION NEWEST
 #define EDGE(way) KEYS("$12::boolean and " way) " offset " EDGE_ROWS " - 1 limit 1"
 #define EDGE_OF_STATUSES                                                                      \
     "select r.created_at, r.run_id from " STATUSES "(" KEYS(BY_STATUS) " limit " EDGE_ROWS ") r " \
     " where $12::boolean " NEWEST " offset " EDGE_ROWS " - 1 limit 1"
 
 #define ROWS(way)                                                                             \
-    "select r.* from runs r where " way POSITION MATCHES                                      \
+    "select r.* from tenant_runs r where " way POSITION MATCHES                                      \
     " and (r.created_at, r.run_id) >= (coalesce(edge.created_at, '-infinity'), "              \
     "      coalesce(edge.run_id, '00000000-0000-0000-0000-000000000000')) "                   \
     NEWEST " limit $11::integer"
@@ -68,29 +68,29 @@ _Static_assert(STORE_WALK_ROWS == 10000, "the text of the statements says the sa
     "  left join run_heads h on h.run_id = r.run_id " NEWEST
 
 #define FIND(way)                                                                             \
-    "with hits as materialized (select r.created_at, r.run_id from runs r "                   \
+    "with hits as materialized (select r.created_at, r.run_id from tenant_runs r "                   \
     "                            where " way POSITION MATCHES ") "                           \
     "select " RUN_COLUMNS ", null::timestamptz, null::uuid "                                 \
     "  from (" WITH_SIZES("select r.* from (select * from hits r " NEWEST " limit $11::integer) hit " \
-                          "  join runs r using (run_id)") ") r "                              \
+                          "  join tenant_runs r using (run_id)") ") r "                              \
     "  join run_heads h on h.run_id = r.run_id "                                              \
     " where coalesce(r.before, 0) < " PAGE_BYTES NEWEST
 
 #define COUNT(way)                                                                            \
-    "select count(*) from (select 1 from runs r where " way POSITION MATCHES " limit $11::integer) r"
+    "select count(*) from (select 1 from tenant_runs r where " way POSITION MATCHES " limit $11::integer) r"
 #define COUNT_OF_STATUSES                                                                     \
     "select count(*) from (select 1 from " STATUSES                                           \
-    "  (select 1 from runs r where " BY_STATUS POSITION MATCHES " limit $11::integer) r "     \
+    "  (select 1 from tenant_runs r where " BY_STATUS POSITION MATCHES " limit $11::integer) r "     \
     "  limit $11::integer) r"
 
 #define SELECT(way)                                                                           \
-    "select r.run_id, count(*) over () from runs r where " way POSITION MATCHES               \
+    "select r.run_id, count(*) over () from tenant_runs r where " way POSITION MATCHES               \
     " order by r.created_at, r.run_id limit $11::integer"
 
 enum way { WAY_NEWEST, WAY_STATUS, WAY_THREAD, WAY_PARENT, WAY_METADATA, WAY_ID, WAYS };
 
 static const struct db_statement get_run = {
-    "api_get_run", "select " RUN_COLUMNS "  from runs r join run_heads h using (run_id) "
+    "api_get_run", "select " RUN_COLUMNS "  from tenant_runs r join run_heads h using (run_id) "
                    " where r.run_id = $1::uuid and r.tenant_id = $2::uuid"};
 
 static const struct db_statement walks[] = {
@@ -130,7 +130,7 @@ void store_get_run(struct store *store, const struct uuid *tenant, const struct 
 {
     db_param_uuid(&store->params, run);
     db_param_uuid(&store->params, tenant);
-    store_give(store, &get_run, done, arg);
+    store_give(store, tenant, &get_run, done, arg);
 }
 
 /* ---- parameters ---- */
@@ -221,7 +221,7 @@ void store_walk_runs(struct store *store, const struct store_runs_filter *filter
     enum way way = way_to_walk(filter);
     fill(&store->params, filter, page);
     db_param_bool(&store->params, is_partial(filter, way));
-    store_give(store, &walks[way], done, arg);
+    store_give(store, &filter->tenant, &walks[way], done, arg);
 }
 
 void store_find_runs(struct store *store, const struct store_runs_filter *filter,
@@ -229,7 +229,7 @@ void store_find_runs(struct store *store, const struct store_runs_filter *filter
 {
     assert(filter->by_id || filter->metadata.length > 0);
     fill(&store->params, filter, page);
-    store_give(store, &finds[filter->by_id ? WAY_ID : WAY_METADATA], done, arg);
+    store_give(store, &filter->tenant, &finds[filter->by_id ? WAY_ID : WAY_METADATA], done, arg);
 }
 
 enum { COLUMN_EDGE_TIME = 14, COLUMN_EDGE_ID };
@@ -263,7 +263,7 @@ void store_count_runs(struct store *store, const struct store_runs_filter *filte
 {
     struct store_runs_page page = whole(STORE_COUNT_MAX + 1);
     fill(&store->params, filter, &page);
-    store_give(store, &counts[way_to_count(filter)], done, arg);
+    store_give(store, &filter->tenant, &counts[way_to_count(filter)], done, arg);
 }
 
 int64_t store_read_count(const struct db_result *result)
@@ -277,7 +277,7 @@ void store_select_runs(struct store *store, const struct store_runs_filter *filt
     struct store_runs_page page = whole(limit);
     assert(filter->statuses != 0);
     fill(&store->params, filter, &page);
-    store_give(store, &selects, done, arg);
+    store_give(store, &filter->tenant, &selects, done, arg);
 }
 
 struct uuid store_read_selected(const struct db_result *result, int row)

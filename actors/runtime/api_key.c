@@ -8,7 +8,7 @@ enum {
     PUBLIC_ID_BYTES = 8,
     SECRET_BYTES = 32,
     CHECKSUM_BYTES = 4,
-    PREFIX_LENGTH = 4, /* "sbx_" */
+    PREFIX_LENGTH = 4, /* "sbx_", "sbs_" */
     PUBLIC_ID_LENGTH = 2 * PUBLIC_ID_BYTES,
     SECRET_OFFSET = PREFIX_LENGTH + PUBLIC_ID_LENGTH + 1,
     CHECKSUM_OFFSET = SECRET_OFFSET + 2 * SECRET_BYTES + 1,
@@ -17,7 +17,8 @@ enum {
 _Static_assert(TEXT_LENGTH + 1 == API_KEY_TEXT_SIZE, "the format and its size belong together");
 _Static_assert(PUBLIC_ID_LENGTH + 1 == API_KEY_PUBLIC_ID_SIZE, "likewise");
 
-static const char PREFIX[PREFIX_LENGTH + 1] = "sbx_";
+/* By enum api_key_kind. */
+static const char PREFIXES[][PREFIX_LENGTH + 1] = {"sbx_", "sbs_"};
 
 static void checksum_of(const char *text, char checksum_out[2 * CHECKSUM_BYTES + 1])
 {
@@ -61,11 +62,12 @@ int api_key_pepper_parse(const char *text, struct api_key_pepper *pepper_out, st
     return 0;
 }
 
-void api_key_make(char text_out[API_KEY_TEXT_SIZE], char public_id_out[API_KEY_PUBLIC_ID_SIZE])
+void api_key_make(enum api_key_kind kind, char text_out[API_KEY_TEXT_SIZE],
+                  char public_id_out[API_KEY_PUBLIC_ID_SIZE])
 {
     uint8_t random[PUBLIC_ID_BYTES + SECRET_BYTES];
     randombytes_buf(random, sizeof random);
-    memcpy(text_out, PREFIX, PREFIX_LENGTH);
+    memcpy(text_out, PREFIXES[kind], PREFIX_LENGTH);
     (void)sodium_bin2hex(text_out + PREFIX_LENGTH, PUBLIC_ID_LENGTH + 1, random, PUBLIC_ID_BYTES);
     text_out[SECRET_OFFSET - 1] = '_';
     (void)sodium_bin2hex(text_out + SECRET_OFFSET, 2 * SECRET_BYTES + 1, random + PUBLIC_ID_BYTES,
@@ -77,9 +79,10 @@ void api_key_make(char text_out[API_KEY_TEXT_SIZE], char public_id_out[API_KEY_P
     sodium_memzero(random, sizeof random);
 }
 
-int api_key_parse(const char *text, size_t length, char public_id_out[API_KEY_PUBLIC_ID_SIZE])
+int api_key_parse(enum api_key_kind kind, const char *text, size_t length,
+                  char public_id_out[API_KEY_PUBLIC_ID_SIZE])
 {
-    if (length != TEXT_LENGTH || memcmp(text, PREFIX, PREFIX_LENGTH) != 0 ||
+    if (length != TEXT_LENGTH || memcmp(text, PREFIXES[kind], PREFIX_LENGTH) != 0 ||
         !is_lower_hex(text + PREFIX_LENGTH, PUBLIC_ID_LENGTH) || text[SECRET_OFFSET - 1] != '_' ||
         !is_lower_hex(text + SECRET_OFFSET, 2 * SECRET_BYTES) || text[CHECKSUM_OFFSET - 1] != '_') {
         return -1;

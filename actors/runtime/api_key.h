@@ -24,6 +24,10 @@ enum {
     API_KEY_PEPPER_TEXT_SIZE = 65 /* 64 hex digits and NUL */
 };
 
+/* The secret of a browser session has the same form, beginning with sbs_, so that neither passes for
+ * the other. */
+enum api_key_kind { API_KEY, API_KEY_SESSION };
+
 struct api_key_pepper {
     uint8_t bytes[32];
 };
@@ -35,9 +39,10 @@ SB_MUST_CHECK int api_key_pepper_parse(const char *text, struct api_key_pepper *
                                        struct error *err);
 
 /* A new random key. The caller wipes `text_out` (sodium_memzero) after use. */
-void api_key_make(char text_out[API_KEY_TEXT_SIZE], char public_id_out[API_KEY_PUBLIC_ID_SIZE]);
+void api_key_make(enum api_key_kind kind, char text_out[API_KEY_TEXT_SIZE],
+                  char public_id_out[API_KEY_PUBLIC_ID_SIZE]);
 /* -1 unless `text` is exactly of the format with the right checksum. */
-SB_MUST_CHECK int api_key_parse(const char *text, size_t length,
+SB_MUST_CHECK int api_key_parse(enum api_key_kind kind, const char *text, size_t length,
                                 char public_id_out[API_KEY_PUBLIC_ID_SIZE]);
 /* What is stored in api_keys.hash. Any text may be hashed. */
 void api_key_hash(const struct api_key_pepper *pepper, const char *text, size_t length,

@@ -28,12 +28,12 @@ enum {
 
 struct query {
     struct list node;
-    const struct db_statement *statement;
     db_done_fn *done;
     void *arg;
-    PGresult *result; /* owned; the last result seen, an error wins */
-    bool prepares;    /* its statement is prepared just before it ... */
-    bool prepared;    /* ... and that went well */
+    PGresult *result;                    /* owned; the last result seen, an error wins */
+    const struct db_statement *fresh[2]; /* statements that are prepared on its way ... */
+    unsigned prepares;                   /* ... so many ... */
+    unsigned prepared;                   /* ... and so far with success */
 };
 
 struct db {
@@ -334,8 +334,8 @@ static void complete_first(struct db *db)
     assert(first != NULL);
     struct query *query = LIST_ENTRY(first, struct query, node);
     if (is_error(query->result)) {
-        if (query->prepares && !query->prepared) {
-            forget_prepared(db, query->statement);
+        for (unsigned i = query->prepared; i < query->prepares; i++) {
+            forget_prepared(db, query->fresh[i]);
         }
         finish(db, query, DB_REFUSED);
     } else {
@@ -362,8 +362,8 @@ static bool take_result(struct db *db, PGresult *result)
         return true;
     }
     struct query *query = LIST_ENTRY(first, struct query, node);
-    if (query->prepares && !query->prepared && status == PGRES_COMMAND_OK) {
-        query->prepared = true;
+    if (query->prepared < query->prepares && status == PGRES_COMMAND_OK) {
+        query->prepared++;
         PQclear(result);
     } else if (is_error(query->result)) {
         PQclear(result);
@@ -428,9 +428,9 @@ static bool is_prepared(const struct db *db, const struct db_statement *statemen
     return false;
 }
 
-static bool send_query(struct db *db, struct query *query, const struct db_params *params)
+static bool send_statement(struct db *db, struct query *query, const struct db_statement *statement,
+                           const struct db_params *params)
 {
-    const struct db_statement *statement = query->statement;
     const char *values[DB_PARAMS_MAX];
     int formats[DB_PARAMS_MAX];
     int count = params == NULL ? 0 : params->count;
@@ -445,23 +445,35 @@ static bool send_query(struct db *db, struct query *query, const struct db_param
             return false;
         }
         db->prepared[db->prepared_count++] = statement;
-        query->prepares = true;
+        query->fresh[query->prepares++] = statement;
     }
     return PQsendQueryPrepared(db->pg, statement->name, count, values,
-                               params == NULL ? NULL : params->length, formats, 1) == 1 &&
-           PQpipelineSync(db->pg) == 1;
+                               params == NULL ? NULL : params->length, formats, 1) == 1;
+}
+
+/* What stands before one sync is one transaction. */
+static bool send_query(struct db *db, struct query *query, const struct db_scope *scope,
+                       const struct db_statement *statement, const struct db_params *params)
+{
+    return (scope == NULL || send_statement(db, query, scope->statement, scope->params)) &&
+           send_statement(db, query, statement, params) && PQpipelineSync(db->pg) == 1;
 }
 
 void db_query(struct db *db, const struct db_statement *statement, const struct db_params *params,
               db_done_fn *done, void *arg)
 {
+    db_query_in(db, NULL, statement, params, done, arg);
+}
+
+void db_query_in(struct db *db, const struct db_scope *scope, const struct db_statement *statement,
+                 const struct db_params *params, db_done_fn *done, void *arg)
+{
     struct query *query = memory_new(sizeof *query);
-    query->statement = statement;
     query->done = done;
     query->arg = arg;
     list_init(&query->node);
     db->outstanding++;
-    db->broken = db->broken || (db->connected && !send_query(db, query, params));
+    db->broken = db->broken || (db->connected && !send_query(db, query, scope, statement, params));
     if (db->connected && !db->broken) {
         list_append(&db->sent, &query->node);
         /* What can go now goes now; a failure shows on the socket, never inside this call. */

@@ -110,6 +110,16 @@ void db_reset(struct db *db);
  * none). */
 void db_query(struct db *db, const struct db_statement *statement, const struct db_params *params,
               db_done_fn *done, void *arg);
+/* A statement that says whose rows its query may see: it runs just before the query, in the same
+ * transaction, and what it says with set_config(..., true) ends with that. Its own result is dropped.
+ */
+struct db_scope {
+    const struct db_statement *statement;
+    const struct db_params *params;
+};
+/* db_query within a scope (NULL: none); `scope` is borrowed for the call. */
+void db_query_in(struct db *db, const struct db_scope *scope, const struct db_statement *statement,
+                 const struct db_params *params, db_done_fn *done, void *arg);
 /* Queries given and not yet answered. */
 size_t db_outstanding(const struct db *db);
 

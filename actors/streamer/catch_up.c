@@ -296,6 +296,7 @@ static void ask(struct run *run, bool fill)
 {
     struct streamer *streamer = run->streamer;
     struct db_params params = {0};
+    struct db_params scope = {0};
     struct page_question *question = memory_new(sizeof *question);
     uint64_t below = fill ? INT64_MAX : run->window.first;
     *question = (struct page_question){.streamer = streamer,
@@ -315,8 +316,12 @@ static void ask(struct run *run, bool fill)
     run->paging = true;
     run->filled_last = fill;
     streamer->catch_up.in_flight++;
-    db_query(streamer->db, &store_page, &params, on_page, question);
+    db_param_uuid(&scope, &run->tenant);
+    db_param_null(&scope);
+    db_query_in(streamer->db, &(struct db_scope){&store_scope, &scope}, &store_page, &params,
+                on_page, question);
     db_params_deinit(&params);
+    db_params_deinit(&scope);
 }
 
 /* What the run needs next. A hole and waiting readers take turns. */

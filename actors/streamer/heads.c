@@ -139,9 +139,30 @@ static struct heads_question *collect(struct streamer *streamer)
     return question;
 }
 
+/* Runs of one tenant often stand side by side: those are named once. */
+static void write_scope(struct streamer *streamer, const struct heads_question *question,
+                        struct db_params *scope)
+{
+    const struct uuid *tenants[HEADS_RUNS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < question->count; i++) {
+        const struct uuid *tenant = &run_find(streamer, &question->runs[i].id)->tenant;
+        if (count == 0 || !uuid_equal(tenants[count - 1], tenant)) {
+            tenants[count++] = tenant;
+        }
+    }
+    db_param_null(scope);
+    db_array_begin(scope, DB_ARRAY_UUID, count);
+    for (size_t i = 0; i < count; i++) {
+        db_array_uuid(scope, tenants[i]->bytes);
+    }
+    db_array_end(scope);
+}
+
 static void ask(struct streamer *streamer, struct heads_question *question)
 {
     struct db_params params = {0};
+    struct db_params scope = {0};
     db_array_begin(&params, DB_ARRAY_UUID, question->count);
     for (size_t i = 0; i < question->count; i++) {
         db_array_uuid(&params, question->runs[i].id.bytes);
@@ -154,8 +175,11 @@ static void ask(struct streamer *streamer, struct heads_question *question)
     }
     db_array_end(&params);
     streamer->heads.asking = true;
-    db_query(streamer->db, &store_heads, &params, on_heads, question);
+    write_scope(streamer, question, &scope);
+    db_query_in(streamer->db, &(struct db_scope){&store_scope, &scope}, &store_heads, &params,
+                on_heads, question);
     db_params_deinit(&params);
+    db_params_deinit(&scope);
 }
 
 void heads_go(struct streamer *streamer)

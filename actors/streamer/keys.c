@@ -1,8 +1,10 @@
 /* See keys.h. */
 #include "streamer/keys.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/jwt.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/store.h"
@@ -12,16 +14,19 @@
 
 struct key_use {
     struct uuid id;
+    struct uuid tenant;
     size_t streams;
     bool ended; /* revoked or expired */
 };
 
-struct key_use *keys_take(struct streamer *streamer, const struct uuid *id)
+struct key_use *keys_take(struct streamer *streamer, const struct uuid *id,
+                          const struct uuid *tenant)
 {
     struct key_use *key = map_get(&streamer->keys, id);
     if (key == NULL) {
         key = memory_new(sizeof *key);
         key->id = *id;
+        key->tenant = *tenant;
         map_put(&streamer->keys, id, key);
     }
     key->streams++;
@@ -71,6 +76,13 @@ static void break_off(struct streamer *streamer)
     free(runs);
 }
 
+static void end_key(struct key_use *key)
+{
+    LOG_INFO("a key has ended, breaking off its streams", LOG_UUID("key_id", &key->id),
+             LOG_INT("streams", key->streams));
+    key->ended = true;
+}
+
 static void on_ended(void *arg, enum db_status status, const struct db_result *result)
 {
     struct streamer *streamer = arg;
@@ -84,9 +96,7 @@ static void on_ended(void *arg, enum db_status status, const struct db_result *r
         db_uuid(result, row, STORE_ENDED_KEY, &id);
         struct key_use *key = map_get(&streamer->keys, &id);
         if (key != NULL) {
-            LOG_INFO("a key has ended, breaking off its streams", LOG_UUID("key_id", &id),
-                     LOG_INT("streams", key->streams));
-            key->ended = true;
+            end_key(key);
             any = true;
         }
     }
@@ -98,24 +108,64 @@ static void on_ended(void *arg, enum db_status status, const struct db_result *r
 static void ask(struct streamer *streamer)
 {
     struct db_params params = {0};
+    struct db_params scope = {0};
     size_t cursor = 0;
+    int64_t ignored;
+    size_t count = 0;
     const struct key_use *key;
-    db_array_begin(&params, DB_ARRAY_UUID, streamer->keys.count);
+    const struct key_use **stored = memory_array(streamer->keys.count, sizeof *stored);
     while ((key = map_next(&streamer->keys, &cursor)) != NULL) {
-        db_array_uuid(&params, key->id.bytes);
+        if (!jwt_id_expiry(&key->id, &ignored)) {
+            stored[count++] = key;
+        }
+    }
+    db_array_begin(&params, DB_ARRAY_UUID, count);
+    for (size_t i = 0; i < count; i++) {
+        db_array_uuid(&params, stored[i]->id.bytes);
     }
     db_array_end(&params);
+    db_param_null(&scope);
+    db_array_begin(&scope, DB_ARRAY_UUID, count);
+    for (size_t i = 0; i < count; i++) {
+        db_array_uuid(&scope, stored[i]->tenant.bytes);
+    }
+    db_array_end(&scope);
+    free(stored);
     streamer->keys_asking = true;
-    db_query(streamer->db, &store_ended_keys, &params, on_ended, streamer);
+    db_query_in(streamer->db, &(struct db_scope){&store_scope, &scope}, &store_ended_keys, &params,
+                on_ended, streamer);
     db_params_deinit(&params);
+    db_params_deinit(&scope);
+}
+
+/* Tokens have no row that could be asked. */
+static void end_tokens(struct streamer *streamer)
+{
+    int64_t now_s = clock_real_us() / 1000000;
+    int64_t expires_s;
+    size_t cursor = 0;
+    bool any = false;
+    struct key_use *key;
+    while ((key = map_next(&streamer->keys, &cursor)) != NULL) {
+        if (jwt_id_expiry(&key->id, &expires_s) && expires_s <= now_s && !key->ended) {
+            end_key(key);
+            any = true;
+        }
+    }
+    if (any) {
+        break_off(streamer);
+    }
 }
 
 void keys_tick(struct streamer *streamer, int64_t now_ms)
 {
     if (now_ms < streamer->next_key_check_ms || streamer->keys_asking ||
-        streamer->keys.count == 0 || !db_is_connected(streamer->db)) {
+        streamer->keys.count == 0) {
         return;
     }
     streamer->next_key_check_ms = now_ms + STREAMER_KEY_CHECK_MS;
-    ask(streamer);
+    end_tokens(streamer);
+    if (streamer->keys.count > 0 && db_is_connected(streamer->db)) {
+        ask(streamer);
+    }
 }

@@ -1,4 +1,4 @@
-/* Api keys with open streams: how many each has, and whether it is still good. */
+/* Api keys, sessions and tokens with open streams: how many each has, and whether it is still good. */
 #ifndef SIGNALBOX_STREAMER_KEYS_H
 #define SIGNALBOX_STREAMER_KEYS_H
 
@@ -10,13 +10,14 @@
 struct key_use;
 struct streamer;
 
-/* One more stream of this key. Keeps counting until keys_release. */
-struct key_use *keys_take(struct streamer *streamer, const struct uuid *id);
+/* One more stream of this key, which is `tenant`'s. Keeps counting until keys_release. */
+struct key_use *keys_take(struct streamer *streamer, const struct uuid *id,
+                          const struct uuid *tenant);
 void keys_release(struct streamer *streamer, struct key_use *key);
 const struct uuid *keys_id(const struct key_use *key);
 size_t keys_streams(struct streamer *streamer, const struct uuid *id);
 /* Asks about all keys in use when it is time; streams of those that are revoked or expired are
- * broken off. */
+ * broken off. Tokens say themselves when they end. */
 void keys_tick(struct streamer *streamer, int64_t now_ms);
 
 #endif

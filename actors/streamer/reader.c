@@ -379,7 +379,7 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     list_init(&reader->in_wait);
     reader->fd = opening->fd;
     reader->cursor = opening->cursor;
-    reader->key = keys_take(streamer, &opening->key);
+    reader->key = keys_take(streamer, &opening->key, &opening->tenant);
     reader->run = run_watch(streamer, &opening->run, &opening->tenant);
     list_append(&reader->run->readers, &reader->in_run);
     pings_place(streamer, reader);

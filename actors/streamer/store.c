@@ -29,9 +29,19 @@ const struct db_statement store_page = {
     ") sent where bytes_before < $6::bigint order by seq",
 };
 
+/* Keys and sessions. A session ends with the key it was opened with; the id of neither has ended. */
 const struct db_statement store_ended_keys = {
     "streamer_ended_keys",
     "select u.key_id from unnest($1::uuid[]) as u (key_id)"
-    "  left join api_keys k on k.key_id = u.key_id"
-    " where k.key_id is null or k.revoked_at <= now() or k.expires_at <= now()",
+    "  left join sessions s on s.session_id = u.key_id"
+    "  left join api_keys k on k.key_id = coalesce(s.key_id, u.key_id)"
+    " where coalesce(k.key_id, s.session_id) is null"
+    "    or k.revoked_at <= now() or k.expires_at <= now()"
+    "    or s.ended_at <= now() or s.expires_at <= now()",
+};
+
+const struct db_statement store_scope = {
+    "streamer_scope",
+    "select set_config('signalbox.tenant', coalesce($1::uuid::text, ''), true),"
+    "       set_config('signalbox.tenants', coalesce($2::uuid[]::text, ''), true)",
 };

@@ -14,8 +14,12 @@ enum { STORE_HEADS_LAST_SEQ, STORE_HEADS_CLOSED };
 extern const struct db_statement store_page;
 enum { STORE_PAGE_SEQ, STORE_PAGE_TYPE, STORE_PAGE_TS, STORE_PAGE_PAYLOAD };
 
-/* $1 uuid[] keys in use -> key uuid of those that are no longer good. */
+/* $1 uuid[] keys and sessions in use -> uuid of those that are no longer good. */
 extern const struct db_statement store_ended_keys;
 enum { STORE_ENDED_KEY };
+
+/* The scope (db.h) of each of the above: $1 uuid, the tenant whose rows it may see, or null; $2
+ * uuid[], the tenants of a query on several, or null. */
+extern const struct db_statement store_scope;
 
 #endif

@@ -68,6 +68,25 @@ static const struct command commands[] = {
     {"verify", command_verify, "[RUN_ID]", "check the run log in the database",
      "Dense seqs, heads, ends, positions, commands, statuses; one line a violation, then a sum.\n"
      "Reads one snapshot and may run beside a working server. Exit 1 when something is wrong.\n"},
+    {"tenants", command_tenants, "create NAME|list", "make and show tenants",
+     "  create NAME          prints the id of the new tenant; it has no key yet\n"
+     "  list                 every tenant, newest first\n"
+     "\n"
+     "Asks the running server with the key in DIR/api-key.\n"},
+    {"keys", command_keys,
+     "create --tenant ID [--scope read,append,admin] [--expires 30d] | list [--tenant ID] | revoke "
+     "ID",
+     "make, show and end api keys",
+     "  create               prints the key, this once\n"
+     "    --tenant ID          whose key it is\n"
+     "    --scope NAMES        read, append, admin, operator (default read,append,admin)\n"
+     "    --expires TIME       like 30d, 12h, 90m; without it the key has no end\n"
+     "    --name TEXT          what it is for\n"
+     "    --user TEXT          whom it speaks for (default owner)\n"
+     "  list [--tenant ID]   every key, newest first; no secrets\n"
+     "  revoke ID            ends the key and its streams within 10 s\n"
+     "\n"
+     "Asks the running server with the key in DIR/api-key.\n"},
     {"settings", command_settings, "[--example] [--config FILE]",
      "every setting, its value and meaning",
      "  --config FILE        read this settings file\n"

@@ -89,6 +89,20 @@ static int first_key(const struct settings *settings, const struct store_target 
     return add_first_key(target, public_id, colon + 1);
 }
 
+static int single_user(const struct settings *settings, const struct store_target *target)
+{
+    struct error err;
+    struct store *store = NULL;
+    bool single = settings_bool(settings, SETTING_AUTH_SINGLE_USER);
+    enum store_outcome outcome = store_open(target, NULL, STORE_OWNER, &store, &err);
+    outcome = outcome == STORE_OK ? store_set_single_user(store, single, &err) : outcome;
+    store_close(&store);
+    if (outcome == STORE_REFUSED) {
+        LOG_ERROR("auth.single_user: the database holds more than one tenant or user");
+    }
+    return exit_code(outcome, &err);
+}
+
 static int prepare(const struct settings *settings)
 {
     const struct store_target target = {.url = settings_text(settings, SETTING_DATABASE_URL),
@@ -104,6 +118,9 @@ static int prepare(const struct settings *settings)
     buffer_deinit(&statements);
     if (code == EXIT_CODE_DONE) {
         code = exit_code(migrations_up(&run, &err), &err);
+    }
+    if (code == EXIT_CODE_DONE) {
+        code = single_user(settings, &target);
     }
     return code == EXIT_CODE_DONE ? first_key(settings, &target) : code;
 }

@@ -4,6 +4,7 @@
 #include "ops/cli/files.h"
 #include "runtime/api_key.h"
 
+#include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,11 +62,53 @@ int secrets_pepper(const struct place *place, struct sources *sources, struct er
     return result;
 }
 
+/* Line breaks can only stand between tokens, and a setting is one line. */
+static int flatten_keys(struct buffer *text, struct error *err)
+{
+    json_error_t where;
+    json_t *set =
+        json_loadb((const char *)text->data, text->length, JSON_REJECT_DUPLICATES, &where);
+    bool good = json_is_array(json_object_get(set, "keys"));
+    json_decref(set);
+    for (char *at = buffer_text(text); *at != '\0'; at++) {
+        *at = *at == '\n' || *at == '\r' ? ' ' : *at;
+    }
+    return good ? 0 : error_set(err, "it holds no JSON object with an array \"keys\"");
+}
+
+int secrets_token_keys(struct sources *sources, struct error *err)
+{
+    const char *path = settings_text(sources->settings, SETTING_AUTH_JWKS_FILE);
+    struct buffer text = {0};
+    if (path[0] == '\0') {
+        return sources_set(sources, SETTING_AUTH_JWKS, "", SOURCE_UP, err);
+    }
+    if (path[0] != '/') {
+        return error_set(err, "auth.jwks_file must be an absolute path");
+    }
+    enum file_found found = file_read(path, &text, err);
+    if (found == FILE_ABSENT) {
+        error_set(err, "it is missing");
+    }
+    int result = found == FILE_FOUND ? flatten_keys(&text, err) : -1;
+    if (result == 0) {
+        result = sources_set(sources, SETTING_AUTH_JWKS, buffer_text(&text), SOURCE_UP, err);
+    }
+    if (result != 0) {
+        error_prefix(err, "auth.jwks_file %s", path);
+    }
+    if (text.data != NULL) {
+        sodium_memzero(text.data, text.capacity);
+    }
+    buffer_deinit(&text);
+    return result;
+}
+
 static int make_key(const char *path, bool *created_out, struct error *err)
 {
     char line[API_KEY_TEXT_SIZE + 1];
     char public_id[API_KEY_PUBLIC_ID_SIZE];
-    api_key_make(line, public_id);
+    api_key_make(API_KEY, line, public_id);
     memcpy(line + API_KEY_TEXT_SIZE - 1, "\n", 2);
     int result = file_create(path, line, 0600, created_out, err);
     sodium_memzero(line, sizeof line);
@@ -81,7 +124,7 @@ static int describe_key(const struct buffer *text, const char *pepper_text, stru
     struct api_key_pepper pepper;
     uint8_t hash[API_KEY_HASH_BYTES];
     char hash_text[2 * API_KEY_HASH_BYTES + 1];
-    if (api_key_parse(key, text->length, public_id) != 0) {
+    if (api_key_parse(API_KEY, key, text->length, public_id) != 0) {
         return error_set(err, "it does not hold an api key; remove it to get a new one");
     }
     if (api_key_pepper_parse(pepper_text, &pepper, err) != 0) {

@@ -19,4 +19,7 @@ SB_MUST_CHECK int secrets_pepper(const struct place *place, struct sources *sour
 SB_MUST_CHECK int secrets_first_key(const struct place *place, struct sources *sources,
                                     bool *created_out, struct error *err);
 
+/* Puts the text of auth.jwks_file into auth.jwks; none: empties it. */
+SB_MUST_CHECK int secrets_token_keys(struct sources *sources, struct error *err);
+
 #endif

@@ -5,6 +5,7 @@
 #include "ops/cli/cli.h"
 #include "ops/cli/location.h"
 #include "ops/cli/options.h"
+#include "ops/cli/secrets.h"
 #include "ops/cli/sources.h"
 #include "runtime/base/number.h"
 
@@ -207,7 +208,7 @@ static int merge_reload(const struct settings *running, struct sources *sources,
             return -1;
         }
     }
-    return 0;
+    return secrets_token_keys(sources, err);
 }
 
 static struct settings *read_running(struct error *err)

@@ -353,6 +353,13 @@ int sources_check(const struct sources *sources, struct error *err)
         (strlen(pepper) != 64 || strspn(pepper, "0123456789abcdefABCDEF") != 64)) {
         return error_set(err, "auth.pepper must be 64 hex digits");
     }
+    if (settings_text(settings, SETTING_AUTH_JWKS_FILE)[0] != '\0' &&
+        (settings_bool(settings, SETTING_AUTH_SINGLE_USER) ||
+         settings_text(settings, SETTING_AUTH_JWT_ISSUER)[0] == '\0' ||
+         settings_text(settings, SETTING_AUTH_JWT_AUDIENCE)[0] == '\0')) {
+        return error_set(err, "auth.jwks_file needs auth.jwt_issuer and auth.jwt_audience, and "
+                              "cannot be used with auth.single_user");
+    }
     if (settings_int(settings, SETTING_WATCHDOG_WARN_MS) >=
         settings_int(settings, SETTING_WATCHDOG_ABORT_MS)) {
         return error_set(err, "watchdog.warn_ms must be below watchdog.abort_ms");

@@ -51,8 +51,16 @@ static const char first_tenant_sql[] =
 static const char add_tenant_sql[] =
     "insert into tenants (tenant_id, name) values ($1::uuid, 'default')";
 static const char add_key_sql[] =
-    "insert into api_keys (key_id, tenant_id, public_id, hash, name, scopes)"
-    " values ($1::uuid, $2::uuid, $3, decode($4, 'hex'), 'first key', '{read,append,admin}')";
+    "with made as (insert into api_keys (key_id, tenant_id, public_id, hash, name, scopes, "
+    "created_by)"
+    "  values ($1::uuid, $2::uuid, $3, decode($4, 'hex'), 'first key',"
+    "          '{read,append,admin,operator}', 'setup') returning key_id, tenant_id, public_id, "
+    "scopes)"
+    " insert into audit_log (audit_id, tenant_id, actor, action, object_id, after)"
+    " select gen_random_uuid(), tenant_id, 'setup', 'key.create', key_id::text,"
+    "        jsonb_build_object('public_id', public_id, 'scopes', scopes) from made";
+static const char single_user_sql[] =
+    "update installation set single_user = $1::boolean where single_user <> $1::boolean";
 
 static void ignore_notice(void *arg SB_UNUSED, const char *message SB_UNUSED)
 {
@@ -454,4 +462,10 @@ enum store_outcome store_add_first_key(struct store *store, const char *public_i
     PQclear(result);
     *key_out = !found ? STORE_KEY_ADDED : same ? STORE_KEY_KNOWN : STORE_KEY_OTHER_HASH;
     return found ? STORE_OK : add_key(store, public_id, hash_hex, err);
+}
+
+enum store_outcome store_set_single_user(struct store *store, bool single, struct error *err)
+{
+    const char *const values[] = {single ? "true" : "false"};
+    return query(store, single_user_sql, 1, values, NULL, err);
 }

@@ -81,4 +81,8 @@ enum store_outcome store_add_first_key(struct store *store, const char *public_i
                                        const char *hash_hex, enum store_key *key_out,
                                        struct error *err);
 
+/* From now on the database holds one tenant and one user, or any number. STORE_REFUSED: it holds
+ * more now. */
+enum store_outcome store_set_single_user(struct store *store, bool single, struct error *err);
+
 #endif

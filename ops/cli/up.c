@@ -172,7 +172,7 @@ static int read_settings(struct sources *sources, const char *config_file, const
         sources_read_environment(sources, environ, err) != 0 ||
         (listen != NULL &&
          sources_set(sources, SETTING_SERVER_LISTEN, listen, SOURCE_FLAG, err) != 0) ||
-        sources_check(sources, err) != 0) {
+        sources_check(sources, err) != 0 || secrets_token_keys(sources, err) != 0) {
         return -1;
     }
     /* A reload sees no flags; as environment it does. */

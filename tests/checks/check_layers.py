@@ -27,6 +27,7 @@ LIBRARIES = {
     "libpq": (r"libpq-fe\.h", r"\bPQ[a-z]\w+\s*\(", ["actors/runtime/db.c", "actors/runtime/db_result.", "ops/cli/"]),
     "hiredis": (r"hiredis.*\.h", r"\bredis(?:Async|Command|AppendCommand|Connect|Reader|Free)\w*\s*\(",
                 ["actors/runtime/redis.c"]),
+    "openssl": (r"openssl/.*\.h", r"\bEVP_\w+\s*\(", ["actors/runtime/jwt_key.c"]),
     "jansson": (r"jansson\.h", None, ["actors/runtime/json.", "actors/api/", "ops/cli/"]),
     "libcurl": (r"curl/.*\.h", r"\bcurl_\w+\s*\(", ["actors/runtime/http_client.c", "ops/cli/"]),
     "libconfuse": (r"confuse\.h", r"\bcfg_\w+\s*\(", ["ops/cli/"]),

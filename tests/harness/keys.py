@@ -1,4 +1,4 @@
-"""Tenants and api keys made by SQL as the api's own role, in the key format of the product."""
+"""Tenants and api keys made by SQL as the owner, in the key format of the product."""
 
 import hashlib
 import secrets
@@ -26,8 +26,9 @@ def first_tenant(server):
 
 
 def all_scopes(server) -> list:
+    """Everything that stays within one tenant: what the first key has, but for operator."""
     public_id = server.api_key.split("_")[1]
-    return server.database().value("select scopes from api_keys where public_id = %s", public_id)
+    return server.database().value("select array_remove(scopes, 'operator') from api_keys where public_id = %s", public_id)
 
 
 def make_key(server, tenant=None, scopes=None, lasts_s=None) -> str:
@@ -37,7 +38,7 @@ def make_key(server, tenant=None, scopes=None, lasts_s=None) -> str:
         "insert into api_keys (key_id, tenant_id, public_id, hash, scopes, expires_at)"
         " values (%s, %s, %s, %s, %s, now() + make_interval(secs => %s))",
         uuid.uuid4(), tenant or first_tenant(server), public_id, stored_hash(text),
-        all_scopes(server) if scopes is None else scopes, lasts_s, role="api",
+        all_scopes(server) if scopes is None else scopes, lasts_s,
     )  # fmt: skip
     return text
 
@@ -45,11 +46,11 @@ def make_key(server, tenant=None, scopes=None, lasts_s=None) -> str:
 def make_tenant(server, name) -> str:
     """A key of a new tenant."""
     tenant = uuid.uuid4()
-    server.database().execute("insert into tenants (tenant_id, name) values (%s, %s)", tenant, name, role="api")
+    server.database().execute("insert into tenants (tenant_id, name) values (%s, %s)", tenant, name)
     return make_key(server, tenant)
 
 
 def revoke(server, key):
     server.database().execute(
-        "update api_keys set revoked_at = now() where public_id = %s", key.split("_")[1], role="api"
+        "update api_keys set revoked_at = now() where public_id = %s", key.split("_")[1]
     )

@@ -66,14 +66,14 @@ static uint32_t secret_tag(const char *secret)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-/* Masks the secret part of anything that looks like an api key: the last net, not the rule. */
+/* Masks the secret part of anything that looks like a key or a session: the last net, not the rule. */
 static void append_masked(struct buffer *line, const char *text)
 {
     char copy[LOG_TEXT_BYTES_MAX];
     size_t length = strnlen(text, sizeof copy);
     memcpy(copy, text, length);
     for (size_t i = 0; i + 4 < length; i++) {
-        if (memcmp(copy + i, "sbx_", 4) == 0) {
+        if (memcmp(copy + i, "sbx_", 4) == 0 || memcmp(copy + i, "sbs_", 4) == 0) {
             for (i += 4; i < length &&
                          (copy[i] == '_' || (copy[i] >= '0' && copy[i] <= '9') ||
                           (copy[i] >= 'a' && copy[i] <= 'z') || (copy[i] >= 'A' && copy[i] <= 'Z'));

@@ -17,7 +17,7 @@ static void id_of(unsigned number, char id[API_KEY_PUBLIC_ID_SIZE])
 
 static struct key_entry *add(struct key_cache *cache, unsigned number, bool known)
 {
-    struct key_record record = {.known = known, .expires_us = number};
+    struct key_record record = {.known = known, .who.expires_us = number};
     char id[API_KEY_PUBLIC_ID_SIZE];
     id_of(number, id);
     struct key_entry *entry = key_cache_use(cache, id);
@@ -45,7 +45,7 @@ static void test_fill_and_find(void **state)
     assert_true(entry->filled);
     assert_false(entry->loading);
     assert_int_equal(entry->asked_ms, 7);
-    assert_int_equal(entry->record.expires_us, 7);
+    assert_int_equal(entry->record.who.expires_us, 7);
     assert_int_equal(cache.known_count, 1);
     assert_int_equal(cache.unknown_count, 0);
     key_cache_deinit(&cache);

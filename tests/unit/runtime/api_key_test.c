@@ -17,9 +17,9 @@ static void test_made_key_is_understood(void **state)
     char text[API_KEY_TEXT_SIZE];
     char made[API_KEY_PUBLIC_ID_SIZE];
     char found[API_KEY_PUBLIC_ID_SIZE];
-    api_key_make(text, made);
+    api_key_make(API_KEY, text, made);
     assert_int_equal(strlen(text), API_KEY_TEXT_SIZE - 1);
-    assert_int_equal(api_key_parse(text, strlen(text), found), 0);
+    assert_int_equal(api_key_parse(API_KEY, text, strlen(text), found), 0);
     assert_string_equal(made, found);
     assert_memory_equal(text + 4, made, 16);
 }
@@ -30,8 +30,8 @@ static void test_keys_differ(void **state)
     char a[API_KEY_TEXT_SIZE];
     char b[API_KEY_TEXT_SIZE];
     char id[API_KEY_PUBLIC_ID_SIZE];
-    api_key_make(a, id);
-    api_key_make(b, id);
+    api_key_make(API_KEY, a, id);
+    api_key_make(API_KEY, b, id);
     assert_memory_not_equal(a + 4, b + 4, 16);
     assert_memory_not_equal(a + 21, b + 21, 64);
 }
@@ -42,13 +42,13 @@ static void test_every_changed_character_is_refused(void **state)
     (void)state;
     char text[API_KEY_TEXT_SIZE];
     char id[API_KEY_PUBLIC_ID_SIZE];
-    api_key_make(text, id);
+    api_key_make(API_KEY, text, id);
     for (size_t i = 0; i < API_KEY_TEXT_SIZE - 1; i++) {
         char kept = text[i];
         static const char others[] = "0f_ A\n";
         for (size_t j = 0; j < sizeof others; j++) {
             text[i] = others[j];
-            assert_int_equal(api_key_parse(text, API_KEY_TEXT_SIZE - 1, id),
+            assert_int_equal(api_key_parse(API_KEY, text, API_KEY_TEXT_SIZE - 1, id),
                              others[j] == kept ? 0 : -1);
         }
         text[i] = kept;
@@ -60,10 +60,11 @@ static void test_other_lengths_are_refused(void **state)
     (void)state;
     char text[API_KEY_TEXT_SIZE + 1] = {0};
     char id[API_KEY_PUBLIC_ID_SIZE];
-    api_key_make(text, id);
+    api_key_make(API_KEY, text, id);
     text[API_KEY_TEXT_SIZE - 1] = '0';
     for (size_t length = 0; length <= API_KEY_TEXT_SIZE; length++) {
-        assert_int_equal(api_key_parse(text, length, id), length == API_KEY_TEXT_SIZE - 1 ? 0 : -1);
+        assert_int_equal(api_key_parse(API_KEY, text, length, id),
+                         length == API_KEY_TEXT_SIZE - 1 ? 0 : -1);
     }
 }
 
