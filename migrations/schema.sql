@@ -301,124 +301,119 @@ $$;
 
 ALTER FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.current_tenant() RETURNS uuid
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (NULLIF(current_setting('signalbox.tenant'::text, true), ''::text))::uuid;
-
-ALTER FUNCTION public.current_tenant() OWNER TO signalbox_owner;
-
-CREATE FUNCTION public.current_tenants() RETURNS uuid[]
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (NULLIF(current_setting('signalbox.tenants'::text, true), ''::text))::uuid[];
-
-ALTER FUNCTION public.current_tenants() OWNER TO signalbox_owner;
-
 CREATE FUNCTION public.event_types() RETURNS public.run_event_type[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN enum_range(NULL::public.run_event_type);
 
 ALTER FUNCTION public.event_types() OWNER TO signalbox_owner;
 
-CREATE TABLE public.installation (
-    installation_id smallint DEFAULT 1 NOT NULL,
-    single_user boolean DEFAULT false NOT NULL,
-    CONSTRAINT installation_installation_id_check CHECK ((installation_id = 1))
-);
-
-ALTER TABLE public.installation OWNER TO signalbox_owner;
-
-CREATE FUNCTION public.installation_is_single() RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
+CREATE FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) RETURNS TABLE(outcome text, run uuid, last_seq bigint, status text, limited boolean, open bytea, wake_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
-    RETURN (SELECT installation.single_user FROM public.installation);
+    AS $$
+declare
+    known record;
+    source record;
+    after record;
+    most bigint;
+    expires timestamptz;
+begin
+    perform 1 from shards s where s.shard = p_shard and s.epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    limited := false;
+    run := p_run;
 
-ALTER FUNCTION public.installation_is_single() OWNER TO signalbox_owner;
+    if p_key is not null then
+        select r.run_id, r.create_hash, r.parent_run_id, r.fork_seq, r.status into known
+          from runs r where r.tenant_id = p_tenant and r.create_key = p_key;
+        if found then
+            outcome := case when known.create_hash = p_hash and known.parent_run_id = p_source and known.fork_seq = p_seq
+                            then 'duplicate' else 'key_mismatch' end;
+            run := case outcome when 'duplicate' then known.run_id else p_run end;
+            last_seq := case outcome when 'duplicate' then p_seq else 0 end;
+            status := known.status;
+            return next;
+            return;
+        end if;
+    end if;
+    select r.tenant_id, r.status, h.last_seq into known
+      from runs r join run_heads h using (run_id) where r.run_id = p_run;
+    if found then
+        outcome := case when known.tenant_id = p_tenant then 'exists' else 'id_taken' end;
+        last_seq := case when known.tenant_id = p_tenant then known.last_seq else 0 end;
+        status := case when known.tenant_id = p_tenant then known.status else 'pending' end;
+        return next;
+        return;
+    end if;
 
-CREATE TABLE public.api_keys (
-    key_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    public_id text NOT NULL,
-    hash bytea NOT NULL,
-    name text DEFAULT ''::text NOT NULL,
-    scopes text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    user_name text DEFAULT 'owner'::text NOT NULL,
-    created_by text DEFAULT ''::text NOT NULL,
-    installation_id smallint DEFAULT 1 NOT NULL,
-    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
-    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
-    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
-    CONSTRAINT api_keys_scopes CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
-    CONSTRAINT api_keys_single_user CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
-    CONSTRAINT api_keys_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
-);
+    select r.thread_id, r.metadata, r.deliverable_type, h.last_seq - h.closed::integer as most into source
+      from runs r join run_heads h using (run_id) where r.run_id = p_source and r.tenant_id = p_tenant;
+    status := 'pending';
+    if not found then
+        outcome := 'not_found';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
+    most := source.most;
+    if p_seq between 1 and most then
+        select coalesce(max(c.seq), 0) into most
+          from (select e.seq, sum(pg_column_size(e.payload)) over (order by e.seq) as bytes
+                  from run_events e where e.run_id = p_source and e.seq <= least(source.most, p_events)) c
+         where c.bytes <= p_bytes;
+        limited := p_seq > most;
+    end if;
+    if p_seq not between 1 and most then
+        outcome := 'beyond';
+        last_seq := most;
+        return next;
+        return;
+    end if;
+    if not p_admitted then
+        outcome := 'quota';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
 
-ALTER TABLE public.api_keys OWNER TO signalbox_owner;
+    insert into run_heads (run_id, tenant_id, last_seq) values (p_run, p_tenant, p_seq);
+    insert into run_events (tenant_id, run_id, seq, position, event_type, schema_version, payload, actor, ts, duration_ms,
+                            command_events, origin, command_no)
+    select p_tenant, p_run, e.seq, p_position + e.seq, e.event_type, e.schema_version, e.payload, e.actor, e.ts,
+           e.duration_ms, case e.seq when 1 then p_seq end, case e.seq when 1 then p_origin end,
+           case e.seq when 1 then p_no end
+      from run_events e where e.run_id = p_source and e.seq <= p_seq;
+    insert into run_questions (run_id, clarification_id, tenant_id, asked_seq, expires_at, answered_seq)
+    select q.run_id, q.clarification_id, q.tenant_id, q.asked_seq, q.expires_at, q.answered_seq
+      from project_questions(p_run) q;
+    select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea), min(q.expires_at) into open, expires
+      from run_questions q where q.run_id = p_run and q.answered_seq is null;
+    select * into after from project_run(p_run);
+    wake_at := run_wake_at(after.status, p_ts, null, null, p_cancel_ms, expires);
+    insert into runs (run_id, tenant_id, thread_id, parent_run_id, fork_seq, status, metadata, created_by, created_at,
+                      started_at, create_key, create_hash, deliverable_type, wake_at)
+    values (p_run, p_tenant, source.thread_id, p_source, p_seq, after.status, source.metadata, p_by, p_ts,
+            after.started_at, p_key, p_hash, source.deliverable_type, wake_at);
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    values (p_tenant, (p_ts at time zone 'UTC')::date, 1, 0, 0, p_active)
+    on conflict (tenant_id, day) do update set runs = t.runs + 1, active_runs = excluded.active_runs;
+    insert into origins as o (origin, command_no, updated_at) values (p_origin, p_no, now())
+    on conflict (origin) do update
+       set command_no = greatest(o.command_no, excluded.command_no), updated_at = excluded.updated_at;
+    update shard_positions p set position = p_position + p_seq where p.shard = p_shard and p.position = p_position;
+    if not found then
+        raise exception 'the position is not where the fork starts' using errcode = 'SB002';
+    end if;
+    outcome := 'ok';
+    last_seq := p_seq;
+    status := after.status;
+    return next;
+end
+$$;
 
-CREATE FUNCTION public.find_api_key(p_public_id text) RETURNS TABLE(key_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    BEGIN ATOMIC
- SELECT k.key_id,
-     k.tenant_id,
-     k.hash,
-     k.scopes,
-     k.expires_at,
-     k.user_name
-    FROM public.api_keys k
-   WHERE ((k.public_id = find_api_key.p_public_id) AND (k.revoked_at IS NULL));
-
-END;
-
-ALTER FUNCTION public.find_api_key(p_public_id text) OWNER TO signalbox_owner;
-
-CREATE TABLE public.sessions (
-    session_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    key_id uuid,
-    public_id text NOT NULL,
-    hash bytea NOT NULL,
-    user_name text NOT NULL,
-    scopes text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    installation_id smallint DEFAULT 1 NOT NULL,
-    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
-    CONSTRAINT sessions_check CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
-    CONSTRAINT sessions_hash_check CHECK ((octet_length(hash) = 32)),
-    CONSTRAINT sessions_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
-    CONSTRAINT sessions_scopes_check CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
-    CONSTRAINT sessions_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
-);
-
-ALTER TABLE public.sessions OWNER TO signalbox_owner;
-
-CREATE FUNCTION public.find_session(p_public_id text) RETURNS TABLE(session_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    BEGIN ATOMIC
- SELECT s.session_id,
-     s.tenant_id,
-     s.hash,
-     s.scopes,
-     LEAST(s.expires_at, k.expires_at) AS "least",
-     s.user_name
-    FROM (public.sessions s
-      LEFT JOIN public.api_keys k USING (key_id))
-   WHERE ((s.public_id = find_session.p_public_id) AND (s.ended_at IS NULL) AND (k.revoked_at IS NULL));
-
-END;
-
-ALTER FUNCTION public.find_session(p_public_id text) OWNER TO signalbox_owner;
-
-CREATE FUNCTION public.is_operator() RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN (COALESCE(current_setting('signalbox.operator'::text, true), ''::text) = 'on'::text);
-
-ALTER FUNCTION public.is_operator() OWNER TO signalbox_owner;
+ALTER FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -632,21 +627,21 @@ $$;
 
 ALTER FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) OWNER TO signalbox_owner;
 
-CREATE TABLE public.audit_log (
-    audit_id uuid NOT NULL,
+CREATE TABLE public.api_keys (
+    key_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    actor text NOT NULL,
-    action text NOT NULL,
-    object_id text DEFAULT ''::text NOT NULL,
-    before jsonb,
-    after jsonb,
-    CONSTRAINT audit_log_action_check CHECK (((length(action) >= 1) AND (length(action) <= 64))),
-    CONSTRAINT audit_log_actor_check CHECK (((length(actor) >= 1) AND (length(actor) <= 300))),
-    CONSTRAINT audit_log_object_id_check CHECK ((length(object_id) <= 255))
+    public_id text NOT NULL,
+    hash bytea NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64)))
 );
 
-ALTER TABLE public.audit_log OWNER TO signalbox_owner;
+ALTER TABLE public.api_keys OWNER TO signalbox_owner;
 
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
@@ -688,7 +683,7 @@ CREATE TABLE public.run_events (
 
 ALTER TABLE public.run_events OWNER TO signalbox_owner;
 
-CREATE VIEW public.run_events_jsonb WITH (security_invoker='true') AS
+CREATE VIEW public.run_events_jsonb AS
  SELECT run_events.tenant_id,
     run_events.run_id,
     run_events.seq,
@@ -807,35 +802,6 @@ CREATE TABLE public.tenant_quotas (
 
 ALTER TABLE public.tenant_quotas OWNER TO signalbox_owner;
 
-CREATE VIEW public.tenant_runs AS
- SELECT runs.run_id,
-    runs.tenant_id,
-    runs.thread_id,
-    runs.parent_run_id,
-    runs.status,
-    runs.metadata,
-    runs.created_by,
-    runs.created_at,
-    runs.started_at,
-    runs.completed_at,
-    runs.create_key,
-    runs.create_hash,
-    runs.deliverable_type,
-    runs.start_at,
-    runs.multitask_strategy,
-    runs.concurrency_key,
-    runs.concurrency_limit,
-    runs.liveness_ms,
-    runs.start_payload,
-    runs.create_origin,
-    runs.create_no,
-    runs.wake_at,
-    runs.fork_seq
-   FROM public.runs
-  WHERE (runs.tenant_id = public.current_tenant());
-
-ALTER TABLE public.tenant_runs OWNER TO signalbox_owner;
-
 CREATE TABLE public.tenant_usage (
     tenant_id uuid NOT NULL,
     day date NOT NULL,
@@ -852,8 +818,6 @@ CREATE TABLE public.tenants (
     tenant_id uuid NOT NULL,
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    installation_id smallint DEFAULT 1 NOT NULL,
-    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
     CONSTRAINT tenants_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255)))
 );
 
@@ -864,15 +828,6 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_public_id_key UNIQUE (public_id);
-
-ALTER TABLE ONLY public.audit_log
-    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
-
-ALTER TABLE ONLY public.installation
-    ADD CONSTRAINT installation_installation_id_single_user_key UNIQUE (installation_id, single_user);
-
-ALTER TABLE ONLY public.installation
-    ADD CONSTRAINT installation_pkey PRIMARY KEY (installation_id);
 
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
@@ -898,12 +853,6 @@ ALTER TABLE ONLY public.runs
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
-
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_public_id_key UNIQUE (public_id);
-
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_pkey PRIMARY KEY (shard);
 
@@ -921,8 +870,6 @@ ALTER TABLE ONLY public.tenants
 
 CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
 
-CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DESC, audit_id DESC);
-
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
 CREATE UNIQUE INDEX run_events_idempotency ON public.run_events USING btree (run_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -933,15 +880,7 @@ CREATE UNIQUE INDEX runs_create_key ON public.runs USING btree (tenant_id, creat
 
 CREATE INDEX runs_key_unfinished ON public.runs USING btree (tenant_id, concurrency_key, created_at) WHERE ((completed_at IS NULL) AND (concurrency_key IS NOT NULL));
 
-CREATE INDEX runs_metadata ON public.runs USING gin (metadata jsonb_path_ops);
-
 CREATE INDEX runs_newest ON public.runs USING btree (tenant_id, created_at DESC, run_id DESC);
-
-CREATE INDEX runs_newest_parent ON public.runs USING btree (tenant_id, parent_run_id, created_at DESC, run_id DESC) WHERE (parent_run_id IS NOT NULL);
-
-CREATE INDEX runs_newest_status ON public.runs USING btree (tenant_id, status, created_at DESC, run_id DESC);
-
-CREATE INDEX runs_newest_thread ON public.runs USING btree (tenant_id, thread_id, created_at DESC, run_id DESC) WHERE (thread_id IS NOT NULL);
 
 CREATE INDEX runs_queued ON public.runs USING btree (created_at) WHERE ((status = 'pending'::public.run_status) AND (wake_at IS NULL));
 
@@ -949,30 +888,11 @@ CREATE INDEX runs_thread_unfinished ON public.runs USING btree (tenant_id, threa
 
 CREATE INDEX runs_wake ON public.runs USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
-CREATE INDEX sessions_tenant ON public.sessions USING btree (tenant_id, expires_at);
-
-CREATE UNIQUE INDEX tenants_single_user ON public.tenants USING btree (single_user) WHERE single_user;
-
-ALTER TABLE ONLY public.api_keys
-    ADD CONSTRAINT api_keys_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
-
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
-ALTER TABLE ONLY public.audit_log
-    ADD CONSTRAINT audit_log_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
-
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
-
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_installation_id_single_user_fkey FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
-
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_keys(key_id);
-
-ALTER TABLE ONLY public.sessions
-    ADD CONSTRAINT sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_shard_fkey FOREIGN KEY (shard) REFERENCES public.shards(shard);
@@ -982,73 +902,6 @@ ALTER TABLE ONLY public.tenant_quotas
 
 ALTER TABLE ONLY public.tenant_usage
     ADD CONSTRAINT tenant_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.tenants
-    ADD CONSTRAINT tenants_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
-
-ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY audit_new ON public.audit_log FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
-
-CREATE POLICY audit_of_tenant ON public.audit_log FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
-
-CREATE POLICY events_of_all ON public.run_events FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
-
-CREATE POLICY events_of_tenant ON public.run_events FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-CREATE POLICY heads_of_all ON public.run_heads FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
-
-CREATE POLICY heads_of_streamer ON public.run_heads FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
-
-CREATE POLICY heads_of_tenant ON public.run_heads FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-CREATE POLICY keys_ended ON public.api_keys FOR UPDATE TO signalbox_api USING (((revoked_at IS NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)))) WITH CHECK (((revoked_at IS NOT NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator))));
-
-CREATE POLICY keys_new ON public.api_keys FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
-
-CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
-
-CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
-
-CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
-
-CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY runs_of_all ON public.runs FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
-
-CREATE POLICY runs_of_tenant ON public.runs FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY sessions_ended ON public.sessions FOR UPDATE TO signalbox_api USING (((ended_at IS NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant)))) WITH CHECK (((ended_at IS NOT NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant))));
-
-CREATE POLICY sessions_gone ON public.sessions FOR DELETE TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (expires_at < now())));
-
-CREATE POLICY sessions_new ON public.sessions FOR INSERT TO signalbox_api WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
-
-CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
-
-CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_sequencer USING (true);
-
-CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
-
-CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
@@ -1066,77 +919,9 @@ GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_pos
 
 REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION public.installation_is_single() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) FROM PUBLIC;
 
-GRANT ALL ON FUNCTION public.installation_is_single() TO signalbox_api;
-
-GRANT INSERT ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_streamer;
-
-GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_streamer;
-
-GRANT SELECT(public_id) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(name) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(scopes) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(created_at) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_streamer;
-
-GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(revoked_at) ON TABLE public.api_keys TO signalbox_streamer;
-
-GRANT SELECT(user_name) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT(created_by) ON TABLE public.api_keys TO signalbox_api;
-
-REVOKE ALL ON FUNCTION public.find_api_key(p_public_id text) FROM PUBLIC;
-
-GRANT ALL ON FUNCTION public.find_api_key(p_public_id text) TO signalbox_api;
-
-GRANT INSERT,DELETE ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_streamer;
-
-GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_streamer;
-
-GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_streamer;
-
-GRANT SELECT(public_id) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(user_name) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(scopes) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(created_at) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_streamer;
-
-GRANT SELECT(ended_at),UPDATE(ended_at) ON TABLE public.sessions TO signalbox_api;
-
-GRANT SELECT(ended_at) ON TABLE public.sessions TO signalbox_streamer;
-
-REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
-
-GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
+GRANT ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
 
@@ -1158,7 +943,17 @@ REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_e
 
 GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
-GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
+GRANT SELECT,INSERT ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT UPDATE(name) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT UPDATE(scopes) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT UPDATE(expires_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 
@@ -1240,18 +1035,12 @@ GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_api;
 
-GRANT SELECT ON TABLE public.tenant_runs TO signalbox_api;
-
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.tenants TO signalbox_api;
 
+GRANT SELECT ON TABLE public.tenants TO signalbox_streamer;
+
 GRANT SELECT ON TABLE public.tenants TO signalbox_sequencer;
-
-GRANT SELECT(tenant_id) ON TABLE public.tenants TO signalbox_streamer;
-
-GRANT SELECT(name) ON TABLE public.tenants TO signalbox_streamer;
-
-GRANT SELECT(created_at) ON TABLE public.tenants TO signalbox_streamer;

@@ -154,7 +154,7 @@ struct message_result {
     uint64_t last_seq;  /* OK: last seq of the command; SEQ_CONFLICT: the head */
     /* enum run_status of the run after the command (proto/run_status.h) */
     uint64_t status;
-    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force */
+    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force; SEQ_BEYOND_HEAD: 1 when the event is there, but beyond what a fork may take along, else 0 */
     uint64_t expected;
     bool cancel_requested;
     bool duplicate;       /* the command had been done before */
