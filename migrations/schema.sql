@@ -301,11 +301,118 @@ $$;
 
 ALTER FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.current_tenant() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('signalbox.tenant'::text, true), ''::text))::uuid;
+
+ALTER FUNCTION public.current_tenant() OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.current_tenants() RETURNS uuid[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (NULLIF(current_setting('signalbox.tenants'::text, true), ''::text))::uuid[];
+
+ALTER FUNCTION public.current_tenants() OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.event_types() RETURNS public.run_event_type[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN enum_range(NULL::public.run_event_type);
 
 ALTER FUNCTION public.event_types() OWNER TO signalbox_owner;
+
+CREATE TABLE public.installation (
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT false NOT NULL,
+    CONSTRAINT installation_installation_id_check CHECK ((installation_id = 1))
+);
+
+ALTER TABLE public.installation OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.installation_is_single() RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    RETURN (SELECT installation.single_user FROM public.installation);
+
+ALTER FUNCTION public.installation_is_single() OWNER TO signalbox_owner;
+
+CREATE TABLE public.api_keys (
+    key_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    public_id text NOT NULL,
+    hash bytea NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    user_name text DEFAULT 'owner'::text NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
+    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
+    CONSTRAINT api_keys_scopes CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
+    CONSTRAINT api_keys_single_user CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
+    CONSTRAINT api_keys_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
+);
+
+ALTER TABLE public.api_keys OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.find_api_key(p_public_id text) RETURNS TABLE(key_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT k.key_id,
+     k.tenant_id,
+     k.hash,
+     k.scopes,
+     k.expires_at,
+     k.user_name
+    FROM public.api_keys k
+   WHERE ((k.public_id = find_api_key.p_public_id) AND (k.revoked_at IS NULL));
+
+END;
+
+ALTER FUNCTION public.find_api_key(p_public_id text) OWNER TO signalbox_owner;
+
+CREATE TABLE public.sessions (
+    session_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    key_id uuid,
+    public_id text NOT NULL,
+    hash bytea NOT NULL,
+    user_name text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
+    CONSTRAINT sessions_check CHECK (((NOT single_user) OR (user_name = 'owner'::text))),
+    CONSTRAINT sessions_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT sessions_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64))),
+    CONSTRAINT sessions_scopes_check CHECK ((scopes <@ ARRAY['read'::text, 'append'::text, 'admin'::text, 'operator'::text])),
+    CONSTRAINT sessions_user_name_check CHECK (((length(user_name) >= 1) AND (length(user_name) <= 255)))
+);
+
+ALTER TABLE public.sessions OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.find_session(p_public_id text) RETURNS TABLE(session_id uuid, tenant_id uuid, hash bytea, scopes text[], expires_at timestamp with time zone, user_name text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    BEGIN ATOMIC
+ SELECT s.session_id,
+     s.tenant_id,
+     s.hash,
+     s.scopes,
+     LEAST(s.expires_at, k.expires_at) AS "least",
+     s.user_name
+    FROM (public.sessions s
+      LEFT JOIN public.api_keys k USING (key_id))
+   WHERE ((s.public_id = find_session.p_public_id) AND (s.ended_at IS NULL) AND (k.revoked_at IS NULL));
+
+END;
+
+ALTER FUNCTION public.find_session(p_public_id text) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) RETURNS TABLE(outcome text, run uuid, last_seq bigint, status text, limited boolean, open bytea, wake_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -414,6 +521,12 @@ end
 $$;
 
 ALTER FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.is_operator() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (COALESCE(current_setting('signalbox.operator'::text, true), ''::text) = 'on'::text);
+
+ALTER FUNCTION public.is_operator() OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -627,21 +740,21 @@ $$;
 
 ALTER FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) OWNER TO signalbox_owner;
 
-CREATE TABLE public.api_keys (
-    key_id uuid NOT NULL,
+CREATE TABLE public.audit_log (
+    audit_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
-    public_id text NOT NULL,
-    hash bytea NOT NULL,
-    name text DEFAULT ''::text NOT NULL,
-    scopes text[] NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
-    CONSTRAINT api_keys_public_id_check CHECK (((length(public_id) >= 8) AND (length(public_id) <= 64)))
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    object_id text DEFAULT ''::text NOT NULL,
+    before jsonb,
+    after jsonb,
+    CONSTRAINT audit_log_action_check CHECK (((length(action) >= 1) AND (length(action) <= 64))),
+    CONSTRAINT audit_log_actor_check CHECK (((length(actor) >= 1) AND (length(actor) <= 300))),
+    CONSTRAINT audit_log_object_id_check CHECK ((length(object_id) <= 255))
 );
 
-ALTER TABLE public.api_keys OWNER TO signalbox_owner;
+ALTER TABLE public.audit_log OWNER TO signalbox_owner;
 
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
@@ -683,7 +796,7 @@ CREATE TABLE public.run_events (
 
 ALTER TABLE public.run_events OWNER TO signalbox_owner;
 
-CREATE VIEW public.run_events_jsonb AS
+CREATE VIEW public.run_events_jsonb WITH (security_invoker='true') AS
  SELECT run_events.tenant_id,
     run_events.run_id,
     run_events.seq,
@@ -802,6 +915,35 @@ CREATE TABLE public.tenant_quotas (
 
 ALTER TABLE public.tenant_quotas OWNER TO signalbox_owner;
 
+CREATE VIEW public.tenant_runs AS
+ SELECT runs.run_id,
+    runs.tenant_id,
+    runs.thread_id,
+    runs.parent_run_id,
+    runs.status,
+    runs.metadata,
+    runs.created_by,
+    runs.created_at,
+    runs.started_at,
+    runs.completed_at,
+    runs.create_key,
+    runs.create_hash,
+    runs.deliverable_type,
+    runs.start_at,
+    runs.multitask_strategy,
+    runs.concurrency_key,
+    runs.concurrency_limit,
+    runs.liveness_ms,
+    runs.start_payload,
+    runs.create_origin,
+    runs.create_no,
+    runs.wake_at,
+    runs.fork_seq
+   FROM public.runs
+  WHERE (runs.tenant_id = public.current_tenant());
+
+ALTER TABLE public.tenant_runs OWNER TO signalbox_owner;
+
 CREATE TABLE public.tenant_usage (
     tenant_id uuid NOT NULL,
     day date NOT NULL,
@@ -818,6 +960,8 @@ CREATE TABLE public.tenants (
     tenant_id uuid NOT NULL,
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    installation_id smallint DEFAULT 1 NOT NULL,
+    single_user boolean DEFAULT public.installation_is_single() NOT NULL,
     CONSTRAINT tenants_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255)))
 );
 
@@ -828,6 +972,15 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_public_id_key UNIQUE (public_id);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_installation_id_single_user_key UNIQUE (installation_id, single_user);
+
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (installation_id);
 
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
@@ -853,6 +1006,12 @@ ALTER TABLE ONLY public.runs
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (session_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_public_id_key UNIQUE (public_id);
+
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_pkey PRIMARY KEY (shard);
 
@@ -870,6 +1029,8 @@ ALTER TABLE ONLY public.tenants
 
 CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
 
+CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DESC, audit_id DESC);
+
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
 CREATE UNIQUE INDEX run_events_idempotency ON public.run_events USING btree (run_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -880,7 +1041,15 @@ CREATE UNIQUE INDEX runs_create_key ON public.runs USING btree (tenant_id, creat
 
 CREATE INDEX runs_key_unfinished ON public.runs USING btree (tenant_id, concurrency_key, created_at) WHERE ((completed_at IS NULL) AND (concurrency_key IS NOT NULL));
 
+CREATE INDEX runs_metadata ON public.runs USING gin (metadata jsonb_path_ops);
+
 CREATE INDEX runs_newest ON public.runs USING btree (tenant_id, created_at DESC, run_id DESC);
+
+CREATE INDEX runs_newest_parent ON public.runs USING btree (tenant_id, parent_run_id, created_at DESC, run_id DESC) WHERE (parent_run_id IS NOT NULL);
+
+CREATE INDEX runs_newest_status ON public.runs USING btree (tenant_id, status, created_at DESC, run_id DESC);
+
+CREATE INDEX runs_newest_thread ON public.runs USING btree (tenant_id, thread_id, created_at DESC, run_id DESC) WHERE (thread_id IS NOT NULL);
 
 CREATE INDEX runs_queued ON public.runs USING btree (created_at) WHERE ((status = 'pending'::public.run_status) AND (wake_at IS NULL));
 
@@ -888,11 +1057,30 @@ CREATE INDEX runs_thread_unfinished ON public.runs USING btree (tenant_id, threa
 
 CREATE INDEX runs_wake ON public.runs USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 
+CREATE INDEX sessions_tenant ON public.sessions USING btree (tenant_id, expires_at);
+
+CREATE UNIQUE INDEX tenants_single_user ON public.tenants USING btree (single_user) WHERE single_user;
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_installation_id_single_user_fkey FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.api_keys(key_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.shard_positions
     ADD CONSTRAINT shard_positions_shard_fkey FOREIGN KEY (shard) REFERENCES public.shards(shard);
@@ -902,6 +1090,73 @@ ALTER TABLE ONLY public.tenant_quotas
 
 ALTER TABLE ONLY public.tenant_usage
     ADD CONSTRAINT tenant_usage_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_installation FOREIGN KEY (installation_id, single_user) REFERENCES public.installation(installation_id, single_user) ON UPDATE CASCADE;
+
+ALTER TABLE public.api_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY audit_new ON public.audit_log FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY audit_of_tenant ON public.audit_log FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY events_of_all ON public.run_events FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY events_of_tenant ON public.run_events FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY heads_of_all ON public.run_heads FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY heads_of_streamer ON public.run_heads FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY heads_of_tenant ON public.run_heads FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY keys_ended ON public.api_keys FOR UPDATE TO signalbox_api USING (((revoked_at IS NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)))) WITH CHECK (((revoked_at IS NOT NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator))));
+
+CREATE POLICY keys_new ON public.api_keys FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.runs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY runs_of_all ON public.runs FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY runs_of_tenant ON public.runs FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY sessions_ended ON public.sessions FOR UPDATE TO signalbox_api USING (((ended_at IS NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant)))) WITH CHECK (((ended_at IS NOT NULL) AND (tenant_id = ( SELECT public.current_tenant() AS current_tenant))));
+
+CREATE POLICY sessions_gone ON public.sessions FOR DELETE TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) AND (expires_at < now())));
+
+CREATE POLICY sessions_new ON public.sessions FOR INSERT TO signalbox_api WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
+
+CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
+
+CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
@@ -918,6 +1173,78 @@ REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_po
 GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.installation_is_single() FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.installation_is_single() TO signalbox_api;
+
+GRANT INSERT ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(tenant_id) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(public_id) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(name) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(scopes) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(created_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(revoked_at) ON TABLE public.api_keys TO signalbox_streamer;
+
+GRANT SELECT(user_name) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT(created_by) ON TABLE public.api_keys TO signalbox_api;
+
+REVOKE ALL ON FUNCTION public.find_api_key(p_public_id text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.find_api_key(p_public_id text) TO signalbox_api;
+
+GRANT INSERT,DELETE ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(session_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(tenant_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(key_id) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(public_id) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(user_name) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(scopes) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(created_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(expires_at) ON TABLE public.sessions TO signalbox_streamer;
+
+GRANT SELECT(ended_at),UPDATE(ended_at) ON TABLE public.sessions TO signalbox_api;
+
+GRANT SELECT(ended_at) ON TABLE public.sessions TO signalbox_streamer;
+
+REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
 
 REVOKE ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) FROM PUBLIC;
 
@@ -943,17 +1270,7 @@ REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_e
 
 GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
-GRANT SELECT,INSERT ON TABLE public.api_keys TO signalbox_api;
-
-GRANT SELECT ON TABLE public.api_keys TO signalbox_streamer;
-
-GRANT UPDATE(name) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(scopes) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(expires_at) ON TABLE public.api_keys TO signalbox_api;
-
-GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
+GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 
@@ -1035,12 +1352,18 @@ GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.tenant_quotas TO signalbox_api;
 
+GRANT SELECT ON TABLE public.tenant_runs TO signalbox_api;
+
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.tenants TO signalbox_api;
 
-GRANT SELECT ON TABLE public.tenants TO signalbox_streamer;
-
 GRANT SELECT ON TABLE public.tenants TO signalbox_sequencer;
+
+GRANT SELECT(tenant_id) ON TABLE public.tenants TO signalbox_streamer;
+
+GRANT SELECT(name) ON TABLE public.tenants TO signalbox_streamer;
+
+GRANT SELECT(created_at) ON TABLE public.tenants TO signalbox_streamer;
