@@ -44,6 +44,7 @@ select tenant_id, day, sum(runs), sum(events), sum(bytes), 0
         union all
         select tenant_id, (ts at time zone 'UTC')::date, 0, count(*), sum(octet_length(payload::text))
           from run_events group by 1, 2) u
+  join tenants using (tenant_id)
  group by tenant_id, day;
 update tenant_usage u
    set active_runs = (select count(*) from runs r where r.tenant_id = u.tenant_id and r.completed_at is null)
