@@ -33,6 +33,7 @@ alter table run_questions disable row level security;
 alter table run_events disable row level security;
 alter view run_events_jsonb reset (security_invoker);
 
+drop function find_api_key, find_session;
 drop table audit_log;
 drop function find_api_key, find_session;
 drop table sessions;
