@@ -188,6 +188,10 @@ begin
         raise exception 'the batch is not dense' using errcode = 'SB002';
     end if;
 
+    if not lifecycle and e_type && array[19, 20, 21, 29, 30] then
+        raise exception 'a lifecycle event in a batch without' using errcode = 'SB002';
+    end if;
+
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
                             command_hash, command_events, origin, command_no)
@@ -198,11 +202,9 @@ begin
                    unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
                    unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
                    generate_subscripts(e_seq, 1) as ordinal) as e
-     where ((e.seq = 1) = (e.type = 1) -- RUN_STARTED
-            or lifecycle and e.seq = 1 and e.type = 4) -- a run that never started ends with RUN_CANCELLED
+     where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
-       and (e.type < 19 or lifecycle or e.type not in (19, 20, 21, 29, 30)) -- see apply_lifecycle
        and num_nulls(e.events, e.origin, e.no) in (0, 3)
        and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null);
     get diagnostics touched = row_count;
@@ -263,7 +265,7 @@ begin
         select h_run[x.head] as run, x.seq, x.type, x.payload, x.ts
           from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
                        unnest(e_ts) as ts) as x
-         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30)
+         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30) or x.seq = 1
          order by x.head, x.seq
     loop
         kind := (event_types())[e.type];
@@ -727,6 +729,29 @@ $$;
 
 ALTER FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    low bigint := 0;
+    high bigint := p_last;
+    middle bigint := p_last; -- most runs of a thread have ended before the position
+begin
+    while low < high loop
+        if coalesce((select e.position from run_events e where e.run_id = p_run and e.seq = middle), 0) <= p_position then
+            low := middle;
+        else
+            high := middle - 1;
+        end if;
+        middle := (low + high + 1) / 2;
+    end loop;
+    return low;
+end
+$$;
+
+ALTER FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1120,13 +1145,21 @@ CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_stream
 
 CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
+CREATE POLICY producers_of_all ON public.run_producers FOR SELECT TO signalbox_sequencer USING (true);
+
 CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
 CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY quotas_of_all ON public.tenant_quotas FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY quotas_of_tenant ON public.tenant_quotas FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
 ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_producers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
 
@@ -1148,6 +1181,10 @@ CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_st
 
 CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+ALTER TABLE public.tenant_quotas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenant_usage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
@@ -1157,6 +1194,10 @@ CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_seq
 CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY usage_of_all ON public.tenant_usage FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY usage_of_tenant ON public.tenant_usage FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
@@ -1265,6 +1306,10 @@ GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_leas
 REVOKE ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) TO signalbox_streamer;
 
 REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) FROM PUBLIC;
 
