@@ -33,9 +33,10 @@ alter table run_questions disable row level security;
 alter table run_events disable row level security;
 alter view run_events_jsonb reset (security_invoker);
 
+drop function find_api_key, find_session;
 drop table audit_log;
 drop table sessions;
-drop function find_api_key, find_session, current_tenant, current_tenants, is_operator;
+drop function current_tenant, current_tenants, is_operator;
 alter table api_keys
     drop column user_name, drop column created_by, drop column installation_id, drop column single_user,
     drop constraint api_keys_scopes;
