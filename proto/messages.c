@@ -141,7 +141,7 @@ static void dump_uuid(struct dump *dump, const char *name, const uint8_t uuid[EN
 void message_create_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_create_run *message)
 {
-    put_header(out, MESSAGE_CREATE_RUN, header, 16);
+    put_header(out, MESSAGE_CREATE_RUN, header, 18);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -158,6 +158,8 @@ void message_create_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->key.data, message->key.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->started.data, message->started.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_create_run(struct envelope_reader *reader, struct message_create_run *message)
@@ -178,6 +180,8 @@ static void get_create_run(struct envelope_reader *reader, struct message_create
     message->key.data = envelope_get_text(reader, &message->key.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->started.data = envelope_get_text(reader, &message->started.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_create_run_decode(const uint8_t *frame, size_t length,
@@ -188,7 +192,7 @@ int message_create_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_create_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CREATE_RUN, &header, 16);
+    open_body(&reader, MESSAGE_CREATE_RUN, &header, 18);
     get_create_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -243,7 +247,7 @@ bool message_append_event_next(struct message_list *cursor, struct message_appen
 void message_append_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_append *message)
 {
-    put_header(out, MESSAGE_APPEND, header, 11);
+    put_header(out, MESSAGE_APPEND, header, 13);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -254,6 +258,8 @@ void message_append_encode(struct msgpack_sbuffer *out, const struct message_hea
     envelope_put_text(out, message->producer.data, message->producer.length);
     envelope_put_u64(out, message->producer_epoch);
     envelope_put_u64(out, message->producer_seq);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -270,6 +276,8 @@ static void get_append(struct envelope_reader *reader, struct message_append *me
     message->producer.data = envelope_get_text(reader, &message->producer.length);
     message->producer_epoch = envelope_get_u64(reader);
     message->producer_seq = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
     get_append_events(reader, &message->events);
 }
 
@@ -280,7 +288,7 @@ int message_append_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_append message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_APPEND, &header, 11);
+    open_body(&reader, MESSAGE_APPEND, &header, 13);
     get_append(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -322,12 +330,14 @@ int message_hello_decode(const uint8_t *frame, size_t length, struct message_hea
 void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_cancel_run *message)
 {
-    put_header(out, MESSAGE_CANCEL_RUN, header, 5);
+    put_header(out, MESSAGE_CANCEL_RUN, header, 7);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
     envelope_put_text(out, message->actor.data, message->actor.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_cancel_run(struct envelope_reader *reader, struct message_cancel_run *message)
@@ -337,6 +347,8 @@ static void get_cancel_run(struct envelope_reader *reader, struct message_cancel
     envelope_get_uuid(reader, message->run);
     message->actor.data = envelope_get_text(reader, &message->actor.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_cancel_run_decode(const uint8_t *frame, size_t length,
@@ -347,7 +359,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_cancel_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 5);
+    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 7);
     get_cancel_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -359,7 +371,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
 void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_resume_run *message)
 {
-    put_header(out, MESSAGE_RESUME_RUN, header, 7);
+    put_header(out, MESSAGE_RESUME_RUN, header, 9);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -367,6 +379,8 @@ void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->clarification.data, message->clarification.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_resume_run(struct envelope_reader *reader, struct message_resume_run *message)
@@ -378,6 +392,8 @@ static void get_resume_run(struct envelope_reader *reader, struct message_resume
     message->clarification.data = envelope_get_text(reader, &message->clarification.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_resume_run_decode(const uint8_t *frame, size_t length,
@@ -388,7 +404,7 @@ int message_resume_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_resume_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESUME_RUN, &header, 7);
+    open_body(&reader, MESSAGE_RESUME_RUN, &header, 9);
     get_resume_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -577,10 +593,11 @@ int message_busy_decode(const uint8_t *frame, size_t length, struct message_head
 
 static void get_events_event(struct envelope_reader *reader, struct message_events_event *item)
 {
-    envelope_expect_array(reader, 3);
+    envelope_expect_array(reader, 4);
     item->type = envelope_get_u64(reader);
     item->ts = envelope_get_i64(reader);
     item->payload.data = envelope_get_text(reader, &item->payload.length);
+    item->at = envelope_get_u64(reader);
 }
 
 static void get_events_events(struct envelope_reader *reader, struct message_list *list)
@@ -597,10 +614,11 @@ void message_events_event_encode(struct msgpack_sbuffer *list,
                                  const struct message_events_event *item)
 {
     struct msgpack_sbuffer *out = list;
-    envelope_put_array(out, 3);
+    envelope_put_array(out, 4);
     envelope_put_u64(out, item->type);
     envelope_put_i64(out, item->ts);
     envelope_put_text(out, item->payload.data, item->payload.length);
+    envelope_put_u64(out, item->at);
 }
 
 bool message_events_event_next(struct message_list *cursor, struct message_events_event *item_out)
@@ -621,11 +639,14 @@ bool message_events_event_next(struct message_list *cursor, struct message_event
 void message_events_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_events *message)
 {
-    put_header(out, MESSAGE_EVENTS, header, 5);
+    put_header(out, MESSAGE_EVENTS, header, 8);
     envelope_put_u64(out, message->counter);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->first_seq);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_u64(out, message->batch);
+    envelope_put_u64(out, message->settled);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -636,6 +657,9 @@ static void get_events(struct envelope_reader *reader, struct message_events *me
     envelope_get_uuid(reader, message->tenant);
     envelope_get_uuid(reader, message->run);
     message->first_seq = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->batch = envelope_get_u64(reader);
+    message->settled = envelope_get_u64(reader);
     get_events_events(reader, &message->events);
 }
 
@@ -646,7 +670,7 @@ int message_events_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_events message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_EVENTS, &header, 5);
+    open_body(&reader, MESSAGE_EVENTS, &header, 8);
     get_events(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -688,12 +712,15 @@ int message_hint_decode(const uint8_t *frame, size_t length, struct message_head
 void message_handover_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                              const struct message_handover *message)
 {
-    put_header(out, MESSAGE_HANDOVER, header, 5);
+    put_header(out, MESSAGE_HANDOVER, header, 8);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->after_seq);
     envelope_put_u64(out, message->head);
+    envelope_put_u64(out, message->kind);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_bytes(out, message->signing.data, message->signing.length);
 }
 
 static void get_handover(struct envelope_reader *reader, struct message_handover *message)
@@ -703,6 +730,9 @@ static void get_handover(struct envelope_reader *reader, struct message_handover
     envelope_get_uuid(reader, message->run);
     message->after_seq = envelope_get_u64(reader);
     message->head = envelope_get_u64(reader);
+    message->kind = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->signing.data = envelope_get_bytes(reader, &message->signing.length);
 }
 
 int message_handover_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
@@ -712,7 +742,7 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
     struct message_header header;
     struct message_handover message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOVER, &header, 5);
+    open_body(&reader, MESSAGE_HANDOVER, &header, 8);
     get_handover(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -724,11 +754,15 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
 void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                             const struct message_handoff *message)
 {
-    put_header(out, MESSAGE_HANDOFF, header, 6);
+    put_header(out, MESSAGE_HANDOFF, header, 10);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->cursor);
+    envelope_put_u64(out, message->head);
+    envelope_put_u64(out, message->kind);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_bytes(out, message->signing.data, message->signing.length);
     envelope_put_bool(out, message->ended);
     envelope_put_bytes(out, message->unsent.data, message->unsent.length);
 }
@@ -739,6 +773,10 @@ static void get_handoff(struct envelope_reader *reader, struct message_handoff *
     envelope_get_uuid(reader, message->key);
     envelope_get_uuid(reader, message->run);
     message->cursor = envelope_get_u64(reader);
+    message->head = envelope_get_u64(reader);
+    message->kind = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->signing.data = envelope_get_bytes(reader, &message->signing.length);
     message->ended = envelope_get_bool(reader);
     message->unsent.data = envelope_get_bytes(reader, &message->unsent.length);
 }
@@ -750,7 +788,7 @@ int message_handoff_decode(const uint8_t *frame, size_t length, struct message_h
     struct message_header header;
     struct message_handoff message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOFF, &header, 6);
+    open_body(&reader, MESSAGE_HANDOFF, &header, 10);
     get_handoff(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -782,6 +820,8 @@ static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " key=<%zu bytes>", message.key.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " started=<%zu bytes>", message.started.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -802,6 +842,8 @@ static int dump_append(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " producer=<%zu bytes>", message.producer.length);
     dump_add(dump, " producer_epoch=%" PRIu64, message.producer_epoch);
     dump_add(dump, " producer_seq=%" PRIu64, message.producer_seq);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -831,6 +873,8 @@ static int dump_cancel_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " actor=<%zu bytes>", message.actor.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -848,6 +892,8 @@ static int dump_resume_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " clarification=<%zu bytes>", message.clarification.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -936,6 +982,9 @@ static int dump_events(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "tenant", message.tenant);
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " first_seq=%" PRIu64, message.first_seq);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " batch=%" PRIu64, message.batch);
+    dump_add(dump, " settled=%" PRIu64, message.settled);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -965,6 +1014,9 @@ static int dump_handover(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " after_seq=%" PRIu64, message.after_seq);
     dump_add(dump, " head=%" PRIu64, message.head);
+    dump_add(dump, " kind=%" PRIu64, message.kind);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " signing=<%zu bytes>", message.signing.length);
     return 0;
 }
 
@@ -979,6 +1031,10 @@ static int dump_handoff(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "key", message.key);
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " cursor=%" PRIu64, message.cursor);
+    dump_add(dump, " head=%" PRIu64, message.head);
+    dump_add(dump, " kind=%" PRIu64, message.kind);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " signing=<%zu bytes>", message.signing.length);
     dump_add(dump, " ended=%s", message.ended ? "true" : "false");
     dump_add(dump, " unsent=<%zu bytes>", message.unsent.length);
     return 0;

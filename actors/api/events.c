@@ -127,6 +127,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
         command_refused(exchange, result);
         return;
     }
+    payload_count_usage(exchange, result->duplicate);
     SB_FAULT("api_before_answer");
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);
@@ -174,6 +175,7 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    command_trace(exchange, message.trace, &message.span);
     request_set_producer(&message, &producer, 0);
     exchange->producer_seq = producer.id.length > 0 ? producer.seq : -1;
     SB_FAULT("api_before_command");

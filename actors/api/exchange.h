@@ -10,9 +10,12 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/limit.h"
 #include "api/match.h"
 #include "api/problem.h"
+#include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
+#include "runtime/trace.h"
 
 #include <event2/event.h>
 
@@ -34,14 +37,22 @@ struct exchange {
     const struct route *route;
     struct http_text segment; /* what "{}" stood for; valid while `request` is */
     struct principal who;
-    struct uuid id; /* of the run in the path */
+    struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
-    int64_t producer_seq;   /* Producer-Seq of the request; -1: none */
+    struct trace trace;   /* of the request: its traceparent, or begun here */
+    int64_t producer_seq; /* Producer-Seq of the request; -1: none */
+    struct {
+        int64_t input_tokens;
+        int64_t output_tokens;
+        int64_t cost_micros;
+    } usage;                /* told by the events of the command under way */
     int64_t lines_accepted; /* of a body in lines, told with every problem; -1: it is none */
     struct exchange_deferred
         *deferred;       /* where a problem goes instead of being answered; or NULL */
     const char *problem; /* slug of what was answered, for the log */
     unsigned holds;
+    struct limit_note limit;                 /* what the answer says of rate limits */
+    void (*next)(struct exchange *exchange); /* where it goes when the limits let it through */
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);
     /* What the handler keeps while it waits. */
@@ -68,9 +79,12 @@ struct exchange {
             int64_t expires_us;
         } secret;
         struct {
-            int64_t after_seq;
+            enum stream_kind kind;
+            int64_t after_seq; /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
+            struct feed_key signing; /* of a feed's cursors */
+            bool latest;             /* a feed from its end on */
         } stream;
         struct ndjson *ndjson;
         struct {

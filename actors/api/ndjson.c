@@ -4,6 +4,7 @@
 #include "api/body.h"
 #include "api/command.h"
 #include "api/events.h"
+#include "api/payload.h"
 #include "api/request.h"
 #include "proto/outcome.h"
 #include "runtime/base/fault.h"
@@ -205,6 +206,7 @@ static void chunk_done(void *arg, enum command_state state, const struct message
         batch->all_duplicates = batch->all_duplicates && result->duplicate;
         batch->accepted = batch->lines;
         batch->chunks++;
+        payload_count_usage(exchange, result->duplicate);
         clear_chunk(batch);
         go_on(batch);
         return;
@@ -248,6 +250,7 @@ static void send_chunk(struct ndjson *batch)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    command_trace(exchange, message.trace, &message.span);
     request_set_producer(&message, &batch->producer, batch->chunks);
     exchange->producer_seq =
         batch->producer.id.length > 0 ? batch->producer.seq + batch->chunks : -1;

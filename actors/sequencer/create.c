@@ -22,6 +22,7 @@ bool create_decode(struct command *command, struct message_header *header)
     commands_address(command, create->origin, create->tenant, create->run);
     commands_key(command, KEY_OF_TENANT, create->key, create->hash);
     command->actor = create->created_by;
+    commands_trace(command, create->trace, create->span);
     return true;
 }
 
@@ -46,7 +47,10 @@ struct gate_question create_gate(const struct sequencer *sequencer, const struct
 
 static void add_run(struct sequencer *sequencer, struct command *command)
 {
-    struct run *run = runs_add(sequencer, &command->run_id, &command->tenant, 0, RUN_PENDING);
+    struct uuid thread;
+    memcpy(thread.bytes, command->message.create.thread, sizeof thread.bytes);
+    struct run *run =
+        runs_add(sequencer, &command->run_id, &command->tenant, &thread, 0, RUN_PENDING);
     run->liveness_ms = (int64_t)command->message.create.liveness_ms;
     run->batch_new = true;
     run->users++;
