@@ -416,6 +416,12 @@ static void fill(struct sequencer *sequencer)
         if (command->need != NEED_NOTHING) {
             break;
         }
+        if (fork_is_needed(command)) {
+            if (batch->count == 0) {
+                fork_start(sequencer, command);
+            }
+            break;
+        }
         if (gate_is_needed(sequencer, command)) {
             if (batch->count == 0) {
                 gate_look(sequencer, command);

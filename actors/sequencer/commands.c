@@ -13,6 +13,7 @@ static const struct command_kind kinds[] = {
     {MESSAGE_CANCEL_RUN, lifecycle_decode_cancel, lifecycle_cancel, NULL},
     {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume, NULL},
     {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch, NULL},
+    {MESSAGE_FORK_RUN, fork_decode, fork_evaluate, NULL},
 };
 
 const struct command_kind *commands_kind(enum message_type type)

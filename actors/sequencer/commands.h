@@ -84,5 +84,7 @@ bool lifecycle_decode_resume(struct command *command, struct message_header *hea
 void lifecycle_resume(struct sequencer *sequencer, struct command *command);
 bool lifecycle_decode_touch(struct command *command, struct message_header *header);
 void lifecycle_touch(struct sequencer *sequencer, struct command *command);
+bool fork_decode(struct command *command, struct message_header *header);
+void fork_evaluate(struct sequencer *sequencer, struct command *command);
 
 #endif

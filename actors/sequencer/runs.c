@@ -46,12 +46,13 @@ void runs_evict(struct sequencer *sequencer)
 }
 
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, enum run_status status)
+                     const struct uuid *thread, int64_t last_seq, enum run_status status)
 {
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
     run->account = accounts_get(&sequencer->quotas.accounts, tenant);
+    run->thread = *thread;
     run->last_seq = last_seq;
     run->status = status;
     list_init(&run->node);
@@ -81,10 +82,24 @@ enum run_status runs_stored_status(const struct db_result *result, int row, int 
     return status;
 }
 
+struct uuid runs_stored_thread(const struct db_result *result, int row, int column)
+{
+    struct uuid thread = {{0}};
+    if (!db_is_null(result, row, column)) {
+        db_uuid(result, row, column, &thread);
+    }
+    return thread;
+}
+
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open)
 {
-    size_t length;
     run->liveness_ms = db_is_null(result, row, liveness) ? 0 : db_int8(result, row, liveness);
+    runs_load_questions(run, result, row, open);
+}
+
+void runs_load_questions(struct run *run, const struct db_result *result, int row, int open)
+{
+    size_t length;
     if (!db_is_null(result, row, open)) {
         const char *hashes = db_bytes(result, row, open, &length);
         run->questions = memory_new(sizeof *run->questions);

@@ -32,6 +32,7 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct uuid thread;      /* nil: none; for the streams of its thread */
     struct account *account; /* of its tenant, borrowed from sequencer.quotas.accounts */
     int64_t last_seq;
     enum run_status status;
@@ -105,6 +106,7 @@ struct command {
         struct message_cancel_run cancel;
         struct message_resume_run resume;
         struct message_touch_run touch;
+        struct message_fork_run fork;
         struct due due; /* of the timers' own commands */
     } message;
     /* Of every kind, from the message: */
@@ -130,6 +132,7 @@ struct command {
     unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
     bool creates;      /* it makes its run in the batch under way */
     bool recovered;    /* the table had its rows: `result` stands */
+    bool forked;       /* FORK_RUN: done or refused by the database, `result` stands */
     struct message_result result;
 };
 
@@ -230,7 +233,9 @@ struct sequencer {
     struct command *gate_command; /* whose look is under way; borrowed from the queue */
     unsigned gates_asked;         /* queries under way: the last one is that command's */
     struct timers timers;
-    size_t split; /* at most so many commands in the next batch; 0: no limit */
+    struct command *fork_command; /* whose statement is under way; borrowed from the queue */
+    int64_t fork_ts_us;           /* its time */
+    size_t split;                 /* at most so many commands in the next batch; 0: no limit */
 
     struct producers producers;
     struct quotas quotas;
@@ -269,7 +274,7 @@ void intake_ask_again(struct sequencer *sequencer);
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, enum run_status status);
+                     const struct uuid *thread, int64_t last_seq, enum run_status status);
 void runs_remove(struct sequencer *sequencer, struct run *run);
 /* Frees the least recently used that nobody needs, down to the limit; not while a resolve query is
  * under way. */
@@ -277,7 +282,9 @@ void runs_evict(struct sequencer *sequencer);
 void runs_clear(struct sequencer *sequencer);
 /* What a query says in the columns of these numbers. */
 enum run_status runs_stored_status(const struct db_result *result, int row, int column);
+struct uuid runs_stored_thread(const struct db_result *result, int row, int column);
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open);
+void runs_load_questions(struct run *run, const struct db_result *result, int row, int open);
 /* As the batch being built leaves them. */
 int64_t runs_seq(const struct run *run);
 enum run_status runs_status(const struct run *run);
@@ -310,6 +317,13 @@ bool gate_is_needed(const struct sequencer *sequencer, const struct command *com
  * called. */
 void gate_look(struct sequencer *sequencer, struct command *command);
 void gate_destroy(struct gate **gate);
+
+/* fork.c: FORK_RUN, a statement of its own between two batches. */
+/* Whether the command, at the head of the queue, waits for that statement. */
+bool fork_is_needed(const struct command *command);
+/* Sends it, unless it is under way; only with no batch under way. The command can be evaluated when
+ * batch_start() is next called. */
+void fork_start(struct sequencer *sequencer, struct command *command);
 
 /* timers.c: runs whose time has come. */
 void timers_start(struct sequencer *sequencer);

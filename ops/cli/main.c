@@ -68,9 +68,16 @@ static const struct command commands[] = {
     {"verify", command_verify, "[RUN_ID]", "check the run log in the database",
      "Dense seqs, heads, ends, positions, commands, statuses; one line a violation, then a sum.\n"
      "Reads one snapshot and may run beside a working server. Exit 1 when something is wrong.\n"},
-    {"tenants", command_tenants, "create NAME|list", "make and show tenants",
+    {"tenants", command_tenants,
+     "create NAME | list | quota ID [--runs N] [--events N] [--bytes N] [--concurrent N]",
+     "make and show tenants, say what each may use",
      "  create NAME          prints the id of the new tenant; it has no key yet\n"
      "  list                 every tenant, newest first\n"
+     "  quota ID             what it may use; with flags, from now on\n"
+     "    --runs N             runs a day; N may be 0 (no limit) or `default` everywhere\n"
+     "    --events N           events a day\n"
+     "    --bytes N            bytes of payloads a day\n"
+     "    --concurrent N       runs that have not ended\n"
      "\n"
      "Asks the running server with the key in DIR/api-key.\n"},
     {"keys", command_keys,
