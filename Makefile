@@ -1,6 +1,7 @@
 # One entry for people and CI. `make help` lists every target.
 #
-# VARIANT=release (build/), fault (build/fault/: fault points, for chaos tests), asan (build/asan/: fault points, ASan, UBSan).
+# VARIANT=release (build/), fault (build/fault/: fault points, for chaos tests), asan (build/asan/: fault points, ASan, UBSan),
+# coverage (build/coverage/: fault points, counts which lines ran).
 VARIANT ?= release
 DIR ?= var
 LISTEN ?= 127.0.0.1:8080
@@ -14,8 +15,9 @@ PYTHON := /usr/bin/python3
 OUT_release := build
 OUT_fault := build/fault
 OUT_asan := build/asan
+OUT_coverage := build/coverage
 OUT := $(OUT_$(VARIANT))
-$(if $(OUT),,$(error VARIANT must be release, fault or asan))
+$(if $(OUT),,$(error VARIANT must be release, fault, asan or coverage))
 
 VERSION := 0.1.0
 
@@ -27,10 +29,12 @@ CPPFLAGS := -D_GNU_SOURCE -DSB_VERSION='"$(VERSION)"' -I. -Iactors
 CFLAGS_release := -O2 $(HARDENING)
 CFLAGS_fault := -O2 $(HARDENING) -DSB_FAULTS
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSB_FAULTS
+CFLAGS_coverage := -O0 --coverage -fprofile-update=atomic -DSB_FAULTS
 CFLAGS := -std=gnu11 -g -fPIE $(WARNINGS) $(CFLAGS_$(VARIANT))
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
 LDFLAGS_fault := $(LDFLAGS_release)
 LDFLAGS_asan := -pie -fsanitize=address,undefined
+LDFLAGS_coverage := -pie --coverage
 LDFLAGS := $(LDFLAGS_$(VARIANT))
 
 # Folders link only downwards: actor -> runtime -> proto, base; supervisor -> base.

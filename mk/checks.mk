@@ -90,7 +90,7 @@ deps: ## install the packages that are missing (needs root)
 check: ## build, then every test: sources, unit tests, programs, black-box tests
 	$(PYTHON) tests/run.py source unit programs system
 
-# EXTRA: further stages behind the usual ones (CI: fuzz chaos asan). LIMIT_S: seconds for all of it.
+# EXTRA: further stages behind the usual ones (CI: fuzz chaos asan coverage). LIMIT_S: seconds for all of it.
 EXTRA ?=
 LIMIT_S ?=
 .PHONY: test

@@ -16,6 +16,11 @@
 
 enum { NOTIFY_FIRST_FD = 3, NOTIFY_FDS_MAX = 64 };
 
+bool notify_wanted(void)
+{
+    return getenv("NOTIFY_SOCKET") != NULL;
+}
+
 void notify_send(const char *text)
 {
     const char *path = getenv("NOTIFY_SOCKET");

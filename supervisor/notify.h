@@ -2,10 +2,13 @@
 #ifndef SIGNALBOX_SUPERVISOR_NOTIFY_H
 #define SIGNALBOX_SUPERVISOR_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Sends "READY=1" and the like; silent when there is no NOTIFY_SOCKET. */
 void notify_send(const char *text);
+/* Whether whoever started us listens: an init system, not a person. */
+bool notify_wanted(void);
 /* RELOADING=1 with the time stamp systemd wants. */
 void notify_reloading(void);
 /* Pause between WATCHDOG=1 messages; 0 when none is wanted. */

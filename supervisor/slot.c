@@ -125,6 +125,11 @@ bool slot_ready(const struct slot *slot)
     return slot->current->state == CHILD_STATE_READY;
 }
 
+bool slot_healthy(const struct slot *slot)
+{
+    return slot_ready(slot) && slot->current->beat.healthy != 0 && !slot->current->watch.warned;
+}
+
 bool slot_settled(const struct slot *slot)
 {
     switch (slot->current->state) {

@@ -49,6 +49,8 @@ bool slot_gone(const struct slot *slot);
 /* Ready, done, or not to be waited for. */
 bool slot_settled(const struct slot *slot);
 bool slot_ready(const struct slot *slot);
+/* Ready, its last beat said healthy, and it beats in time. */
+bool slot_healthy(const struct slot *slot);
 
 /* From child.c. */
 /* A child of a singleton that starts beside another one has to wait for GO. */

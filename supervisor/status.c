@@ -25,7 +25,6 @@ static void write_pid(struct buffer *out, const struct child *child)
 static void write_actor(struct buffer *out, const struct slot *slot, int64_t now_ms)
 {
     const struct child *child = slot->current;
-    bool healthy = slot_ready(slot) && child->beat.healthy != 0 && !child->watch.warned;
     buffer_append_byte(out, '{');
     write_text(out, "name", slot->name);
     buffer_append_byte(out, ',');
@@ -36,7 +35,7 @@ static void write_actor(struct buffer *out, const struct slot *slot, int64_t now
                   ",\"generation\":%llu,\"state\":\"%s\",\"healthy\":%s,\"restarts\":%llu,"
                   "\"planned_restarts\":%llu,\"uptime_ms\":%lld",
                   (unsigned long long)child->generation, child_state_name(child->state),
-                  healthy ? "true" : "false", (unsigned long long)slot->restarts,
+                  slot_healthy(slot) ? "true" : "false", (unsigned long long)slot->restarts,
                   (unsigned long long)slot->planned_restarts,
                   (long long)(child_alive(child) ? now_ms - child->started_ms : 0));
     buffer_printf(out, ",\"queued\":%llu,\"in_flight\":%llu,\"last_end\":",

@@ -394,12 +394,24 @@ static void check_hole(struct supervisor *supervisor, int64_t now_ms)
     supervisor->last_turn_ms = now_ms;
 }
 
+/* For /metrics and /ready: what only we know of each actor. */
+static void note_state(const struct slot *slot)
+{
+    if (slot->row->kind == ROSTER_ACTOR) {
+        metrics_supervise(slot->index, slot->name,
+                          &(struct metrics_supervised){.restarts = (int64_t)slot->restarts,
+                                                       .ready = slot_ready(slot),
+                                                       .healthy = slot_healthy(slot)});
+    }
+}
+
 static void tick(struct supervisor *supervisor)
 {
     int64_t now_ms = clock_monotonic_ms();
     check_hole(supervisor, now_ms);
     for (size_t i = 0; i < supervisor->slot_count; i++) {
         slot_tick(&supervisor->slots[i], now_ms);
+        note_state(&supervisor->slots[i]);
     }
     reload_tick(&supervisor->reload, now_ms);
     control_tick(&supervisor->control, now_ms);
@@ -513,5 +525,8 @@ int main(int argc, char **argv)
     }
     run(&supervisor);
     tear_down(&supervisor);
-    return supervisor.exit_code;
+    /* People and their scripts know 0 to 4; only an init system is to tell "start again" from "an
+     * administrator first" (RestartPreventExitStatus= of the unit). */
+    return supervisor.exit_code == EXIT_CODE_CONFIG && !notify_wanted() ? EXIT_CODE_FAILED
+                                                                        : supervisor.exit_code;
 }

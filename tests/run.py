@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Runs stages of tests, shows their output as it comes, adds up what passed and failed.
 
-    tests/run.py [--variant release|fault|asan] [--limit-s N] STAGE...
+    tests/run.py [--variant release|fault|asan|coverage] [--limit-s N] STAGE...
 
-Stages: source (each script of tests/checks is one test), unit, programs, fuzz, system, chaos, asan.
+Stages: source (each script of tests/checks is one test), unit, programs, fuzz, system, chaos, asan, coverage.
 The last line is 'N passed, N failed[, N skipped]'; exit 0 when nothing failed.
 """
 
@@ -18,7 +18,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = {"release": "build", "fault": "build/fault", "asan": "build/asan"}
+OUT = {"release": "build", "fault": "build/fault", "asan": "build/asan", "coverage": "build/coverage"}
 UNIT_LIMIT_S = 120
 INTERRUPT_LIMIT_S = 30
 
@@ -178,8 +178,14 @@ def run_asan(runner):
     return tally
 
 
+def run_coverage(runner):
+    """The lines that unit tests and some black-box tests reach, held against tests/coverage-floor."""
+    code, _ = runner.make("coverage", variant="coverage", COVERAGE="quick")
+    return one(code)
+
+
 STAGES = {"source": run_source, "unit": run_unit, "programs": run_programs, "fuzz": run_fuzz, "system": run_system,
-          "chaos": run_chaos, "asan": run_asan}
+          "chaos": run_chaos, "asan": run_asan, "coverage": run_coverage}
 
 
 def main():

@@ -127,6 +127,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
         command_refused(exchange, result);
         return;
     }
+    payload_count_usage(exchange, result->duplicate);
     SB_FAULT("api_before_answer");
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);

@@ -39,8 +39,13 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
-    struct trace trace;     /* of the request: its traceparent, or begun here */
-    int64_t producer_seq;   /* Producer-Seq of the request; -1: none */
+    struct trace trace;   /* of the request: its traceparent, or begun here */
+    int64_t producer_seq; /* Producer-Seq of the request; -1: none */
+    struct {
+        int64_t input_tokens;
+        int64_t output_tokens;
+        int64_t cost_micros;
+    } usage;                /* told by the events of the command under way */
     int64_t lines_accepted; /* of a body in lines, told with every problem; -1: it is none */
     struct exchange_deferred
         *deferred;       /* where a problem goes instead of being answered; or NULL */

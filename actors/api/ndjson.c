@@ -4,6 +4,7 @@
 #include "api/body.h"
 #include "api/command.h"
 #include "api/events.h"
+#include "api/payload.h"
 #include "api/request.h"
 #include "proto/outcome.h"
 #include "runtime/base/fault.h"
@@ -205,6 +206,7 @@ static void chunk_done(void *arg, enum command_state state, const struct message
         batch->all_duplicates = batch->all_duplicates && result->duplicate;
         batch->accepted = batch->lines;
         batch->chunks++;
+        payload_count_usage(exchange, result->duplicate);
         clear_chunk(batch);
         go_on(batch);
         return;

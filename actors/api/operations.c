@@ -10,9 +10,11 @@
 #include "runtime/commands.h"
 #include "runtime/redis.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { READY_MS = 500, SLUG_MAX = 64 };
+enum { READY_MS = 500, SLUG_MAX = 64, REASON_BYTES = 128 };
 
 void operations_health(struct exchange *exchange)
 {
@@ -27,20 +29,84 @@ static const char *truth(bool value)
     return value ? "true" : "false";
 }
 
+static void add_reason(struct buffer *reasons, const char *format, ...) SB_PRINTF(2, 3);
+
+static void add_reason(struct buffer *reasons, const char *format, ...)
+{
+    char text[REASON_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buffer_append_text(reasons, reasons->length == 0 ? "" : ",");
+    buffer_append_json(reasons, text, strlen(text));
+}
+
+/* The actors as the supervisor sees them, from the board. False: nobody delivers streams. One
+ * actor that misses something is a reason to look, not to send clients elsewhere. */
+static bool describe_actors(struct buffer *actors, struct buffer *reasons)
+{
+    struct metrics_supervised state;
+    unsigned streamers = 0;
+    unsigned streamers_ready = 0;
+    for (unsigned slot = 0; slot < METRICS_SLOTS - 1; slot++) {
+        const char *name = metrics_supervised(slot, &state);
+        if (name == NULL) {
+            continue;
+        }
+        buffer_append_text(actors, actors->length == 0 ? "" : ",");
+        buffer_append_json(actors, name, strlen(name));
+        buffer_printf(actors, ":%s", truth(state.healthy));
+        if (strncmp(name, "streamer-", 9) == 0) {
+            streamers++;
+            streamers_ready += state.ready ? 1 : 0;
+        }
+        if (!state.ready) {
+            add_reason(reasons, "%s is not running; it died %lld times", name,
+                       (long long)state.restarts);
+        } else if (!state.healthy) {
+            add_reason(reasons, "%s runs, but misses what it needs or does not answer", name);
+        }
+    }
+    return streamers == 0 || streamers_ready > 0;
+}
+
+static void describe_dependencies(const struct exchange *exchange, bool sequencer,
+                                  struct buffer *reasons)
+{
+    if (!exchange->ready.database) {
+        add_reason(reasons, "the database gave no answer within %d ms", READY_MS);
+    }
+    if (!sequencer) {
+        add_reason(reasons, "the sequencer does not answer");
+    }
+    if (!exchange->ready.redis) {
+        add_reason(reasons, "Redis gave no answer within %d ms", READY_MS);
+    }
+}
+
 static void ready_answer(struct exchange *exchange)
 {
     struct buffer *body = &exchange->api->text;
+    struct buffer actors = {0};
+    struct buffer reasons = {0};
     bool sequencer = commands_reachable(exchange->api->commands);
     bool database = exchange->ready.database;
     bool redis = exchange->ready.redis;
-    bool ready = sequencer && database && redis;
+    describe_dependencies(exchange, sequencer, &reasons);
+    bool streams = describe_actors(&actors, &reasons);
+    bool ready = sequencer && database && redis && streams;
     struct http_field fields[2] = {{ready ? NULL : "Retry-After", "1"}};
     event_free(exchange->ready.timer);
     exchange->ready.timer = NULL;
     buffer_clear(body);
     buffer_printf(body,
-                  "{\"status\":\"%s\",\"checks\":{\"database\":%s,\"sequencer\":%s,\"redis\":%s}}",
-                  ready ? "ready" : "not ready", truth(database), truth(sequencer), truth(redis));
+                  "{\"status\":\"%s\",\"checks\":{\"database\":%s,\"sequencer\":%s,\"redis\":%s},"
+                  "\"actors\":{%s},\"reasons\":[%s]}",
+                  ready ? "ready" : "not ready", truth(database), truth(sequencer), truth(redis),
+                  buffer_text(&actors), buffer_text(&reasons));
+    buffer_deinit(&actors);
+    buffer_deinit(&reasons);
     exchange_reply(exchange, ready ? 200 : 503, "application/json", fields, body);
 }
 

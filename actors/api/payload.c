@@ -6,6 +6,7 @@
 #include "api/request.h"
 #include "contracts/generated/event_types.h"
 #include "contracts/generated/payloads.h"
+#include "runtime/base/metrics.h"
 #include "runtime/schema.h"
 
 #include <assert.h>
@@ -128,6 +129,33 @@ static struct message_span subject_of(struct api *api, enum event_type type,
     return command_span(text, json_unescape(id.data, id.length, text));
 }
 
+/* Of a payload that has been checked: what is absent or null counts nothing. */
+static int64_t number_of(struct json_span payload, const char *name)
+{
+    int64_t number = 0;
+    struct json_span value = json_member(payload, name);
+    return value.data != NULL && body_number(value, &number) == 0 ? number : 0;
+}
+
+static void add_usage(struct exchange *exchange, struct json_span payload)
+{
+    exchange->usage.input_tokens += number_of(payload, "input_tokens");
+    exchange->usage.output_tokens += number_of(payload, "output_tokens");
+    exchange->usage.cost_micros += number_of(payload, "cost_micros");
+}
+
+void payload_count_usage(struct exchange *exchange, bool duplicate)
+{
+    if (!duplicate) {
+        metric_add(METRIC_TOKENS_INPUT, exchange->usage.input_tokens);
+        metric_add(METRIC_TOKENS_OUTPUT, exchange->usage.output_tokens);
+        metric_add(METRIC_COST_MICROS, exchange->usage.cost_micros);
+    }
+    exchange->usage.input_tokens = 0;
+    exchange->usage.output_tokens = 0;
+    exchange->usage.cost_micros = 0;
+}
+
 int payload_add(struct exchange *exchange, const struct payload_event *event, int index)
 {
     static const char empty_object[] = "{}";
@@ -146,6 +174,9 @@ int payload_add(struct exchange *exchange, const struct payload_event *event, in
     }
     if (check_payload(exchange, type, payload, index) != 0) {
         return -1;
+    }
+    if (type == EVENT_TYPE_USAGE_RECORDED) {
+        add_usage(exchange, payload);
     }
     struct message_append_event item = {.type = (uint64_t)type,
                                         .subject = subject_of(exchange->api, type, payload),

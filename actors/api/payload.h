@@ -26,6 +26,9 @@ bool payload_take(struct payload_event *event, struct json_span name, struct jso
  * When it is not as it should be, answers with pointers to what is wrong and returns -1. */
 SB_MUST_CHECK int payload_add(struct exchange *exchange, const struct payload_event *event,
                               int index);
+/* The command with those events was carried out: what they tell of usage goes to the metrics, unless
+ * it was a repetition, and is forgotten. */
+void payload_count_usage(struct exchange *exchange, bool duplicate);
 /* Answers with the problem and a pointer to `member` ("/payload", or "" for the event itself) of the
  * event at `index`. Returns -1. */
 int payload_wrong(struct exchange *exchange, enum problem problem, int index, const char *member,

@@ -81,6 +81,8 @@ static void send_beat(struct frame *frame)
         actor->description->report(actor, &report);
     }
     metric_set(METRIC_LOOP_DELAY_US, delay_us < 0 ? 0 : delay_us);
+    metric_set(METRIC_QUEUE_DEPTH, (int64_t)report.queued);
+    metric_set(METRIC_IN_FLIGHT, (int64_t)report.in_flight);
     tell(actor, (struct child_record){.type = CHILD_BEAT,
                                       .healthy = report.healthy,
                                       .tick = ++frame->tick,

@@ -187,6 +187,8 @@ static void take_heads(struct sequencer *sequencer, const struct batch *batch)
     sequencer->position += (int64_t)batch->rows_count;
     metric_add(METRIC_EVENTS_PERSISTED, (int64_t)batch->rows_count);
     metric_add(METRIC_BATCHES, 1);
+    metric_observe_size(HISTOGRAM_BATCH_EVENTS, (int64_t)batch->rows_count);
+    metric_observe_size(HISTOGRAM_BATCH_COMMANDS, (int64_t)batch->count);
     metric_observe_us(HISTOGRAM_COMMIT, clock_monotonic_us() - batch->started_us);
     if (log_enabled(LOG_LEVEL_DEBUG)) {
         log_appended(batch);

@@ -229,6 +229,9 @@ void run_take_frame(struct run *run, const struct message_events *frame)
             run_repair(run, "a hole before a frame");
         }
         run_changed(run);
+        if (seq > frame->first_seq) {
+            metric_observe_us(HISTOGRAM_EVENT_DELIVERY, clock_real_us() - item.ts);
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 
 #include "ops/cli/options.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +67,24 @@ static const struct command commands[] = {
     {"verify", command_verify, "[RUN_ID]", "check the run log in the database",
      "Dense seqs, heads, ends, positions, commands, statuses; one line a violation, then a sum.\n"
      "Reads one snapshot and may run beside a working server. Exit 1 when something is wrong.\n"},
+    {"rebuild", command_rebuild, "", "replay the log and compare it with the tables made from it",
+     "Makes status, times and heads of every run anew from its events, in a table of its own, and\n"
+     "compares them with what the server keeps. Changes nothing, reads one snapshot and may run\n"
+     "beside a working server. One line a difference, then a sum; exit 1 when there is one.\n"},
+    {"doctor", command_doctor,
+     "[run-stuck RUN_ID | rebuild-stream RUN_ID | reconnect-rate] [--log FILE] [--after-seq N]\n"
+     "       [--through HOST:PORT]",
+     "look for the cause of trouble, step by step",
+     "Without a runbook: a first look at everything. Each step says ok, problem or unknown, what\n"
+     "was seen, and what to do; docs/runbooks explains them. Reads only. Exit 1 when a step found\n"
+     "a problem.\n"
+     "\n"
+     "  run-stuck RUN_ID         a run does not move\n"
+     "  --log FILE               what `up` wrote, to look for errors in\n"
+     "  rebuild-stream RUN_ID    a client shows something wrong\n"
+     "  --after-seq N            the last event the client is sure of (default 0)\n"
+     "  reconnect-rate           readers connect again and again\n"
+     "  --through HOST:PORT      compare with a stream through the proxy there\n"},
     {"tenants", command_tenants,
      "create NAME | list | quota ID [--runs N] [--events N] [--bytes N] [--concurrent N]",
      "make and show tenants, say what each may use",
@@ -105,28 +122,6 @@ static const struct command commands[] = {
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-int cli_fail(int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("signalbox: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    return code;
-}
-
-int cli_usage(const char *command, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "signalbox %s: ", command);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\nTry 'signalbox %s --help'.\n", command);
-    va_end(args);
-    return EXIT_CODE_USAGE;
-}
 
 static void print_overview(FILE *out)
 {

@@ -64,6 +64,12 @@ static int read_key(const char *dir, char **key_out, struct error *err)
     return found == FILE_FOUND ? 0 : -1;
 }
 
+json_t *target_status(const struct cli *cli, struct error *err)
+{
+    struct location location;
+    return read_status(cli->dir, &location, err);
+}
+
 int target_find(const struct cli *cli, struct target *target, struct error *err)
 {
     struct location location;

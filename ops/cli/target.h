@@ -11,6 +11,11 @@
 
 struct cli;
 
+struct json_t;
+
+/* What `signalbox status` shows, a new reference; NULL and err: not running. */
+SB_MUST_CHECK struct json_t *target_status(const struct cli *cli, struct error *err);
+
 /* Both owned. Zero-initialised is empty. */
 struct target {
     char *address; /* HOST:PORT */

@@ -6,6 +6,7 @@ Absolute numbers drift with the machine; what counts is a ratio inside one run. 
     stream    readers: latency, deliveries, CPU a delivery, memory of idle streams
     memory    the idle stack
     recovery  kill -9 of the sequencer, time to the next acknowledgement
+    lists     a page of runs among a million, for each filter (LIST_RUNS=N: among N)
 """
 
 import argparse
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 
+import lists
 from report import Report, median, shown
 from system import Cpu, System, kill, pss_bytes
 
@@ -344,7 +346,7 @@ class Bench:
         raise SystemExit("no acknowledgement for 30 s")
 
 
-SECTIONS = ("memory", "append", "latency", "stream", "feed", "recovery")
+SECTIONS = ("memory", "append", "latency", "stream", "feed", "recovery", "lists")
 
 
 def main():
@@ -365,11 +367,13 @@ def main():
         bench = Bench(system, report, options.rounds, options.seconds)
         report.header()
         for section in SECTIONS:
-            if not options.sections or section in options.sections:
+            if section != "lists" and (not options.sections or section in options.sections):
                 getattr(bench, section)()
         verified = system.ask("verify")
         report.note("signalbox verify: " + verified.stdout.strip().splitlines()[-1])
         assert verified.returncode == 0, verified
+        if not options.sections or "lists" in options.sections:  # last: its runs have no events to verify
+            lists.measure(system, report, int(os.environ.get("LIST_RUNS", lists.RUNS)))
     finally:
         system.stop()
     about = {"began": began, "rounds": options.rounds, "seconds": options.seconds, "cores": os.cpu_count()}

@@ -23,7 +23,7 @@ def settings():
 
 def metrics():
     found = set()
-    for kind, name in re.findall(r'^(COUNTER|GAUGE|HISTOGRAM)\(\w+, "(\w+)"', read("actors/runtime/base/metrics.def"), re.M):
+    for kind, name in re.findall(r'^(COUNTER|GAUGE|HISTOGRAM|SIZES)\(\w+, "(\w+)"', read("actors/runtime/base/metrics.def"), re.M):
         found.add(f"signalbox_{name}" + ("_total" if kind == "COUNTER" else ""))
     return found
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Which requirement numbers of a list have a test: `requirements.py FILE`.
 
-A Python test names them in a marker, `@pytest.mark.requirement("R044", "I3")`; a C test in a comment, `R044`.
+A Python test names them in a marker, `@pytest.mark.requirement("R044", "I3")`; a C test in a comment, `R044`; a check of the
+sources in its first words.
 Without FILE, only what the tests name is printed.
 """
 
@@ -12,6 +13,7 @@ from tree import files, read
 
 NUMBER = re.compile(r"\b[RI]\d{1,3}\b")
 MARKER = re.compile(r"\brequirement\(([^)]*)\)")
+FIRST_WORDS = re.compile(r'\A#![^\n]*\n""".*?"""', re.S)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 
 
@@ -19,9 +21,11 @@ def named_by_tests():
     """Number -> the test files that name it."""
     found = {}
     for name in files(".py", ".c"):
-        if not name.startswith("tests/") or name.startswith("tests/checks/"):
+        if not name.startswith("tests/"):
             continue
-        pattern = MARKER if name.endswith(".py") else COMMENT
+        if name.startswith("tests/checks/") and not name.startswith("tests/checks/check_"):
+            continue
+        pattern = FIRST_WORDS if name.startswith("tests/checks/") else MARKER if name.endswith(".py") else COMMENT
         for match in pattern.finditer(read(name)):
             for number in NUMBER.findall(match[0]):
                 found.setdefault(number, set()).add(name.removeprefix("tests/"))

@@ -6,6 +6,8 @@ import pytest
 from harness.client import assert_problem, custom, random_id, raw_events
 from harness.events import ENDINGS, LIFECYCLE, RESERVED, SAMPLES, TYPES, invalid, valid
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.mark.requirement("R018", "R019", "R023", "R027")
 def test_seqs_are_dense(client, run_id):
@@ -280,7 +282,7 @@ def test_names_of_members_may_be_escaped(client, run_id):
     assert [error["pointer"] for error in document["errors"]] == ["/payload/message_id"]
 
 
-@pytest.mark.requirement("I11")
+@pytest.mark.requirement("R125", "I11")
 def test_a_batch_is_taken_whole_or_not_at_all(client, run_id):
     events = [custom(n) for n in range(5)] + [{"type": "NOPE"}] + [custom(9)]
     document = assert_problem(client.post_events(run_id, {"events": events}), 422)

@@ -7,6 +7,8 @@ import pytest
 from harness.client import custom
 from harness.rawjson import members
 
+pytestmark = pytest.mark.any_database
+
 
 def write(box, run_id, name, count, acknowledged, batch=1):
     from harness.client import Client

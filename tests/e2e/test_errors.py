@@ -6,6 +6,8 @@ import pytest
 from harness.client import assert_problem
 from harness.raw import RawConnection
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.mark.requirement("R130")
 @pytest.mark.parametrize(

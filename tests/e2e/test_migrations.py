@@ -61,6 +61,7 @@ def database(postgres, request):
     postgres.execute(f'drop database "{name}" with (force)')
 
 
+@pytest.mark.requirement("R191")
 def test_every_migration_goes_down_and_up_again(database):
     database.must("up")
     whole = database.dump()
@@ -138,6 +139,7 @@ def test_the_types_are_those_of_the_contracts(database):
                 connection.execute("select %s::public.entity_type", [refused])
 
 
+@pytest.mark.requirement("R192")
 def test_the_picture_of_the_schema_is_current():
     script = ROOT / "tests" / "checks" / "schema_picture.py"
     done = subprocess.run([sys.executable, script, bin_dir() / "signalbox", "--check"], capture_output=True, text=True)

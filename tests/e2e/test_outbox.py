@@ -6,8 +6,10 @@ from harness.paths import fault_bin_dir
 from harness.sse import Follower
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.any_database
 
-@pytest.mark.requirement("R037", "R040", "R045", "R163")
+
+@pytest.mark.requirement("R022", "R037", "R040", "R045", "R163")
 def test_the_cursor_reaches_the_last_position(box, client, run_id):
     client.append_many(run_id, [custom(n) for n in range(100)])
     box.drained()

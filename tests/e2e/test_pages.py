@@ -3,6 +3,8 @@
 import pytest
 from harness.client import assert_problem, custom, raw_events
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def long_run(client, run_id):

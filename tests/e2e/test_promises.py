@@ -35,7 +35,7 @@ def shows_event(stream) -> bool:
 
 # ---- before the commit -----------------------------------------------------------------------------------------------
 
-@pytest.mark.requirement("R027", "I1", "I7")
+@pytest.mark.requirement("R027", "R051", "I1", "I7")
 def test_nobody_hears_of_an_event_whose_commit_hangs(box, client, run_id):
     """The statement is on its way and cannot end: no answer, no page, no stream may know of the event."""
     answers = []
@@ -113,7 +113,7 @@ def test_a_batch_for_another_head_is_refused(box, client, run_id):
     assert client.append(run_id, "CUSTOM", custom(2)["payload"])["first_seq"] == 3
 
 
-@pytest.mark.requirement("I11")
+@pytest.mark.requirement("R061", "I11")
 def test_the_end_of_a_run_outlives_the_sequencer(own_box):
     """Closed is what the table says, not what a process remembers."""
     box = own_box()

@@ -6,6 +6,8 @@ import uuid
 import pytest
 from harness.client import assert_problem, random_id
 
+pytestmark = pytest.mark.any_database
+
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 
 

@@ -9,6 +9,8 @@ from harness.client import assert_problem, custom, random_id
 from harness.sse import Follower, StreamEnded
 from harness.waiting import stays_true, wait_until
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def finished(client, run_id):

@@ -191,13 +191,14 @@ def test_a_missing_dependency_of_prepare_delays_no_actor_and_is_tried_again():
         supervisor.end()
 
 
-@pytest.mark.parametrize("code", [1, 78])
-def test_a_failed_prepare_ends_everything_with_its_code(code):
+@pytest.mark.parametrize("code, by_systemd, told", [(1, False, 1), (78, False, 1), (1, True, 1), (78, True, 78)])
+def test_a_failed_prepare_ends_everything(code, by_systemd, told):
+    """People know 1; the unit's RestartPreventExitStatus= needs to see that another start would not help."""
     supervisor = Supervisor()
     try:
         supervisor.on_prepare(f"echo 'an administrator must run: CREATE ROLE x' >&2; exit {code}\n")
-        supervisor.start()
-        assert supervisor.wait_exit() == code
+        supervisor.start(environment={"NOTIFY_SOCKET": "/nowhere/notify"} if by_systemd else None)
+        assert supervisor.wait_exit() == told
         line = supervisor.log(message="cannot be made ready, stopping")[0]
         assert "an administrator must run: CREATE ROLE x" in line["reason"]
         assert "api-1" not in started_names(supervisor)

@@ -3,6 +3,8 @@
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from harness import given
+
 ROLES = ("api", "sequencer", "streamer", "job_runner", "exporter")
 
 GAPS = """
@@ -20,19 +22,22 @@ select run_id, seq, position from (
 
 
 class Database:
-    """dsn as `signalbox status` tells it."""
+    """dsn as `signalbox status` tells it; given: name of the database on TEST_DATABASE_URL, if it is there."""
 
-    def __init__(self, dsn: str, owner_role: str):
+    def __init__(self, dsn: str, owner_role: str, given_name=None):
+        self.given_name = given_name
         self.dsn = dsn
         self.owner_role = owner_role
 
     def connect(self, role=None, **options):
         """A connection as signalbox_ROLE (default: the owner). Autocommit, unless told otherwise."""
-        given = conninfo_to_dict(self.dsn)
-        given["user"] = self.owner_role if role is None else f"signalbox_{role}"
+        user = self.owner_role if role is None else f"signalbox_{role}"
         options.setdefault("autocommit", True)
         options.setdefault("connect_timeout", 5)
-        return psycopg.connect(make_conninfo("", **given), **options)
+        if self.given_name is not None:
+            return given.connect(self.given_name, user, **options)
+        parts = conninfo_to_dict(self.dsn) | {"user": user}
+        return psycopg.connect(make_conninfo("", **parts), **options)
 
     def rows(self, query, *parameters, role=None) -> list:
         with self.connect(role) as connection:

@@ -17,7 +17,7 @@ def bin_dir() -> Path:
 def fault_bin_dir() -> Path:
     """A build with fault points: the build under test when it has them, else build/fault/bin."""
     chosen = bin_dir()
-    if chosen.parent.name in ("fault", "asan"):
+    if chosen.parent.name in ("fault", "asan", "coverage"):
         return chosen
     return ROOT / "build" / "fault" / "bin"
 
@@ -26,9 +26,14 @@ def is_asan() -> bool:
     return bin_dir().parent.name == "asan"
 
 
+def is_instrumented() -> bool:
+    """Built to be looked at, not to be measured."""
+    return bin_dir().parent.name in ("asan", "coverage")
+
+
 def patience() -> float:
     """Factor on every waiting limit; sanitizer builds are slow."""
-    return float(os.environ.get("SIGNALBOX_TEST_PATIENCE", "3" if is_asan() else "1"))
+    return float(os.environ.get("SIGNALBOX_TEST_PATIENCE", "3" if is_instrumented() else "1"))
 
 
 def trajectories() -> Path:

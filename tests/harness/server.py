@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import paths
+from harness import given, paths
 from harness.client import Client
 from harness.database import Database
 from harness.faults import Faults
@@ -55,6 +55,10 @@ class Server:
         self.log = LogFile(self.home / "log")
         self.settings = ({"auth.pepper": pepper} if pepper else {}) | (settings or {})
         self.environment = dict(environment or {})
+        self.given = None  # a database made on TEST_DATABASE_URL
+        if given.url() and "DATABASE_URL" not in self.environment:
+            self.given = given.create()
+            self.environment["DATABASE_URL"] = given.dsn(self.given)
         self.faults = Faults(self.home / "faults") if faults else None
         self.config = None
         if config is not None:
@@ -149,9 +153,11 @@ class Server:
                 pass
 
     def remove(self):
-        """Removes every trace on the disk."""
+        """Removes every trace on the disk and in a given PostgreSQL."""
         for client in self._keys.values():
             client.close()
+        if self.given is not None:
+            given.drop(self.given)
         if os.environ.get("SIGNALBOX_TEST_KEEP"):
             return
         for folder in [*self.outside(), self.home]:
@@ -291,7 +297,7 @@ class Server:
     def database(self) -> Database:
         if self._database is None:
             told = self.status()["database"]
-            self._database = Database(told["dsn"], told["owner_role"])
+            self._database = Database(told["dsn"], told["owner_role"], self.given)
         return self._database
 
     def metrics(self) -> str:

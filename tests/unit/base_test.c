@@ -357,7 +357,58 @@ static void test_metrics_board(void **state)
     assert_non_null(
         strstr(text, "signalbox_commit_seconds_bucket{actor=\"api-1\",le=\"+Inf\"} 3\n"));
     assert_non_null(strstr(text, "signalbox_commit_seconds_count{actor=\"api-1\"} 3\n"));
+    assert_non_null(strstr(text, "signalbox_commit_seconds_sum{actor=\"api-1\"} 99.000201\n"));
     buffer_deinit(&page);
+    close(fd);
+}
+
+static void test_metrics_sizes(void **state)
+{
+    (void)state;
+    struct error err;
+    struct buffer page = {0};
+    int fd = memfd_create("metrics", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(fd, (off_t)metrics_board_size()), 0);
+    assert_int_equal(metrics_start(fd, 2, "sequencer-1", &err), 0);
+    metric_observe_size(HISTOGRAM_BATCH_EVENTS, 1);
+    metric_observe_size(HISTOGRAM_BATCH_EVENTS, 64);
+    metric_observe_size(HISTOGRAM_BATCH_EVENTS, 20000);
+    metrics_render(&page);
+    const char *text = buffer_text(&page);
+    assert_non_null(
+        strstr(text, "\nsignalbox_batch_events_bucket{actor=\"sequencer-1\",le=\"1\"} 1\n"));
+    assert_non_null(strstr(text, "_events_bucket{actor=\"sequencer-1\",le=\"50\"} 1\n"));
+    assert_non_null(strstr(text, "_events_bucket{actor=\"sequencer-1\",le=\"100\"} 2\n"));
+    assert_non_null(strstr(text, "_events_bucket{actor=\"sequencer-1\",le=\"10000\"} 2\n"));
+    assert_non_null(strstr(text, "_events_bucket{actor=\"sequencer-1\",le=\"+Inf\"} 3\n"));
+    assert_non_null(strstr(text, "\nsignalbox_batch_events_sum{actor=\"sequencer-1\"} 20065\n"));
+    buffer_deinit(&page);
+    close(fd);
+}
+
+/* What the supervisor keeps in a slot outlives the processes of that slot. */
+static void test_metrics_supervised(void **state)
+{
+    (void)state;
+    struct error err;
+    struct metrics_supervised read;
+    const struct metrics_supervised kept = {.restarts = 3, .ready = true, .healthy = false};
+    int fd = memfd_create("metrics", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(fd, (off_t)metrics_board_size()), 0);
+    assert_int_equal(metrics_start(fd, METRICS_SLOTS - 1, "supervisor", &err), 0);
+    assert_null(metrics_supervised(4, &read));
+    metrics_supervise(4, "streamer-1", &kept);
+    assert_string_equal(metrics_supervised(4, NULL), "streamer-1");
+    assert_int_equal(metrics_start(fd, 4, "streamer-1", &err), 0);
+    metric_set(METRIC_STREAMS, 9);
+    assert_string_equal(metrics_supervised(4, &read), "streamer-1");
+    assert_true(read.restarts == 3 && read.ready && !read.healthy);
+    assert_int_equal(metrics_start(fd, 4, "streamer-1", &err), 0);
+    assert_int_equal(metric_get(METRIC_STREAMS), 0);
+    assert_string_equal(metrics_supervised(4, &read), "streamer-1");
+    assert_true(read.restarts == 3 && read.ready && !read.healthy);
+    assert_null(metrics_supervised(METRICS_SLOTS, &read));
+    metrics_supervise(METRICS_SLOTS, "beyond", &kept);
     close(fd);
 }
 
@@ -377,6 +428,8 @@ int main(void)
         cmocka_unit_test(test_settings_travel),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_metrics_board),
+        cmocka_unit_test(test_metrics_sizes),
+        cmocka_unit_test(test_metrics_supervised),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * The message layer: every message survives a round trip, and no damaged frame passes: cut at
  * every byte, lengths that lie, another version, an unknown type, bytes behind the end, tokens of
- * a wrong kind.
+ * a wrong kind. R131
  */
 #include "proto/envelope.h"
 #include "proto/messages.h"

@@ -9,11 +9,13 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define COUNTER(id, name, help) METRIC_##id,
 #define GAUGE(id, name, help) METRIC_##id,
 #define HISTOGRAM(id, name, help)
+#define SIZES(id, name, help)
 enum metric {
 #include "runtime/base/metrics.def"
     METRIC_COUNT
@@ -21,10 +23,12 @@ enum metric {
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef SIZES
 
 #define COUNTER(id, name, help)
 #define GAUGE(id, name, help)
 #define HISTOGRAM(id, name, help) HISTOGRAM_##id,
+#define SIZES(id, name, help) HISTOGRAM_##id,
 enum histogram {
 #include "runtime/base/metrics.def"
     HISTOGRAM_COUNT
@@ -32,6 +36,7 @@ enum histogram {
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef SIZES
 
 enum { METRICS_SLOTS = 64, METRICS_BUCKETS = 14 };
 
@@ -44,8 +49,20 @@ SB_MUST_CHECK int metrics_start(int fd, unsigned slot, const char *name, struct 
 void metric_add(enum metric metric, int64_t amount);
 void metric_set(enum metric metric, int64_t value);
 int64_t metric_get(enum metric metric);
-/* Buckets from 100 us to 10 s. */
+/* For HISTOGRAM: buckets from 100 us to 10 s. */
 void metric_observe_us(enum histogram histogram, int64_t us);
+/* For SIZES: buckets from 1 to 10,000. */
+void metric_observe_size(enum histogram histogram, int64_t size);
+
+/* What the supervisor knows about the actor in another slot. Outlives that actor's processes. */
+struct metrics_supervised {
+    int64_t restarts;
+    bool ready;
+    bool healthy;
+};
+void metrics_supervise(unsigned slot, const char *name, const struct metrics_supervised *values);
+/* The name in a slot, or NULL when it is free; `out` may be NULL. */
+const char *metrics_supervised(unsigned slot, struct metrics_supervised *out);
 /* The whole board in Prometheus text format 0.0.4. */
 void metrics_render(struct buffer *out);
 

@@ -1,4 +1,4 @@
-/* Opaque cursors: they come back as they went out, and only where they were given out. */
+/* Opaque cursors: they come back as they went out, and only where they were given out. R131 */
 #include "api/cursor.h"
 
 #include <sodium.h>
