@@ -106,7 +106,7 @@ static void set_result(struct command *command, const struct db_result *result)
 static void add_run(struct sequencer *sequencer, struct command *command,
                     const struct db_result *result)
 {
-    struct uuid thread = runs_stored_thread(result, 0, FORK_THREAD); /* the source's */
+    struct uuid thread = runs_stored_thread(result, 0, FORK_THREAD);
     struct run *run =
         runs_add(sequencer, &command->run_id, &command->tenant, &thread,
                  (int64_t)command->result.last_seq, (enum run_status)command->result.status);

@@ -130,7 +130,7 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "                    $51, $52, $53)"},
     [STORE_FORK] = {"fork",
                     "select outcome, run, last_seq, status, limited, open, wake_at,"
-                    "       (select r.thread_id from runs r where r.run_id = $8::uuid)"
+                    "       (select thread_id from runs where run_id = $8::uuid)"
                     "  from fork_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
                     "                $15, $16, $17, $18)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
