@@ -2,7 +2,7 @@
  * JSON Schemas as tables: what contracts/generator/compiler.py writes and actors/runtime/schema.c
  * reads. Everything refers to everything by index, so that the tables are read-only data without
  * relocations but the texts. Which keywords there are, and what the others do (fail the build), is
- * told in docs/decisions/0020-compiled-schemas.md.
+ * told in docs/decisions/0016-compiled-schemas.md.
  */
 #ifndef SIGNALBOX_CONTRACTS_SCHEMA_TABLE_H
 #define SIGNALBOX_CONTRACTS_SCHEMA_TABLE_H

@@ -140,7 +140,7 @@ begin
         select h_run[x.head] as run, x.seq, x.type, x.payload, x.ts
           from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
                        unnest(e_ts) as ts) as x
-         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30)
+         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30) or x.seq = 1
          order by x.head, x.seq
     loop
         kind := (event_types())[e.type];
@@ -278,6 +278,10 @@ begin
         raise exception 'the batch is not dense' using errcode = 'SB002';
     end if;
 
+    if not lifecycle and e_type && array[19, 20, 21, 29, 30] then
+        raise exception 'a lifecycle event in a batch without' using errcode = 'SB002';
+    end if;
+
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
                             command_hash, command_events, origin, command_no)
@@ -288,11 +292,9 @@ begin
                    unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
                    unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
                    generate_subscripts(e_seq, 1) as ordinal) as e
-     where ((e.seq = 1) = (e.type = 1) -- RUN_STARTED
-            or lifecycle and e.seq = 1 and e.type = 4) -- a run that never started ends with RUN_CANCELLED
+     where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
-       and (e.type < 19 or lifecycle or e.type not in (19, 20, 21, 29, 30)) -- see apply_lifecycle
        and num_nulls(e.events, e.origin, e.no) in (0, 3)
        and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null);
     get diagnostics touched = row_count;

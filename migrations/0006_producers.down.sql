@@ -1,3 +1,4 @@
+drop function fork_run;
 drop function set_tenant_quota;
 drop function record_usage;
 drop function record_producers;

@@ -143,8 +143,122 @@ language sql security definer set search_path = public, pg_temp as $$
            bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
 $$;
 
-revoke execute on function record_producers, record_usage, set_tenant_quota from public;
-grant execute on function record_producers, record_usage to signalbox_sequencer;
+-- A new run that begins with events 1 .. p_seq of another, in one transaction: the same types, payloads, actors and times,
+-- new positions; no keys and no producers; the command (p_origin, p_no) on its first event, as that of its creation.
+-- Status and questions follow from those events. p_admitted: whether the tenant's quota has room for one more run;
+-- p_active: its runs that have not ended, with this one. At most p_events events and p_bytes stored bytes.
+-- outcome: ok · duplicate (p_key: the same fork again) · exists, id_taken, key_mismatch (as for a creation) · not_found ·
+-- beyond (last_seq: the last event that can be taken along; limited: because of p_events or p_bytes) · quota.
+create function fork_run(
+    p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamptz, p_cancel_ms bigint,
+    p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea,
+    p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint
+) returns table (outcome text, run uuid, last_seq bigint, status text, limited boolean, open bytea, wake_at timestamptz)
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    known record;
+    source record;
+    after record;
+    most bigint;
+    expires timestamptz;
+begin
+    perform 1 from shards s where s.shard = p_shard and s.epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    limited := false;
+    run := p_run;
+
+    if p_key is not null then
+        select r.run_id, r.create_hash, r.parent_run_id, r.fork_seq, r.status into known
+          from runs r where r.tenant_id = p_tenant and r.create_key = p_key;
+        if found then
+            outcome := case when known.create_hash = p_hash and known.parent_run_id = p_source and known.fork_seq = p_seq
+                            then 'duplicate' else 'key_mismatch' end;
+            run := case outcome when 'duplicate' then known.run_id else p_run end;
+            last_seq := case outcome when 'duplicate' then p_seq else 0 end;
+            status := known.status;
+            return next;
+            return;
+        end if;
+    end if;
+    select r.tenant_id, r.status, h.last_seq into known
+      from runs r join run_heads h using (run_id) where r.run_id = p_run;
+    if found then
+        outcome := case when known.tenant_id = p_tenant then 'exists' else 'id_taken' end;
+        last_seq := case when known.tenant_id = p_tenant then known.last_seq else 0 end;
+        status := case when known.tenant_id = p_tenant then known.status else 'pending' end;
+        return next;
+        return;
+    end if;
+
+    select r.thread_id, r.metadata, r.deliverable_type, h.last_seq - h.closed::integer as most into source
+      from runs r join run_heads h using (run_id) where r.run_id = p_source and r.tenant_id = p_tenant;
+    status := 'pending';
+    if not found then
+        outcome := 'not_found';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
+    most := source.most;
+    if p_seq between 1 and most then
+        select coalesce(max(c.seq), 0) into most
+          from (select e.seq, sum(pg_column_size(e.payload)) over (order by e.seq) as bytes
+                  from run_events e where e.run_id = p_source and e.seq <= least(source.most, p_events)) c
+         where c.bytes <= p_bytes;
+        limited := p_seq > most;
+    end if;
+    if p_seq not between 1 and most then
+        outcome := 'beyond';
+        last_seq := most;
+        return next;
+        return;
+    end if;
+    if not p_admitted then
+        outcome := 'quota';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
+
+    insert into run_heads (run_id, tenant_id, last_seq) values (p_run, p_tenant, p_seq);
+    insert into run_events (tenant_id, run_id, seq, position, event_type, schema_version, payload, actor, ts, duration_ms,
+                            command_events, origin, command_no)
+    select p_tenant, p_run, e.seq, p_position + e.seq, e.event_type, e.schema_version, e.payload, e.actor, e.ts,
+           e.duration_ms, case e.seq when 1 then p_seq end, case e.seq when 1 then p_origin end,
+           case e.seq when 1 then p_no end
+      from run_events e where e.run_id = p_source and e.seq <= p_seq;
+    insert into run_questions (run_id, clarification_id, tenant_id, asked_seq, expires_at, answered_seq)
+    select q.run_id, q.clarification_id, q.tenant_id, q.asked_seq, q.expires_at, q.answered_seq
+      from project_questions(p_run) q;
+    select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea), min(q.expires_at) into open, expires
+      from run_questions q where q.run_id = p_run and q.answered_seq is null;
+    select * into after from project_run(p_run);
+    wake_at := run_wake_at(after.status, p_ts, null, null, p_cancel_ms, expires);
+    insert into runs (run_id, tenant_id, thread_id, parent_run_id, fork_seq, status, metadata, created_by, created_at,
+                      started_at, create_key, create_hash, deliverable_type, wake_at)
+    values (p_run, p_tenant, source.thread_id, p_source, p_seq, after.status, source.metadata, p_by, p_ts,
+            after.started_at, p_key, p_hash, source.deliverable_type, wake_at);
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    values (p_tenant, (p_ts at time zone 'UTC')::date, 1, 0, 0, p_active)
+    on conflict (tenant_id, day) do update set runs = t.runs + 1, active_runs = excluded.active_runs;
+    insert into origins as o (origin, command_no, updated_at) values (p_origin, p_no, now())
+    on conflict (origin) do update
+       set command_no = greatest(o.command_no, excluded.command_no), updated_at = excluded.updated_at;
+    update shard_positions p set position = p_position + p_seq where p.shard = p_shard and p.position = p_position;
+    if not found then
+        raise exception 'the position is not where the fork starts' using errcode = 'SB002';
+    end if;
+    outcome := 'ok';
+    last_seq := p_seq;
+    status := after.status;
+    return next;
+end
+$$;
+
+revoke execute on function record_producers, record_usage, set_tenant_quota, fork_run from public;
+grant execute on function record_producers, record_usage, fork_run to signalbox_sequencer;
 grant execute on function set_tenant_quota to signalbox_api;
 grant select on run_producers to signalbox_sequencer;
 grant select on tenant_quotas, tenant_usage to signalbox_sequencer, signalbox_api;

@@ -17,6 +17,14 @@ drop policy events_of_tenant on run_events;
 drop policy events_of_all on run_events;
 drop policy questions_of_tenant on run_questions;
 drop policy questions_of_all on run_questions;
+drop policy producers_of_all on run_producers;
+drop policy quotas_of_tenant on tenant_quotas;
+drop policy quotas_of_all on tenant_quotas;
+drop policy usage_of_tenant on tenant_usage;
+drop policy usage_of_all on tenant_usage;
+alter table run_producers disable row level security;
+alter table tenant_quotas disable row level security;
+alter table tenant_usage disable row level security;
 alter table tenants disable row level security;
 alter table api_keys disable row level security;
 alter table runs disable row level security;
@@ -26,8 +34,9 @@ alter table run_events disable row level security;
 alter view run_events_jsonb reset (security_invoker);
 
 drop table audit_log;
+drop function find_api_key, find_session;
 drop table sessions;
-drop function find_api_key, find_session, current_tenant, current_tenants, is_operator;
+drop function current_tenant, current_tenants, is_operator;
 alter table api_keys
     drop column user_name, drop column created_by, drop column installation_id, drop column single_user,
     drop constraint api_keys_scopes;

@@ -162,6 +162,19 @@ create policy questions_of_tenant on run_questions for select to signalbox_api, 
 create policy questions_of_all on run_questions for select
     to signalbox_sequencer, signalbox_job_runner, signalbox_exporter using (true);
 
+alter table run_producers enable row level security;
+create policy producers_of_all on run_producers for select to signalbox_sequencer using (true);
+
+alter table tenant_quotas enable row level security;
+create policy quotas_of_tenant on tenant_quotas for select to signalbox_api
+    using (tenant_id = (select current_tenant()) or (select is_operator()));
+create policy quotas_of_all on tenant_quotas for select to signalbox_sequencer using (true);
+
+alter table tenant_usage enable row level security;
+create policy usage_of_tenant on tenant_usage for select to signalbox_api
+    using (tenant_id = (select current_tenant()) or (select is_operator()));
+create policy usage_of_all on tenant_usage for select to signalbox_sequencer using (true);
+
 -- For searching the runs of the tenant. As restrictive as the policy, but a plain condition: behind a policy only indexes on
 -- operators that are marked leakproof are used, which those of enums, jsonb and LIKE are not.
 create view tenant_runs as select * from runs where tenant_id = current_tenant();
@@ -183,7 +196,6 @@ grant update (ended_at) on sessions to signalbox_api;
 grant select (session_id, tenant_id, key_id, expires_at, ended_at) on sessions to signalbox_streamer;
 grant select, insert on audit_log to signalbox_api;
 grant select on tenant_runs to signalbox_api;
--- Read by the foreign keys' checks in the owner's name; nobody else has to.
 
 revoke execute on function find_api_key, find_session, installation_is_single from public;
 grant execute on function find_api_key, find_session, installation_is_single to signalbox_api;

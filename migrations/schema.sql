@@ -188,6 +188,10 @@ begin
         raise exception 'the batch is not dense' using errcode = 'SB002';
     end if;
 
+    if not lifecycle and e_type && array[19, 20, 21, 29, 30] then
+        raise exception 'a lifecycle event in a batch without' using errcode = 'SB002';
+    end if;
+
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
                             command_hash, command_events, origin, command_no)
@@ -198,11 +202,9 @@ begin
                    unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
                    unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
                    generate_subscripts(e_seq, 1) as ordinal) as e
-     where ((e.seq = 1) = (e.type = 1) -- RUN_STARTED
-            or lifecycle and e.seq = 1 and e.type = 4) -- a run that never started ends with RUN_CANCELLED
+     where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
-       and (e.type < 19 or lifecycle or e.type not in (19, 20, 21, 29, 30)) -- see apply_lifecycle
        and num_nulls(e.events, e.origin, e.no) in (0, 3)
        and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null);
     get diagnostics touched = row_count;
@@ -263,7 +265,7 @@ begin
         select h_run[x.head] as run, x.seq, x.type, x.payload, x.ts
           from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
                        unnest(e_ts) as ts) as x
-         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30)
+         where x.type in (1, 2, 3, 4, 19, 20, 21, 29, 30) or x.seq = 1
          order by x.head, x.seq
     loop
         kind := (event_types())[e.type];
@@ -413,6 +415,114 @@ CREATE FUNCTION public.find_session(p_public_id text) RETURNS TABLE(session_id u
 END;
 
 ALTER FUNCTION public.find_session(p_public_id text) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) RETURNS TABLE(outcome text, run uuid, last_seq bigint, status text, limited boolean, open bytea, wake_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    known record;
+    source record;
+    after record;
+    most bigint;
+    expires timestamptz;
+begin
+    perform 1 from shards s where s.shard = p_shard and s.epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    limited := false;
+    run := p_run;
+
+    if p_key is not null then
+        select r.run_id, r.create_hash, r.parent_run_id, r.fork_seq, r.status into known
+          from runs r where r.tenant_id = p_tenant and r.create_key = p_key;
+        if found then
+            outcome := case when known.create_hash = p_hash and known.parent_run_id = p_source and known.fork_seq = p_seq
+                            then 'duplicate' else 'key_mismatch' end;
+            run := case outcome when 'duplicate' then known.run_id else p_run end;
+            last_seq := case outcome when 'duplicate' then p_seq else 0 end;
+            status := known.status;
+            return next;
+            return;
+        end if;
+    end if;
+    select r.tenant_id, r.status, h.last_seq into known
+      from runs r join run_heads h using (run_id) where r.run_id = p_run;
+    if found then
+        outcome := case when known.tenant_id = p_tenant then 'exists' else 'id_taken' end;
+        last_seq := case when known.tenant_id = p_tenant then known.last_seq else 0 end;
+        status := case when known.tenant_id = p_tenant then known.status else 'pending' end;
+        return next;
+        return;
+    end if;
+
+    select r.thread_id, r.metadata, r.deliverable_type, h.last_seq - h.closed::integer as most into source
+      from runs r join run_heads h using (run_id) where r.run_id = p_source and r.tenant_id = p_tenant;
+    status := 'pending';
+    if not found then
+        outcome := 'not_found';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
+    most := source.most;
+    if p_seq between 1 and most then
+        select coalesce(max(c.seq), 0) into most
+          from (select e.seq, sum(pg_column_size(e.payload)) over (order by e.seq) as bytes
+                  from run_events e where e.run_id = p_source and e.seq <= least(source.most, p_events)) c
+         where c.bytes <= p_bytes;
+        limited := p_seq > most;
+    end if;
+    if p_seq not between 1 and most then
+        outcome := 'beyond';
+        last_seq := most;
+        return next;
+        return;
+    end if;
+    if not p_admitted then
+        outcome := 'quota';
+        last_seq := 0;
+        return next;
+        return;
+    end if;
+
+    insert into run_heads (run_id, tenant_id, last_seq) values (p_run, p_tenant, p_seq);
+    insert into run_events (tenant_id, run_id, seq, position, event_type, schema_version, payload, actor, ts, duration_ms,
+                            command_events, origin, command_no)
+    select p_tenant, p_run, e.seq, p_position + e.seq, e.event_type, e.schema_version, e.payload, e.actor, e.ts,
+           e.duration_ms, case e.seq when 1 then p_seq end, case e.seq when 1 then p_origin end,
+           case e.seq when 1 then p_no end
+      from run_events e where e.run_id = p_source and e.seq <= p_seq;
+    insert into run_questions (run_id, clarification_id, tenant_id, asked_seq, expires_at, answered_seq)
+    select q.run_id, q.clarification_id, q.tenant_id, q.asked_seq, q.expires_at, q.answered_seq
+      from project_questions(p_run) q;
+    select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea), min(q.expires_at) into open, expires
+      from run_questions q where q.run_id = p_run and q.answered_seq is null;
+    select * into after from project_run(p_run);
+    wake_at := run_wake_at(after.status, p_ts, null, null, p_cancel_ms, expires);
+    insert into runs (run_id, tenant_id, thread_id, parent_run_id, fork_seq, status, metadata, created_by, created_at,
+                      started_at, create_key, create_hash, deliverable_type, wake_at)
+    values (p_run, p_tenant, source.thread_id, p_source, p_seq, after.status, source.metadata, p_by, p_ts,
+            after.started_at, p_key, p_hash, source.deliverable_type, wake_at);
+    insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
+    values (p_tenant, (p_ts at time zone 'UTC')::date, 1, 0, 0, p_active)
+    on conflict (tenant_id, day) do update set runs = t.runs + 1, active_runs = excluded.active_runs;
+    insert into origins as o (origin, command_no, updated_at) values (p_origin, p_no, now())
+    on conflict (origin) do update
+       set command_no = greatest(o.command_no, excluded.command_no), updated_at = excluded.updated_at;
+    update shard_positions p set position = p_position + p_seq where p.shard = p_shard and p.position = p_position;
+    if not found then
+        raise exception 'the position is not where the fork starts' using errcode = 'SB002';
+    end if;
+    outcome := 'ok';
+    last_seq := p_seq;
+    status := after.status;
+    return next;
+end
+$$;
+
+ALTER FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.is_operator() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1012,13 +1122,21 @@ CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_stream
 
 CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
+CREATE POLICY producers_of_all ON public.run_producers FOR SELECT TO signalbox_sequencer USING (true);
+
 CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
 CREATE POLICY questions_of_tenant ON public.run_questions FOR SELECT TO signalbox_api, signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+CREATE POLICY quotas_of_all ON public.tenant_quotas FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY quotas_of_tenant ON public.tenant_quotas FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
 ALTER TABLE public.run_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_heads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.run_producers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.run_questions ENABLE ROW LEVEL SECURITY;
 
@@ -1040,6 +1158,10 @@ CREATE POLICY sessions_of_streamer ON public.sessions FOR SELECT TO signalbox_st
 
 CREATE POLICY sessions_of_tenant ON public.sessions FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
+ALTER TABLE public.tenant_quotas ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.tenant_usage ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.tenants ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY tenants_of_operator ON public.tenants FOR INSERT TO signalbox_api WITH CHECK (( SELECT public.is_operator() AS is_operator));
@@ -1049,6 +1171,10 @@ CREATE POLICY tenants_of_sequencer ON public.tenants FOR SELECT TO signalbox_seq
 CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_streamer USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+CREATE POLICY usage_of_all ON public.tenant_usage FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY usage_of_tenant ON public.tenant_usage FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 GRANT ALL ON SCHEMA public TO signalbox_owner;
 
@@ -1137,6 +1263,10 @@ GRANT SELECT(ended_at) ON TABLE public.sessions TO signalbox_streamer;
 REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
+
+REVOKE ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
 

@@ -12,3 +12,13 @@ $(OUT)/test/schema_judge: $(JUDGE_OBJECTS) $(OUT)/lib/libruntime.a $(OUT)/lib/li
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs jansson)
+
+# What checking payloads costs, alone: no server.
+$(OUT)/bench/schema_cost: $(call object,tests/bench/schema_cost.c) $(OUT)/lib/libruntime.a $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs jansson)
+
+.PHONY: bench-schema
+bench-schema: $(OUT)/bench/schema_cost ## nanoseconds that checking a payload takes
+	@$<

@@ -14,6 +14,7 @@ libcmocka-dev
 postgresql-15 postgresql-client-15 redis-server
 python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
 python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
+node-typescript
 wrk gcovr prometheus
 "
 

@@ -141,7 +141,7 @@ static void dump_uuid(struct dump *dump, const char *name, const uint8_t uuid[EN
 void message_create_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_create_run *message)
 {
-    put_header(out, MESSAGE_CREATE_RUN, header, 16);
+    put_header(out, MESSAGE_CREATE_RUN, header, 18);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -158,6 +158,8 @@ void message_create_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->key.data, message->key.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->started.data, message->started.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_create_run(struct envelope_reader *reader, struct message_create_run *message)
@@ -178,6 +180,8 @@ static void get_create_run(struct envelope_reader *reader, struct message_create
     message->key.data = envelope_get_text(reader, &message->key.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->started.data = envelope_get_text(reader, &message->started.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_create_run_decode(const uint8_t *frame, size_t length,
@@ -188,7 +192,7 @@ int message_create_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_create_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CREATE_RUN, &header, 16);
+    open_body(&reader, MESSAGE_CREATE_RUN, &header, 18);
     get_create_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -243,7 +247,7 @@ bool message_append_event_next(struct message_list *cursor, struct message_appen
 void message_append_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_append *message)
 {
-    put_header(out, MESSAGE_APPEND, header, 11);
+    put_header(out, MESSAGE_APPEND, header, 13);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -254,6 +258,8 @@ void message_append_encode(struct msgpack_sbuffer *out, const struct message_hea
     envelope_put_text(out, message->producer.data, message->producer.length);
     envelope_put_u64(out, message->producer_epoch);
     envelope_put_u64(out, message->producer_seq);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -270,6 +276,8 @@ static void get_append(struct envelope_reader *reader, struct message_append *me
     message->producer.data = envelope_get_text(reader, &message->producer.length);
     message->producer_epoch = envelope_get_u64(reader);
     message->producer_seq = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
     get_append_events(reader, &message->events);
 }
 
@@ -280,7 +288,7 @@ int message_append_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_append message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_APPEND, &header, 11);
+    open_body(&reader, MESSAGE_APPEND, &header, 13);
     get_append(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -322,12 +330,14 @@ int message_hello_decode(const uint8_t *frame, size_t length, struct message_hea
 void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_cancel_run *message)
 {
-    put_header(out, MESSAGE_CANCEL_RUN, header, 5);
+    put_header(out, MESSAGE_CANCEL_RUN, header, 7);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
     envelope_put_text(out, message->actor.data, message->actor.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_cancel_run(struct envelope_reader *reader, struct message_cancel_run *message)
@@ -337,6 +347,8 @@ static void get_cancel_run(struct envelope_reader *reader, struct message_cancel
     envelope_get_uuid(reader, message->run);
     message->actor.data = envelope_get_text(reader, &message->actor.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_cancel_run_decode(const uint8_t *frame, size_t length,
@@ -347,7 +359,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_cancel_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 5);
+    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 7);
     get_cancel_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -359,7 +371,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
 void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_resume_run *message)
 {
-    put_header(out, MESSAGE_RESUME_RUN, header, 7);
+    put_header(out, MESSAGE_RESUME_RUN, header, 9);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -367,6 +379,8 @@ void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->clarification.data, message->clarification.length);
     envelope_put_bytes(out, message->hash.data, message->hash.length);
     envelope_put_text(out, message->payload.data, message->payload.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
 }
 
 static void get_resume_run(struct envelope_reader *reader, struct message_resume_run *message)
@@ -378,6 +392,8 @@ static void get_resume_run(struct envelope_reader *reader, struct message_resume
     message->clarification.data = envelope_get_text(reader, &message->clarification.length);
     message->hash.data = envelope_get_bytes(reader, &message->hash.length);
     message->payload.data = envelope_get_text(reader, &message->payload.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
 }
 
 int message_resume_run_decode(const uint8_t *frame, size_t length,
@@ -388,7 +404,7 @@ int message_resume_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_resume_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESUME_RUN, &header, 7);
+    open_body(&reader, MESSAGE_RESUME_RUN, &header, 9);
     get_resume_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -782,6 +798,8 @@ static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " key=<%zu bytes>", message.key.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " started=<%zu bytes>", message.started.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -802,6 +820,8 @@ static int dump_append(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " producer=<%zu bytes>", message.producer.length);
     dump_add(dump, " producer_epoch=%" PRIu64, message.producer_epoch);
     dump_add(dump, " producer_seq=%" PRIu64, message.producer_seq);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -831,6 +851,8 @@ static int dump_cancel_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " actor=<%zu bytes>", message.actor.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 
@@ -848,6 +870,8 @@ static int dump_resume_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " clarification=<%zu bytes>", message.clarification.length);
     dump_add(dump, " hash=<%zu bytes>", message.hash.length);
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
     return 0;
 }
 

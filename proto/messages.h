@@ -75,6 +75,8 @@ struct message_create_run {
     struct message_span key;     /* client's Idempotency-Key, empty: none; scoped to the tenant */
     struct message_span hash;    /* SHA-256 of the request body (32 bytes); empty without key */
     struct message_span started; /* payload of RUN_STARTED, a JSON object */
+    uint8_t trace[16];           /* W3C trace id of the request; none: not said */
+    uint64_t span;               /* span of the request within that trace */
 };
 
 /* Item of `events` of APPEND. */
@@ -96,6 +98,8 @@ struct message_append {
     struct message_span producer; /* Producer-Id, empty: none; never together with a key */
     uint64_t producer_epoch;
     uint64_t producer_seq;      /* number of this append within the epoch */
+    uint8_t trace[16];          /* W3C trace id of the request; none: not said */
+    uint64_t span;              /* span of the request within that trace */
     struct message_list events; /* 1..1000, in order */
 };
 
@@ -112,6 +116,8 @@ struct message_cancel_run {
     uint8_t run[16];
     struct message_span actor;   /* who asked, for the audit */
     struct message_span payload; /* of RUN_CANCEL_REQUESTED, a JSON object */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
 };
 
 /* RESUME_RUN: answer what an interrupted run waits for. */
@@ -125,6 +131,8 @@ struct message_resume_run {
     /* SHA-256 of the response (32 bytes): the same answer again changes nothing */
     struct message_span hash;
     struct message_span payload; /* of CLARIFICATION_ANSWERED or RUN_RESUMED, a JSON object */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
 };
 
 /* FORK_RUN: a new run that begins with the first events of another. */
@@ -154,7 +162,7 @@ struct message_result {
     uint64_t last_seq;  /* OK: last seq of the command; SEQ_CONFLICT: the head */
     /* enum run_status of the run after the command (proto/run_status.h) */
     uint64_t status;
-    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force */
+    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force; SEQ_BEYOND_HEAD: 1 when the event is there, but beyond what a fork may take along, else 0 */
     uint64_t expected;
     bool cancel_requested;
     bool duplicate;       /* the command had been done before */

@@ -173,8 +173,10 @@ static void postgres_command(struct roster_command *command, const struct settin
     add_word(command->argv, "-k");
     add_word(command->argv, "%s", settings_text(settings, SETTING_INSTANCE_RUN_DIR));
     static const char *const options[] = {
-        "port=5432",     "listen_addresses=",    "logging_collector=off", "log_destination=stderr",
-        "lc_messages=C", "log_line_prefix=[%p] "};
+        "port=5432", "listen_addresses=", "logging_collector=off", "log_destination=stderr",
+        "lc_messages=C", "log_line_prefix=[%p] ",
+        /* The detail of a refused row is the row: what clients sent stays out of the log. */
+        "log_error_verbosity=terse"};
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         add_word(command->argv, "-c");
         add_word(command->argv, "%s", options[i]);

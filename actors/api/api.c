@@ -15,6 +15,7 @@
 #include "api/exchange.h"
 #include "api/front.h"
 #include "api/handover.h"
+#include "api/limit.h"
 #include "api/store.h"
 #include "proto/child_contract.h"
 #include "runtime/base/log.h"
@@ -95,6 +96,7 @@ static int start(struct actor *actor, struct error *err)
         return -1;
     }
     api->redis = redis_open(actor->base, actor->settings);
+    api->limit = limit_create(api);
     api->handover = handover_create(actor);
     return start_server(api, err);
 }
@@ -135,6 +137,7 @@ static void stop(struct actor *actor)
     http_server_destroy(&api->server);
     commands_destroy(&api->commands);
     redis_close(&api->redis);
+    limit_destroy(&api->limit);
     store_destroy(&api->store);
     auth_destroy(&api->auth);
     exchange_free_spare(api);

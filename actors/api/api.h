@@ -15,6 +15,7 @@ struct cursor_key;
 struct exchange;
 struct handover;
 struct http_server;
+struct limit;
 struct redis;
 struct store;
 
@@ -26,6 +27,7 @@ struct api {
     struct commands *commands;
     struct handover *handover;
     struct redis *redis;
+    struct limit *limit;
     struct cursor_key *cursor_key; /* signs the cursors of lists */
     struct json_limits json_limits;
     struct list spare;  /* exchanges to use again */

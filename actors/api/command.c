@@ -4,6 +4,7 @@
 #include "proto/outcome.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct message_span command_span(const void *data, size_t length)
 {
@@ -14,6 +15,12 @@ struct message_span command_actor(const struct exchange *exchange, char text[COM
 {
     int length = snprintf(text, COMMAND_ACTOR_SIZE, "%s", exchange->who.actor);
     return command_span(text, (size_t)length);
+}
+
+void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t *span)
+{
+    memcpy(trace, exchange->trace.id, sizeof exchange->trace.id);
+    *span = exchange->trace.span;
 }
 
 void command_busy(struct exchange *exchange)

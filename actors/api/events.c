@@ -175,6 +175,7 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    command_trace(exchange, message.trace, &message.span);
     request_set_producer(&message, &producer, 0);
     exchange->producer_seq = producer.id.length > 0 ? producer.seq : -1;
     SB_FAULT("api_before_command");

@@ -7,6 +7,7 @@
 #include "runtime/base/metrics.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,14 @@ enum { SCRATCH_KEPT_BYTES = 256 << 10 };
 
 /* Seconds, for everything that is over soon. */
 #define RETRY_AFTER "1"
+
+/* More than one traceparent is none. */
+static void begin_trace(struct exchange *exchange)
+{
+    size_t count = 0;
+    struct http_text field = http_request_field(exchange->request, "traceparent", &count);
+    trace_begin(&exchange->trace, count == 1 ? field.data : NULL, field.length);
+}
 
 struct exchange *exchange_begin(struct api *api, struct http_request *request)
 {
@@ -30,6 +39,7 @@ struct exchange *exchange_begin(struct api *api, struct http_request *request)
     exchange->api = api;
     exchange->request = request;
     exchange->number = ++api->exchanges;
+    begin_trace(exchange);
     exchange->producer_seq = -1;
     exchange->lines_accepted = -1;
     exchange->holds = 1;
@@ -117,6 +127,15 @@ int exchange_detach(struct exchange *exchange)
     return fd;
 }
 
+/* What the id in the path names. */
+static const char *id_name(const struct exchange *exchange)
+{
+    const char *pattern = exchange->route == NULL ? "" : exchange->route->pattern;
+    return strstr(pattern, "/runs") != NULL      ? "run_id"
+           : strstr(pattern, "/threads") != NULL ? "thread_id"
+                                                 : "id";
+}
+
 static struct log_field id_field(const char *name, const struct uuid *id)
 {
     return uuid_is_nil(id) ? LOG_TEXT(name, NULL) : LOG_UUID(name, id);
@@ -130,19 +149,20 @@ static void log_answer(const struct exchange *exchange, int status)
     }
     int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
     LOG_AT(level, status >= 500 ? "request failed" : "request answered",
-           LOG_INT("request", exchange->number),
+           LOG_INT("request", exchange->number), LOG_TRACE("trace_id", exchange->trace.id),
            LOG_TEXT("route", exchange->route == NULL ? NULL : exchange->route->pattern),
            LOG_INT("status", status), LOG_TEXT("problem", exchange->problem),
-           id_field("tenant_id", &exchange->who.tenant), id_field("run_id", &exchange->id),
+           id_field("tenant_id", &exchange->who.tenant), id_field(id_name(exchange), &exchange->id),
            LOG_INT("took_us", took_us));
 }
 
 void exchange_reply(struct exchange *exchange, int status, const char *content_type,
                     const struct http_field *fields, const struct buffer *body)
 {
-    struct http_field all[EXCHANGE_FIELDS_MAX + 3] = {{"Cache-Control", "no-store"},
+    struct http_field all[EXCHANGE_FIELDS_MAX + 5] = {{"Cache-Control", "no-store"},
                                                       {"X-Content-Type-Options", "nosniff"}};
-    size_t count = 2;
+    struct limit_texts texts;
+    size_t count = 2 + limit_fields(exchange, &texts, all + 2);
     for (size_t i = 0; fields != NULL && fields[i].name != NULL; i++) {
         assert(i < EXCHANGE_FIELDS_MAX);
         all[count++] = fields[i];
@@ -163,10 +183,14 @@ static void reply_problem(struct exchange *exchange, enum problem problem,
 {
     int status = problem_info(problem)->status;
     struct http_field fields[2] = {{0}};
+    char seconds[24] = RETRY_AFTER;
+    if (exchange->limit.retry_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%lld", (long long)exchange->limit.retry_s);
+    }
     if (status == 401) {
         fields[0] = (struct http_field){"WWW-Authenticate", "Bearer realm=\"signalbox\""};
     } else if (status == 503 || status == 429) {
-        fields[0] = (struct http_field){"Retry-After", RETRY_AFTER};
+        fields[0] = (struct http_field){"Retry-After", seconds};
     }
     exchange->problem = problem_info(problem)->slug;
     exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, body);

@@ -10,9 +10,11 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/limit.h"
 #include "api/match.h"
 #include "api/problem.h"
 #include "runtime/http_server.h"
+#include "runtime/trace.h"
 
 #include <event2/event.h>
 
@@ -36,6 +38,7 @@ struct exchange {
     struct principal who;
     struct uuid id; /* of the run in the path */
     uint64_t number;
+    struct trace trace;   /* of the request: its traceparent, or begun here */
     int64_t producer_seq; /* Producer-Seq of the request; -1: none */
     struct {
         int64_t input_tokens;
@@ -47,6 +50,8 @@ struct exchange {
         *deferred;       /* where a problem goes instead of being answered; or NULL */
     const char *problem; /* slug of what was answered, for the log */
     unsigned holds;
+    struct limit_note limit;                 /* what the answer says of rate limits */
+    void (*next)(struct exchange *exchange); /* where it goes when the limits let it through */
     /* Told when the client goes while the exchange waits; may be NULL. */
     void (*abandoned)(struct exchange *exchange);
     /* What the handler keeps while it waits. */

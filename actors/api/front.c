@@ -31,7 +31,11 @@ static bool asks_for_key(const struct route *route, const struct http_request *r
 static void refuse(struct exchange *exchange, const char *reason)
 {
     LOG_INFO("request not authenticated", LOG_INT("request", exchange->number),
-             LOG_TEXT("route", exchange->route->pattern), LOG_TEXT("reason", reason));
+             LOG_TRACE("trace_id", exchange->trace.id), LOG_TEXT("route", exchange->route->pattern),
+             LOG_TEXT("reason", reason));
+    if (limit_wrong_key(exchange)) {
+        return;
+    }
     exchange_problem(exchange, PROBLEM_UNAUTHENTICATED,
                      "This needs a valid api key or token in Authorization: Bearer.", NULL);
 }
@@ -111,6 +115,7 @@ static void enter(struct exchange *exchange)
     struct http_text segment = exchange->segment;
     if (!is_allowed(exchange)) {
         LOG_INFO("request forbidden", LOG_INT("request", exchange->number),
+                 LOG_TRACE("trace_id", exchange->trace.id),
                  LOG_TEXT("route", exchange->route->pattern),
                  LOG_UUID("key_id", &exchange->who.key));
         exchange_problem(exchange, PROBLEM_FORBIDDEN, "The key lacks the scope this needs.", NULL);
@@ -130,7 +135,7 @@ static void judged(struct exchange *exchange, enum auth_verdict verdict,
     case AUTH_OK:
         exchange->who = *who;
         if (who->kind != AUTH_SESSION || session_guard(exchange) == 0) {
-            enter(exchange);
+            limit_pass(exchange, enter);
         }
         return;
     case AUTH_REFUSED:
@@ -185,7 +190,7 @@ void front_handle(void *arg, struct http_request *request)
     if (asks_for_key(match.route, request)) {
         identify(exchange);
     } else {
-        match.route->handle(exchange);
+        limit_pass(exchange, match.route->handle);
     }
 }
 

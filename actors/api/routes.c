@@ -34,6 +34,8 @@ const struct route routes[] = {
     ADMIN("GET", "/api/v1/tenants", tenants_list),
     {"POST", "/api/v1/tenants", SCOPE_OPERATOR, tenants_create, false, false},
     ADMIN("GET", "/api/v1/tenants/{}", tenants_get),
+    ADMIN("GET", "/api/v1/tenants/{}/quota", tenants_get_quota),
+    {"PUT", "/api/v1/tenants/{}/quota", SCOPE_OPERATOR, tenants_set_quota, false, false},
     ADMIN("GET", "/api/v1/audit", tenants_audit),
     ANYBODY("POST", "/api/v1/session", session_start),
     ANYBODY("GET", "/api/v1/session", session_show),

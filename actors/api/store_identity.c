@@ -17,6 +17,8 @@ enum statement {
     STATEMENT_REVOKE_KEY,
     STATEMENT_MAKE_TENANT,
     STATEMENT_GET_TENANT,
+    STATEMENT_GET_QUOTA,
+    STATEMENT_SET_QUOTA,
     STATEMENT_MAKE_SESSION,
     STATEMENT_END_SESSION,
     STATEMENT_COUNT
@@ -107,6 +109,33 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_GET_TENANT] = {"api_get_tenant",
                               "select " TENANT_ITEM(
                                   "t") " from tenants t where tenant_id = $1::uuid"},
+    [STATEMENT_GET_QUOTA] =
+        {"api_get_quota",
+         "select now(), t.tenant_id, json_build_object('tenant_id', t.tenant_id, "
+         "         'runs_per_day', q.runs_per_day, 'events_per_day', q.events_per_day, "
+         "         'bytes_per_day', q.bytes_per_day, 'concurrent_runs', q.concurrent_runs, "
+         "         'used', case when u.day is not null then json_build_object('day', u.day, "
+         "           'runs', u.runs, 'events', u.events, 'bytes', u.bytes, "
+         "           'active_runs', u.active_runs) end)::text "
+         "  from tenants t left join tenant_quotas q on q.tenant_id = t.tenant_id "
+         "  left join lateral (select * from tenant_usage l where l.tenant_id = t.tenant_id "
+         "                      order by l.day desc limit 1) u on true "
+         " where t.tenant_id = $1::uuid"},
+    [STATEMENT_SET_QUOTA] =
+        {"api_set_quota",
+         "with known as (select t.tenant_id, to_jsonb(q) - 'tenant_id' - 'updated_at' as old "
+         "                 from tenants t left join tenant_quotas q on q.tenant_id = t.tenant_id "
+         "                where t.tenant_id = $1::uuid), "
+         "     noted as (" NOTE
+         "select $7::uuid, k.tenant_id, $6::text, 'tenant.quota', k.tenant_id::text, k.old, "
+         "       jsonb_build_object('runs_per_day', $2::bigint, 'events_per_day', $3::bigint, "
+         "         'bytes_per_day', $4::bigint, 'concurrent_runs', $5::bigint) from known k "
+         "  cross join lateral (select set_tenant_quota(k.tenant_id, $2::bigint, $3::bigint, "
+         "                                             $4::bigint, $5::bigint)) done "
+         "returning tenant_id) "
+         "select now(), tenant_id, json_build_object('tenant_id', tenant_id, "
+         "         'runs_per_day', $2::bigint, 'events_per_day', $3::bigint, "
+         "         'bytes_per_day', $4::bigint, 'concurrent_runs', $5::bigint)::text from noted"},
     [STATEMENT_MAKE_SESSION] =
         {"api_make_session",
          "with gone as (delete from sessions where tenant_id = $2::uuid "
@@ -296,6 +325,31 @@ void store_get_tenant(struct store *store, const struct store_view *view, const 
 {
     db_param_uuid(store_params(store), id);
     give(store, view, STATEMENT_GET_TENANT, done, arg);
+}
+
+void store_get_quota(struct store *store, const struct store_view *view, const struct uuid *tenant,
+                     db_done_fn *done, void *arg)
+{
+    db_param_uuid(store_params(store), tenant);
+    give(store, view, STATEMENT_GET_QUOTA, done, arg);
+}
+
+void store_set_quota(struct store *store, const struct uuid *tenant,
+                     const int64_t quotas[STORE_QUOTAS], const char *actor, db_done_fn *done,
+                     void *arg)
+{
+    struct db_params *params = store_params(store);
+    db_param_uuid(params, tenant);
+    for (size_t i = 0; i < STORE_QUOTAS; i++) {
+        if (quotas[i] < 0) {
+            db_param_null(params);
+        } else {
+            db_param_int8(params, quotas[i]);
+        }
+    }
+    add_text(params, actor);
+    add_new_id(params);
+    give(store, &(struct store_view){.all_tenants = true}, STATEMENT_SET_QUOTA, done, arg);
 }
 
 void store_make_session(struct store *store, const struct store_new_session *session,

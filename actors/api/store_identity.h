@@ -76,6 +76,16 @@ void store_make_tenant(struct store *store, const struct uuid *id, const char *n
 void store_get_tenant(struct store *store, const struct store_view *view, const struct uuid *id,
                       db_done_fn *done, void *arg);
 
+/* What a tenant may use and has used. One item; no row: not there, or not in view. */
+void store_get_quota(struct store *store, const struct store_view *view, const struct uuid *tenant,
+                     db_done_fn *done, void *arg);
+/* -1: the installation's default; 0: no limit. In the order runs, events, bytes a day, concurrent
+ * runs. One item; no row: there is no such tenant. */
+enum { STORE_QUOTAS = 4 };
+void store_set_quota(struct store *store, const struct uuid *tenant,
+                     const int64_t quotas[STORE_QUOTAS], const char *actor, db_done_fn *done,
+                     void *arg);
+
 struct store_new_session {
     struct uuid id;
     struct uuid tenant;

@@ -7,6 +7,8 @@ struct exchange;
 void tenants_list(struct exchange *exchange);
 void tenants_create(struct exchange *exchange);
 void tenants_get(struct exchange *exchange);
+void tenants_get_quota(struct exchange *exchange);
+void tenants_set_quota(struct exchange *exchange);
 void tenants_audit(struct exchange *exchange);
 
 #endif

@@ -58,6 +58,14 @@ bool http_request_is_loopback(const struct http_request *request)
     return request->connection->server->on_loopback;
 }
 
+bool http_request_address(const struct http_request *request, struct uuid *address_out)
+{
+    if (request->connection->counted) {
+        *address_out = request->connection->address;
+    }
+    return request->connection->counted;
+}
+
 int64_t http_request_started_us(const struct http_request *request)
 {
     return request->started_us;

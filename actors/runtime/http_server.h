@@ -16,6 +16,7 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/settings.h"
+#include "runtime/base/uuid.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -88,6 +89,9 @@ struct http_text http_request_body(const struct http_request *request);
 /* The listener it came in on is a local socket or bound to a loopback address. One bound to every
  * address is not, whoever calls: a proxy on this machine calls from here for the world. */
 bool http_request_is_loopback(const struct http_request *request);
+/* The client's address as 128 bits (IPv4 mapped into IPv6). False, and nothing is said, when it
+ * calls from loopback or through a local socket. */
+bool http_request_address(const struct http_request *request, struct uuid *address_out);
 /* Monotonic time at which the head was complete. */
 int64_t http_request_started_us(const struct http_request *request);
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Longer texts have no format of ours. */
-enum { FORMAT_TEXT_MAX = 256 };
+/* Longer texts have no format of ours; PostgreSQL reads times up to about twice this. */
+enum { FORMAT_TEXT_MAX = 64, ESCAPE_BYTES = 6 };
 
 static bool is_digit(char c)
 {
@@ -75,8 +75,24 @@ static bool take_date(const char **at, const char *end)
     return day >= 1 && day <= days[month - 1] + (month == 2 && leap);
 }
 
-/* HH:MM:SS and a fraction; minutes since midnight in *minute_out. */
-static bool take_time(const char **at, const char *end, int *minute_out, bool *leap_out)
+struct time_of_day {
+    int minute;    /* since midnight */
+    bool leap;     /* the second is 60 */
+    bool fraction; /* other than 0 */
+};
+
+/* Digits behind a point. */
+static bool take_fraction(const char **at, const char *end, struct time_of_day *time)
+{
+    const char *from = *at;
+    for (; *at < end && is_digit(**at); (*at)++) {
+        time->fraction = time->fraction || **at != '0';
+    }
+    return *at > from;
+}
+
+/* HH:MM:SS and a fraction. */
+static bool take_time(const char **at, const char *end, struct time_of_day *time_out)
 {
     int hour = take_number(at, end, 2);
     if (hour < 0 || hour > 23 || !take(at, end, ':')) {
@@ -90,18 +106,8 @@ static bool take_time(const char **at, const char *end, int *minute_out, bool *l
     if (second < 0 || second > 60) {
         return false;
     }
-    if (take(at, end, '.')) {
-        const char *from = *at;
-        while (*at < end && is_digit(**at)) {
-            (*at)++;
-        }
-        if (*at == from) {
-            return false;
-        }
-    }
-    *minute_out = hour * 60 + minute;
-    *leap_out = second == 60;
-    return true;
+    *time_out = (struct time_of_day){.minute = hour * 60 + minute, .leap = second == 60};
+    return !take(at, end, '.') || take_fraction(at, end, time_out);
 }
 
 /* Z, or +HH:MM; minutes east of Greenwich in *offset_out. */
@@ -125,27 +131,33 @@ static bool is_date_time(const char *text, size_t length)
 {
     enum { DAY_MINUTES = 24 * 60 };
     const char *end = text + length;
-    int minute;
+    struct time_of_day time;
     int offset;
-    bool leap;
-    if (!take_date(&text, end) || !take(&text, end, 'T') ||
-        !take_time(&text, end, &minute, &leap) || !take_offset(&text, end, &offset)) {
+    if (!take_date(&text, end) || !take(&text, end, 'T') || !take_time(&text, end, &time) ||
+        !take_offset(&text, end, &offset)) {
         return false;
     }
-    /* A leap second ends a day of Greenwich. */
-    int there = (minute - offset + DAY_MINUTES) % DAY_MINUTES;
-    return text == end && (!leap || there == DAY_MINUTES - 1);
+    if (text != end || !time.leap) {
+        return text == end;
+    }
+    /* A leap second ends a day of Greenwich. Where it ends a day of the place too, PostgreSQL takes no
+     * part of it. */
+    int there = (time.minute - offset + DAY_MINUTES) % DAY_MINUTES;
+    return there == DAY_MINUTES - 1 && !(time.fraction && time.minute == DAY_MINUTES - 1);
 }
 
 bool schema_value_has_format(struct json_span text, enum schema_format format)
 {
-    char plain[FORMAT_TEXT_MAX];
-    if (text.length > sizeof plain) {
+    char plain[FORMAT_TEXT_MAX * ESCAPE_BYTES];
+    if (format == SCHEMA_NO_FORMAT || text.length > sizeof plain) {
         return format == SCHEMA_NO_FORMAT;
     }
     if (memchr(text.data, '\\', text.length) != NULL) {
         text.length = json_unescape(text.data, text.length, plain);
         text.data = plain;
+    }
+    if (text.length > FORMAT_TEXT_MAX) {
+        return false;
     }
     switch (format) {
     case SCHEMA_NO_FORMAT:

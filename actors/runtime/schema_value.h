@@ -16,8 +16,8 @@ bool schema_value_is_whole(struct json_span number);
 bool schema_value_text_is(struct json_span text, const char *plain, size_t length);
 /* Characters (code points) of a string's text; stops counting above `enough`. */
 size_t schema_value_characters(struct json_span text, size_t enough);
-/* Whether a string's text has the format. date-time is that of RFC 3339, within the years 1 to 9999
- * and offsets below 16 hours: what lies beyond is no time to PostgreSQL. */
+/* Whether a string's text has the format. date-time is that of RFC 3339 as far as PostgreSQL reads it:
+ * years 1 to 9999, offsets below 16 hours, 64 characters. */
 bool schema_value_has_format(struct json_span text, enum schema_format format);
 
 #endif

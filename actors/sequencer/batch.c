@@ -151,11 +151,15 @@ static void finish_unwritten(struct sequencer *sequencer)
 
 static void log_appended(const struct batch *batch)
 {
+    const uint8_t *trace = NULL;
     for (size_t i = 0; i < batch->rows_count; i++) {
         const struct row *row = &batch->rows[i];
-        LOG_DEBUG("appended", LOG_UUID("run_id", &batch->heads[row->head - 1].run->id),
+        const struct run *run = batch->heads[row->head - 1].run;
+        trace = row->first == NULL ? trace : row->first->trace.bytes;
+        LOG_DEBUG("appended", LOG_UUID("run_id", &run->id), LOG_UUID("tenant_id", &run->tenant),
                   LOG_INT("seq", row->seq),
-                  LOG_TEXT("type", event_type_name((enum event_type)row->type)));
+                  LOG_TEXT("type", event_type_name((enum event_type)row->type)),
+                  LOG_TRACE("trace_id", trace));
     }
 }
 
@@ -412,6 +416,12 @@ static void fill(struct sequencer *sequencer)
             command->need = NEED_LOOKUP;
         }
         if (command->need != NEED_NOTHING) {
+            break;
+        }
+        if (fork_is_needed(command)) {
+            if (batch->count == 0) {
+                fork_start(sequencer, command);
+            }
             break;
         }
         if (gate_is_needed(sequencer, command)) {

@@ -13,6 +13,7 @@ static const struct command_kind kinds[] = {
     {MESSAGE_CANCEL_RUN, lifecycle_decode_cancel, lifecycle_cancel, NULL},
     {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume, NULL},
     {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch, NULL},
+    {MESSAGE_FORK_RUN, fork_decode, fork_evaluate, NULL},
 };
 
 const struct command_kind *commands_kind(enum message_type type)
@@ -72,6 +73,12 @@ void commands_address(struct command *command, uint64_t sender, const uint8_t te
     command->sender = sender;
     memcpy(command->tenant.bytes, tenant, sizeof command->tenant.bytes);
     memcpy(command->run_id.bytes, run, sizeof command->run_id.bytes);
+}
+
+void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span)
+{
+    memcpy(command->trace.bytes, trace, sizeof command->trace.bytes);
+    command->span = span;
 }
 
 void commands_key(struct command *command, enum key_scope scope, struct message_span key,

@@ -46,6 +46,8 @@ void commands_evaluate(struct sequencer *sequencer, struct command *command);
 /* Who and where, for decode(). */
 void commands_address(struct command *command, uint64_t sender, const uint8_t tenant[16],
                       const uint8_t run[16]);
+/* Which request it comes from. */
+void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span);
 /* The key of the command; ignored when empty. */
 void commands_key(struct command *command, enum key_scope scope, struct message_span key,
                   struct message_span hash);
@@ -82,5 +84,7 @@ bool lifecycle_decode_resume(struct command *command, struct message_header *hea
 void lifecycle_resume(struct sequencer *sequencer, struct command *command);
 bool lifecycle_decode_touch(struct command *command, struct message_header *header);
 void lifecycle_touch(struct sequencer *sequencer, struct command *command);
+bool fork_decode(struct command *command, struct message_header *header);
+void fork_evaluate(struct sequencer *sequencer, struct command *command);
 
 #endif

@@ -76,6 +76,20 @@ static void gather_event(struct gather *gather, const struct uuid *run, const st
     gather->count++;
 }
 
+/* One line a command. */
+static void log_published(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->rows_count; i++) {
+        const struct row *row = &batch->rows[i];
+        const struct run *run = batch->heads[row->head - 1].run;
+        if (row->first != NULL) {
+            LOG_DEBUG("events published", LOG_UUID("run_id", &run->id),
+                      LOG_UUID("tenant_id", &run->tenant), LOG_INT("first_seq", row->seq),
+                      LOG_TRACE("trace_id", row->first->trace.bytes));
+        }
+    }
+}
+
 void publish_batch(struct sequencer *sequencer, const struct batch *batch)
 {
     struct gather gather = {.sequencer = sequencer};
@@ -96,6 +110,9 @@ void publish_batch(struct sequencer *sequencer, const struct batch *batch)
     SB_FAULT("sequencer_after_publish");
     sequencer->published = sequencer->position;
     metric_set(METRIC_OUTBOX_LAG_MS, 0);
+    if (log_enabled(LOG_LEVEL_DEBUG)) {
+        log_published(batch);
+    }
     LOG_DEBUG("published", LOG_INT("batch", batch->rows_count),
               LOG_INT("lag_us", clock_monotonic_us() - batch->started_us));
     if (clock_monotonic_ms() - sequencer->hinted_ms >= PUBLISH_HINT_SOON_MS) {

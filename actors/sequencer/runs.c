@@ -83,8 +83,13 @@ enum run_status runs_stored_status(const struct db_result *result, int row, int 
 
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open)
 {
-    size_t length;
     run->liveness_ms = db_is_null(result, row, liveness) ? 0 : db_int8(result, row, liveness);
+    runs_load_questions(run, result, row, open);
+}
+
+void runs_load_questions(struct run *run, const struct db_result *result, int row, int open)
+{
+    size_t length;
     if (!db_is_null(result, row, open)) {
         const char *hashes = db_bytes(result, row, open, &length);
         run->questions = memory_new(sizeof *run->questions);

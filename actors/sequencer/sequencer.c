@@ -1,12 +1,12 @@
 /*
  * The sequencer: the only writer of run state.
  *
- * Receives  CREATE_RUN, APPEND, CANCEL_RUN, RESUME_RUN, TOUCH_RUN, HELLO from every other actor, on the inherited listener "commands"
- * (ROUTER). Sends     RESULT, NACK, BUSY back; EVENTS and HINT on the inherited listener "events"
- * (XPUB). Owns      the epoch of its shard; run_events, run_heads, runs, origins through
- * append_batch, nothing directly. On crash  nothing it knew is needed: heads, high marks and keys
- * are in the table; senders ask again in order; a successor takes the next epoch, and a batch of
- * the old one can no longer commit.
+ * Receives, from every other actor, on the inherited listener "commands" (ROUTER): CREATE_RUN,
+ * APPEND, CANCEL_RUN, RESUME_RUN, TOUCH_RUN, HELLO. Sends RESULT, NACK, BUSY back; EVENTS and HINT on
+ * the inherited listener "events" (XPUB). Owns the epoch of its shard; runs, run_heads, run_events,
+ * run_questions, origins through append_batch, nothing directly. On crash nothing it knew is needed:
+ * heads, high marks, keys and due times are in the table; senders ask again in order; a successor
+ * takes the next epoch, and a batch of the old one can no longer commit.
  */
 #include "sequencer/commands.h"
 
@@ -33,6 +33,7 @@ static void drop_commands(struct sequencer *sequencer)
     struct list *first;
     batch_abandon(sequencer);
     sequencer->gate_command = NULL;
+    sequencer->fork_command = NULL;
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
         command_destroy(LIST_ENTRY(first, struct command, node));

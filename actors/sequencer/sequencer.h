@@ -105,6 +105,7 @@ struct command {
         struct message_cancel_run cancel;
         struct message_resume_run resume;
         struct message_touch_run touch;
+        struct message_fork_run fork;
         struct due due; /* of the timers' own commands */
     } message;
     /* Of every kind, from the message: */
@@ -112,6 +113,8 @@ struct command {
     struct uuid run_id;
     struct uuid tenant;
     struct message_span actor;
+    struct uuid trace;       /* W3C trace id of the request; nil: none */
+    uint64_t span;           /* of the request within it */
     struct message_span key; /* the client's, or one that follows from the message; empty: none */
     struct message_span hash;
     enum key_scope key_scope;
@@ -128,6 +131,7 @@ struct command {
     unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
     bool creates;      /* it makes its run in the batch under way */
     bool recovered;    /* the table had its rows: `result` stands */
+    bool forked;       /* FORK_RUN: done or refused by the database, `result` stands */
     struct message_result result;
 };
 
@@ -228,7 +232,9 @@ struct sequencer {
     struct command *gate_command; /* whose look is under way; borrowed from the queue */
     unsigned gates_asked;         /* queries under way: the last one is that command's */
     struct timers timers;
-    size_t split; /* at most so many commands in the next batch; 0: no limit */
+    struct command *fork_command; /* whose statement is under way; borrowed from the queue */
+    int64_t fork_ts_us;           /* its time */
+    size_t split;                 /* at most so many commands in the next batch; 0: no limit */
 
     struct producers producers;
     struct quotas quotas;
@@ -276,6 +282,7 @@ void runs_clear(struct sequencer *sequencer);
 /* What a query says in the columns of these numbers. */
 enum run_status runs_stored_status(const struct db_result *result, int row, int column);
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open);
+void runs_load_questions(struct run *run, const struct db_result *result, int row, int open);
 /* As the batch being built leaves them. */
 int64_t runs_seq(const struct run *run);
 enum run_status runs_status(const struct run *run);
@@ -308,6 +315,13 @@ bool gate_is_needed(const struct sequencer *sequencer, const struct command *com
  * called. */
 void gate_look(struct sequencer *sequencer, struct command *command);
 void gate_destroy(struct gate **gate);
+
+/* fork.c: FORK_RUN, a statement of its own between two batches. */
+/* Whether the command, at the head of the queue, waits for that statement. */
+bool fork_is_needed(const struct command *command);
+/* Sends it, unless it is under way; only with no batch under way. The command can be evaluated when
+ * batch_start() is next called. */
+void fork_start(struct sequencer *sequencer, struct command *command);
 
 /* timers.c: runs whose time has come. */
 void timers_start(struct sequencer *sequencer);

@@ -125,6 +125,10 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
          "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
          "                    $51, $52, $53)"},
+    [STORE_FORK] = {"fork",
+                    "select outcome, run, last_seq, status, limited, open, wake_at"
+                    "  from fork_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+                    "                $15, $16, $17, $18)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
     [STORE_DUE] =
         {"due", "select n.next, d.*"

@@ -85,9 +85,16 @@ static const struct command commands[] = {
      "  --after-seq N            the last event the client is sure of (default 0)\n"
      "  reconnect-rate           readers connect again and again\n"
      "  --through HOST:PORT      compare with a stream through the proxy there\n"},
-    {"tenants", command_tenants, "create NAME|list", "make and show tenants",
+    {"tenants", command_tenants,
+     "create NAME | list | quota ID [--runs N] [--events N] [--bytes N] [--concurrent N]",
+     "make and show tenants, say what each may use",
      "  create NAME          prints the id of the new tenant; it has no key yet\n"
      "  list                 every tenant, newest first\n"
+     "  quota ID             what it may use; with flags, from now on\n"
+     "    --runs N             runs a day; N may be 0 (no limit) or `default` everywhere\n"
+     "    --events N           events a day\n"
+     "    --bytes N            bytes of payloads a day\n"
+     "    --concurrent N       runs that have not ended\n"
      "\n"
      "Asks the running server with the key in DIR/api-key.\n"},
     {"keys", command_keys,

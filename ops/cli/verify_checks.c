@@ -140,6 +140,58 @@ const struct verify_check VERIFY_CHECKS[] = {
      "  from run_events e join origins o using (origin)"
      " where ($1::uuid is null or e.run_id = $1) and e.command_no > o.command_no"},
 
+    {"producers", "a producer stands at the last of its appends",
+     "select p.run_id::text, null, 'producer ' || p.producer_id || ' stands at epoch ' || p.epoch"
+     "       || ' number ' || p.last_seq || ', '"
+     "       || case when last.seq is null then 'which is not in the log'"
+     "               else 'the log goes on' end"
+     "  from run_producers p"
+     "  left join run_events last"
+     "    on last.run_id = p.run_id"
+     "   and last.idempotency_key = producer_key(p.producer_id, p.epoch, p.last_seq)"
+     "  left join run_events next"
+     "    on next.run_id = p.run_id"
+     "   and next.idempotency_key in (producer_key(p.producer_id, p.epoch, p.last_seq + 1),"
+     "                                producer_key(p.producer_id, p.epoch + 1, 0))"
+     " where ($1::uuid is null or p.run_id = $1) and (last.seq is null or next.seq is not null)"},
+
+    {"forks", "a fork begins with the events of its source",
+     "select r.run_id::text, e.seq::text, 'is not what run ' || r.parent_run_id || ' has there'"
+     "  from runs r join run_events e on e.run_id = r.run_id and e.seq <= r.fork_seq"
+     "  join run_events s on s.run_id = r.parent_run_id and s.seq = e.seq"
+     " where ($1::uuid is null or r.run_id = $1)"
+     "   and (e.event_type, e.payload::text, e.ts) is distinct from"
+     "       (s.event_type, s.payload::text, s.ts)"
+     " union all "
+     "select r.run_id::text, r.fork_seq::text, 'is forked there, but has ' || h.last_seq"
+     "       || ' events'"
+     "  from runs r join run_heads h using (run_id)"
+     " where ($1::uuid is null or r.run_id = $1) and h.last_seq < r.fork_seq"},
+
+    {"usage", "the usage of tenants is what the log holds",
+     "select null, null, 'usage of tenant ' || tenant_id || ' on ' || day || ': '"
+     "       || coalesce(u.runs, 0) || ' runs and ' || coalesce(u.events, 0) || ' events, '"
+     "       || coalesce(c.runs, 0) || ' and ' || coalesce(c.events, 0) || ' in the log'"
+     "  from tenant_usage u full join"
+     "       (select tenant_id, day, sum(runs) as runs, sum(events) as events"
+     "          from (select tenant_id, (created_at at time zone 'UTC')::date as day,"
+     "                       count(*) as runs, 0 as events from runs group by 1, 2"
+     "                union all"
+     "                select e.tenant_id, (e.ts at time zone 'UTC')::date, 0, count(*)"
+     "                  from run_events e join runs r using (run_id)"
+     "                 where e.seq > coalesce(r.fork_seq, 0) group by 1, 2) l"
+     "         group by 1, 2) c using (tenant_id, day)"
+     " where $1::uuid is null and (coalesce(u.runs, 0), coalesce(u.events, 0))"
+     "       is distinct from (coalesce(c.runs, 0), coalesce(c.events, 0))"
+     " union all "
+     "select null, null, 'usage of tenant ' || u.tenant_id || ': ' || u.active_runs"
+     "       || ' runs have not ended, ' || c.runs || ' in the log'"
+     "  from (select distinct on (tenant_id) tenant_id, active_runs from tenant_usage"
+     "         order by tenant_id, day desc) u"
+     "  join lateral (select count(*) as runs from runs r"
+     "                 where r.tenant_id = u.tenant_id and r.completed_at is null) c on true"
+     " where $1::uuid is null and c.runs <> u.active_runs"},
+
     {"positions", "positions are unique, the last one is the shard's, no outbox is ahead of it",
      "select min(run_id::text), min(seq)::text,"
      "       'position ' || position || ' is used ' || count(*) || ' times'"

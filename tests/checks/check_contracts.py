@@ -59,6 +59,10 @@ def check_surfaces(schema, offences):
         "the oneOf of run_events.schema.json": [ref["$ref"].rsplit("/", 1)[1] for ref in schema["oneOf"]],
         "contracts/generated/event_types.h": in_file(
             "contracts/generated/event_types.h", r"^ *EVENT_TYPE_([A-Z_]+) = \d+,"),
+        "contracts/generated/payloads.c": in_file(
+            "contracts/generated/payloads.c", r"^ *\[EVENT_TYPE_([A-Z_]+)\] = \d+,"),
+        "contracts/generated/types.sql": in_file("contracts/generated/types.sql", r"^    '([A-Z_]+)',?$"),
+        "contracts/generated/events.ts": in_file("contracts/generated/events.ts", r"^  ([A-Z_]+): \w+Payload;$"),
         "migrations": sql_enum(),
         "docs/events.md": in_file("docs/events.md", r"^## ([A-Z_]+)$"),
         "valid samples": {event["type"] for event in samples["valid"]},

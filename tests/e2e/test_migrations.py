@@ -98,6 +98,7 @@ def down_below(database, version):
 
 def test_events_of_the_older_types_outlive_the_newer_ones(database):
     database.must("up")
+    database.postgres.execute(f"insert into tenants (tenant_id, name) values ('{RUN}', 'somebody')", database.name)
     for seq, kind in enumerate(("RUN_STARTED", "CUSTOM"), 1):
         database.postgres.execute(event(kind, seq), database.name)
     done = down_below(database, 4)

@@ -252,7 +252,7 @@ def test_an_outcome_that_stays_unknown_is_found_in_the_table(own_box):
         for number in range(6):
             box.faults.order("sequencer_after_send", "sleep 300")
             sent = commander.send_produced(run, number)
-            box.faults.obeyed("sequencer_after_send")
+            commander.until(lambda: not box.faults.pending("sequencer_after_send"), "the append to be sent")
             box.database().execute("select pg_terminate_backend(backend_pid) from shards", role="sequencer")
             got = commander.answer(sent, 20)
             assert (got["outcome"], got["first_seq"]) == ("OK", number + 2)

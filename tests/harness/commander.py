@@ -10,7 +10,7 @@ import uuid
 import msgpack
 import zmq
 
-from harness.paths import ROOT, patience
+from harness.paths import ROOT
 from harness.waiting import wait_until
 
 _MESSAGE = re.compile(r"message (\d+) (\w+)")
@@ -130,14 +130,19 @@ class Commander:
     def answer(self, number, timeout=10.0) -> dict:
         """The RESULT of a command; asks again while there is none."""
 
+        return self.until(lambda: self.answers.get(number), f"an answer to command {number}", timeout)
+
+    def until(self, predicate, what, timeout=10.0):
+        """Keeps asking for what has no answer until something is true."""
+
         def look():
-            if number not in self.answers and not self.socket.poll(300):
+            if not (value := predicate()) and not self.socket.poll(300):
                 self._ask_again()
             while self.socket.poll(0):
                 self._take(self.socket.recv())
-            return self.answers.get(number)
+            return value or predicate()
 
-        return wait_until(look, f"an answer to command {number}", timeout * patience())
+        return wait_until(look, what, timeout)
 
     # One command and its answer.
 

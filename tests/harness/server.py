@@ -388,9 +388,16 @@ class Server:
             self.kill_everything()
             self.remove()
 
+    def secrets(self) -> list:
+        """What must never be in a log: of the api keys that were used here, and the key of their hashes."""
+        found = [key.split("_")[2] for key in self._keys if key.startswith("sbx_") and key.count("_") >= 3]
+        return [*found, *([self.settings["auth.pepper"]] if self.settings.get("auth.pepper") else [])]
+
     def _verify_after_stop(self):
         """Leaks are reported when the processes end."""
-        faults = [f"crash report: {line}" for line in self.log.crashes()]
+        written = self.log.text(whole=True)
+        faults = [f"a secret is in the log: {secret[:6]}…" for secret in self.secrets() if len(secret) > 8 and secret in written]
+        faults += [f"crash report: {line}" for line in self.log.crashes()]
         faults += [f"ERROR line: {json.dumps(r)}" for r in self.log.errors() if not self._is_allowed(r)]
         assert not faults, "\n".join(faults)
 

@@ -317,6 +317,10 @@ static void test_log(void **state)
     assert_null(strstr(line, "hunter2"));
     CAPTURE(again, LOG_INFO("once more", LOG_SECRET("secret", "hunter2")));
     assert_memory_equal(strstr(line, "\"secret\":"), strstr(again, "\"secret\":"), 20);
+    CAPTURE(line, LOG_INFO("trace", LOG_TRACE("t", id.bytes), LOG_TRACE("n", (uint8_t[16]){0})));
+    assert_non_null(strstr(line, "\"t\":\"ab000000000000000000000000000000\",\"n\":null}"));
+    CAPTURE(line, LOG_INFO("controls", LOG_TEXT("t", "a\r\n\x1b[31m\x7f\xc2\x9b\xc3\xa9\xff")));
+    assert_non_null(strstr(line, "\"a\\u000d\\n\\u001b[31m\\u007f\\u009b\xc3\xa9\xef\xbf\xbd\""));
     memset(huge, 'a', sizeof(huge) - 1);
     CAPTURE(line, LOG_INFO("long", LOG_TEXT("a", huge), LOG_TEXT("b", huge), LOG_TEXT("c", huge),
                            LOG_TEXT("d", huge), LOG_TEXT("e", huge)));

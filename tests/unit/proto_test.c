@@ -66,7 +66,9 @@ static void encode_create_run(struct msgpack_sbuffer *out)
                                          .liveness_ms = 70000,
                                          .key = span("k-1"),
                                          .hash = span("0123456789abcdef0123456789abcdef"),
-                                         .started = span("{}")};
+                                         .started = span("{}"),
+                                         .span = 1ULL << 63};
+    fill(message.trace, 7);
     fill(message.tenant, 1);
     fill(message.run, 50);
     fill(message.thread, 100);
@@ -92,6 +94,9 @@ static int decode_create_run(const uint8_t *frame, size_t length, struct message
     assert_span(message.concurrency_key, span("one at a time"));
     assert_int_equal(message.concurrency_limit, 1);
     assert_int_equal(message.liveness_ms, 70000);
+    fill(parent, 7);
+    assert_memory_equal(message.trace, parent, 16);
+    assert_true(message.span == 1ULL << 63);
     return 0;
 }
 
@@ -104,6 +109,7 @@ static void encode_append(struct msgpack_sbuffer *out)
                                      .producer = span("p"),
                                      .producer_epoch = 3,
                                      .producer_seq = 300,
+                                     .span = 77,
                                      .events = append_events(&list)};
     fill(message.tenant, 1);
     fill(message.run, 2);
@@ -122,6 +128,7 @@ static int decode_append(const uint8_t *frame, size_t length, struct message_hea
     assert_span(message.producer, span("p"));
     assert_int_equal(message.producer_epoch, 3);
     assert_int_equal(message.producer_seq, 300);
+    assert_int_equal(message.span, 77);
     assert_int_equal(message.events.count, 2);
     struct message_list cursor = message.events;
     assert_true(message_append_event_next(&cursor, &event));

@@ -135,6 +135,8 @@ void buffer_append_json(struct buffer *buffer, const char *text, size_t length)
             buffer_append_text(buffer, "\\n");
         } else if (*at < 0x20 || *at == 0x7f) {
             buffer_printf(buffer, "\\u%04x", *at);
+        } else if (size == 2 && at[0] == 0xc2 && at[1] < 0xa0) {
+            buffer_printf(buffer, "\\u%04x", at[1]); /* control characters too, to terminals */
         } else if (size == 0) {
             buffer_append_text(buffer, "\xef\xbf\xbd");
             size = 1;

@@ -85,6 +85,19 @@ static void append_masked(struct buffer *line, const char *text)
     buffer_append_json(line, copy, length);
 }
 
+static void append_trace(struct buffer *line, const struct uuid *trace)
+{
+    if (trace == NULL || uuid_is_nil(trace)) {
+        buffer_append_text(line, "null");
+        return;
+    }
+    buffer_append_byte(line, '"');
+    for (size_t i = 0; i < sizeof trace->bytes; i++) {
+        buffer_printf(line, "%02x", trace->bytes[i]);
+    }
+    buffer_append_byte(line, '"');
+}
+
 static void append_field(struct buffer *line, const struct log_field *field)
 {
     char text[UUID_TEXT_SIZE];
@@ -98,6 +111,9 @@ static void append_field(struct buffer *line, const struct log_field *field)
     case LOG_KIND_UUID:
         uuid_format(field->uuid, text);
         buffer_append_json(line, text, UUID_TEXT_SIZE - 1);
+        return;
+    case LOG_KIND_TRACE:
+        append_trace(line, field->uuid);
         return;
     case LOG_KIND_SECRET:
         buffer_printf(line, "\"#%08x\"", field->text == NULL ? 0 : secret_tag(field->text));

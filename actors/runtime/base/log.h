@@ -18,7 +18,14 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-enum log_kind { LOG_KIND_END, LOG_KIND_TEXT, LOG_KIND_INT, LOG_KIND_UUID, LOG_KIND_SECRET };
+enum log_kind {
+    LOG_KIND_END,
+    LOG_KIND_TEXT,
+    LOG_KIND_INT,
+    LOG_KIND_UUID,
+    LOG_KIND_TRACE,
+    LOG_KIND_SECRET
+};
 
 struct log_field {
     enum log_kind kind;
@@ -42,6 +49,13 @@ struct log_field {
     (struct log_field)                                          \
     {                                                           \
         .kind = LOG_KIND_UUID, .name = (field), .uuid = (value) \
+    }
+/* 16 bytes as 32 hex digits, the way of W3C trace ids; all zero prints null. */
+#define LOG_TRACE(field, bytes)                            \
+    (struct log_field)                                     \
+    {                                                      \
+        .kind = LOG_KIND_TRACE, .name = (field),           \
+        .uuid = (const struct uuid *)(const void *)(bytes) \
     }
 #define LOG_SECRET(field, value)                                  \
     (struct log_field)                                            \
