@@ -729,6 +729,29 @@ $$;
 
 ALTER FUNCTION public.run_wake_at(p_status public.run_status, p_since timestamp with time zone, p_start timestamp with time zone, p_liveness_ms bigint, p_cancel_ms bigint, p_expires timestamp with time zone) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    low bigint := 0;
+    high bigint := p_last;
+    middle bigint := p_last; -- most runs of a thread have ended before the position
+begin
+    while low < high loop
+        if coalesce((select e.position from run_events e where e.run_id = p_run and e.seq = middle), 0) <= p_position then
+            low := middle;
+        else
+            high := middle - 1;
+        end if;
+        middle := (low + high + 1) / 2;
+    end loop;
+    return low;
+end
+$$;
+
+ALTER FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -1283,6 +1306,10 @@ GRANT ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_leas
 REVOKE ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.reschedule_runs(p_shard integer, p_epoch bigint, p_run uuid[], p_old timestamp with time zone[], p_new timestamp with time zone[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) TO signalbox_streamer;
 
 REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) FROM PUBLIC;
 

@@ -593,10 +593,11 @@ int message_busy_decode(const uint8_t *frame, size_t length, struct message_head
 
 static void get_events_event(struct envelope_reader *reader, struct message_events_event *item)
 {
-    envelope_expect_array(reader, 3);
+    envelope_expect_array(reader, 4);
     item->type = envelope_get_u64(reader);
     item->ts = envelope_get_i64(reader);
     item->payload.data = envelope_get_text(reader, &item->payload.length);
+    item->at = envelope_get_u64(reader);
 }
 
 static void get_events_events(struct envelope_reader *reader, struct message_list *list)
@@ -613,10 +614,11 @@ void message_events_event_encode(struct msgpack_sbuffer *list,
                                  const struct message_events_event *item)
 {
     struct msgpack_sbuffer *out = list;
-    envelope_put_array(out, 3);
+    envelope_put_array(out, 4);
     envelope_put_u64(out, item->type);
     envelope_put_i64(out, item->ts);
     envelope_put_text(out, item->payload.data, item->payload.length);
+    envelope_put_u64(out, item->at);
 }
 
 bool message_events_event_next(struct message_list *cursor, struct message_events_event *item_out)
@@ -637,11 +639,14 @@ bool message_events_event_next(struct message_list *cursor, struct message_event
 void message_events_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_events *message)
 {
-    put_header(out, MESSAGE_EVENTS, header, 5);
+    put_header(out, MESSAGE_EVENTS, header, 8);
     envelope_put_u64(out, message->counter);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->first_seq);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_u64(out, message->batch);
+    envelope_put_u64(out, message->settled);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -652,6 +657,9 @@ static void get_events(struct envelope_reader *reader, struct message_events *me
     envelope_get_uuid(reader, message->tenant);
     envelope_get_uuid(reader, message->run);
     message->first_seq = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->batch = envelope_get_u64(reader);
+    message->settled = envelope_get_u64(reader);
     get_events_events(reader, &message->events);
 }
 
@@ -662,7 +670,7 @@ int message_events_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_events message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_EVENTS, &header, 5);
+    open_body(&reader, MESSAGE_EVENTS, &header, 8);
     get_events(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -704,12 +712,15 @@ int message_hint_decode(const uint8_t *frame, size_t length, struct message_head
 void message_handover_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                              const struct message_handover *message)
 {
-    put_header(out, MESSAGE_HANDOVER, header, 5);
+    put_header(out, MESSAGE_HANDOVER, header, 8);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->after_seq);
     envelope_put_u64(out, message->head);
+    envelope_put_u64(out, message->kind);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_bytes(out, message->signing.data, message->signing.length);
 }
 
 static void get_handover(struct envelope_reader *reader, struct message_handover *message)
@@ -719,6 +730,9 @@ static void get_handover(struct envelope_reader *reader, struct message_handover
     envelope_get_uuid(reader, message->run);
     message->after_seq = envelope_get_u64(reader);
     message->head = envelope_get_u64(reader);
+    message->kind = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->signing.data = envelope_get_bytes(reader, &message->signing.length);
 }
 
 int message_handover_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
@@ -728,7 +742,7 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
     struct message_header header;
     struct message_handover message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOVER, &header, 5);
+    open_body(&reader, MESSAGE_HANDOVER, &header, 8);
     get_handover(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -740,11 +754,15 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
 void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                             const struct message_handoff *message)
 {
-    put_header(out, MESSAGE_HANDOFF, header, 6);
+    put_header(out, MESSAGE_HANDOFF, header, 10);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
     envelope_put_u64(out, message->cursor);
+    envelope_put_u64(out, message->head);
+    envelope_put_u64(out, message->kind);
+    envelope_put_uuid(out, message->thread);
+    envelope_put_bytes(out, message->signing.data, message->signing.length);
     envelope_put_bool(out, message->ended);
     envelope_put_bytes(out, message->unsent.data, message->unsent.length);
 }
@@ -755,6 +773,10 @@ static void get_handoff(struct envelope_reader *reader, struct message_handoff *
     envelope_get_uuid(reader, message->key);
     envelope_get_uuid(reader, message->run);
     message->cursor = envelope_get_u64(reader);
+    message->head = envelope_get_u64(reader);
+    message->kind = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->thread);
+    message->signing.data = envelope_get_bytes(reader, &message->signing.length);
     message->ended = envelope_get_bool(reader);
     message->unsent.data = envelope_get_bytes(reader, &message->unsent.length);
 }
@@ -766,7 +788,7 @@ int message_handoff_decode(const uint8_t *frame, size_t length, struct message_h
     struct message_header header;
     struct message_handoff message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOFF, &header, 6);
+    open_body(&reader, MESSAGE_HANDOFF, &header, 10);
     get_handoff(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -960,6 +982,9 @@ static int dump_events(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "tenant", message.tenant);
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " first_seq=%" PRIu64, message.first_seq);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " batch=%" PRIu64, message.batch);
+    dump_add(dump, " settled=%" PRIu64, message.settled);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -989,6 +1014,9 @@ static int dump_handover(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " after_seq=%" PRIu64, message.after_seq);
     dump_add(dump, " head=%" PRIu64, message.head);
+    dump_add(dump, " kind=%" PRIu64, message.kind);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " signing=<%zu bytes>", message.signing.length);
     return 0;
 }
 
@@ -1003,6 +1031,10 @@ static int dump_handoff(const uint8_t *frame, size_t length, struct dump *dump)
     dump_uuid(dump, "key", message.key);
     dump_uuid(dump, "run", message.run);
     dump_add(dump, " cursor=%" PRIu64, message.cursor);
+    dump_add(dump, " head=%" PRIu64, message.head);
+    dump_add(dump, " kind=%" PRIu64, message.kind);
+    dump_uuid(dump, "thread", message.thread);
+    dump_add(dump, " signing=<%zu bytes>", message.signing.length);
     dump_add(dump, " ended=%s", message.ended ? "true" : "false");
     dump_add(dump, " unsent=<%zu bytes>", message.unsent.length);
     return 0;

@@ -186,6 +186,7 @@ struct message_events_event {
     uint64_t type;
     int64_t ts; /* microseconds since 1970, UTC */
     struct message_span payload;
+    uint64_t at; /* its log position is `batch` + `at` */
 };
 
 /* EVENTS: committed events of one run, in order. */
@@ -195,6 +196,10 @@ struct message_events {
     uint8_t tenant[16];
     uint8_t run[16];
     uint64_t first_seq; /* seq of the first event; the others follow densely */
+    uint8_t thread[16]; /* of the run; none: no thread */
+    uint64_t batch;     /* log position before the batch they were committed in */
+    /* all events up to this log position are in this frame or in earlier ones; 0: more of the batch follows */
+    uint64_t settled;
     struct message_list events;
 };
 
@@ -207,20 +212,29 @@ struct message_hint {
 /* HANDOVER: one stream request; its socket travels as SCM_RIGHTS. */
 struct message_handover {
     uint8_t tenant[16];
-    uint8_t key[16]; /* api key it was opened with */
-    uint8_t run[16];
-    uint64_t after_seq; /* position, exclusive */
-    uint64_t head;      /* head of the run when the api looked */
+    uint8_t key[16];    /* api key it was opened with */
+    uint8_t run[16];    /* none: a feed */
+    uint64_t after_seq; /* position, exclusive: a seq, or a log position for a feed */
+    /* end of the run, or of the log for a feed, when the api looked */
+    uint64_t head;
+    uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
+    uint8_t thread[16];          /* of a thread's stream */
+    struct message_span signing; /* signs the cursors of a feed (16 bytes); empty for a run */
 };
 
 /* HANDOFF: one open stream moves to the successor; its socket travels as SCM_RIGHTS. */
 struct message_handoff {
     uint8_t tenant[16];
     uint8_t key[16];
-    uint8_t run[16];
-    uint64_t cursor;            /* last seq written, wholly or in part, in `unsent` or before */
-    bool ended;                 /* nothing follows but `unsent`, then close */
-    struct message_span unsent; /* bytes the old process could not write; they go out first */
+    uint8_t run[16]; /* none: a feed */
+    /* last seq, or log position, written wholly or in part, in `unsent` or before */
+    uint64_t cursor;
+    uint64_t head;               /* log position the old process knew of; 0 for a run */
+    uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
+    uint8_t thread[16];          /* of a thread's stream */
+    struct message_span signing; /* signs the cursors of a feed (16 bytes); empty for a run */
+    bool ended;                  /* nothing follows but `unsent`, then close */
+    struct message_span unsent;  /* bytes the old process could not write; they go out first */
 };
 
 /* "APPEND"; "unknown" for a number that is no message. */

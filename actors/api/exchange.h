@@ -13,6 +13,7 @@
 #include "api/limit.h"
 #include "api/match.h"
 #include "api/problem.h"
+#include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
 #include "runtime/trace.h"
 
@@ -36,7 +37,7 @@ struct exchange {
     const struct route *route;
     struct http_text segment; /* what "{}" stood for; valid while `request` is */
     struct principal who;
-    struct uuid id; /* of the run in the path */
+    struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
     struct trace trace;   /* of the request: its traceparent, or begun here */
     int64_t producer_seq; /* Producer-Seq of the request; -1: none */
@@ -78,9 +79,12 @@ struct exchange {
             int64_t expires_us;
         } secret;
         struct {
-            int64_t after_seq;
+            enum stream_kind kind;
+            int64_t after_seq; /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
+            struct feed_key signing; /* of a feed's cursors */
+            bool latest;             /* a feed from its end on */
         } stream;
         struct ndjson *ndjson;
         struct {

@@ -114,10 +114,17 @@ static void encode(struct handover *handover, const struct exchange *exchange)
     struct message_header header = {.type = MESSAGE_HANDOVER,
                                     .generation = handover->actor->generation};
     struct message_handover message = {.after_seq = (uint64_t)exchange->stream.after_seq,
-                                       .head = (uint64_t)exchange->stream.head};
+                                       .head = (uint64_t)exchange->stream.head,
+                                       .kind = (uint64_t)exchange->stream.kind};
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.key, exchange->who.key.bytes, sizeof message.key);
-    memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    if (exchange->stream.kind == STREAM_KIND_RUN) {
+        memcpy(message.run, exchange->id.bytes, sizeof message.run);
+    } else {
+        memcpy(message.thread, exchange->id.bytes, sizeof message.thread);
+        message.signing = (struct message_span){exchange->stream.signing.bytes,
+                                                sizeof exchange->stream.signing.bytes};
+    }
     msgpack_sbuffer_clear(&handover->frame);
     message_handover_encode(&handover->frame, &header, &message);
 }

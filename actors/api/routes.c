@@ -7,6 +7,7 @@
 #include "api/runs.h"
 #include "api/session.h"
 #include "api/stream.h"
+#include "api/stream_feed.h"
 #include "api/tenants.h"
 
 /* clang-format off */
@@ -28,6 +29,8 @@ const struct route routes[] = {
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true, false},
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
+    READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    READ("GET", "/api/v1/stream", stream_feed_tenant),
     ADMIN("GET", "/api/v1/keys", keys_list),
     ADMIN("POST", "/api/v1/keys", keys_create),
     ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),

@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCOPE_BYTES = 4 + 32 };
+enum {
+    SCOPE_BYTES = 4 + 32,
+    VERY_RARE_DIGITS = 7 /* those of a quarter of an hour: see STORE_RARE_DIGITS */
+};
 
 struct listing {
     struct exchange *exchange;
@@ -125,6 +128,12 @@ static void found(void *arg, enum db_status status, const struct db_result *resu
     close_page(listing, more ? &next : NULL);
 }
 
+/* Whether an index finds at once what a walk would be long for. */
+static bool is_rare(const struct store_runs_filter *filter)
+{
+    return filter->metadata.length > 0 || store_common_digits(filter) >= STORE_RARE_DIGITS;
+}
+
 static void walked(void *arg, enum db_status status, const struct db_result *result)
 {
     struct listing *listing = arg;
@@ -138,7 +147,7 @@ static void walked(void *arg, enum db_status status, const struct db_result *res
         close_page(listing, &next);
     } else if (!store_read_edge(result, &edge.time_us, &edge.id)) {
         close_page(listing, NULL);
-    } else if (listing->filter.by_id || listing->filter.metadata.length > 0) {
+    } else if (is_rare(&listing->filter)) {
         exchange_hold(exchange);
         store_find_runs(exchange->api->store, &listing->filter, &listing->page, found, listing);
     } else {
@@ -212,5 +221,9 @@ void runs_list(struct exchange *exchange)
         return;
     }
     exchange_hold(exchange);
-    store_walk_runs(exchange->api->store, &listing->filter, &listing->page, walked, listing);
+    if (store_common_digits(&listing->filter) >= VERY_RARE_DIGITS) {
+        store_find_runs(exchange->api->store, &listing->filter, &listing->page, found, listing);
+    } else {
+        store_walk_runs(exchange->api->store, &listing->filter, &listing->page, walked, listing);
+    }
 }

@@ -13,12 +13,23 @@
 
 enum { ANSWER_MS = 5000, LOOK_MS = 250 };
 
-enum statement { STATEMENT_PING, STATEMENT_GET_HEAD, STATEMENT_PAGE_EVENTS, STATEMENT_COUNT };
+enum statement {
+    STATEMENT_PING,
+    STATEMENT_GET_HEAD,
+    STATEMENT_GET_FEED,
+    STATEMENT_PAGE_EVENTS,
+    STATEMENT_COUNT
+};
 
 static const struct db_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_PING] = {"api_ping", "select 1"},
     [STATEMENT_GET_HEAD] = {"api_get_head", "select last_seq, closed from run_heads "
                                             " where run_id = $1::uuid and tenant_id = $2::uuid"},
+    [STATEMENT_GET_FEED] = {"api_get_feed",
+                            "select p.position, $2::uuid is null or exists "
+                            "       (select from runs "
+                            "         where tenant_id = $1::uuid and thread_id = $2::uuid) "
+                            "  from shard_positions p where p.shard = 0"},
     [STATEMENT_PAGE_EVENTS] =
         {"api_page_events",
          "select h.last_seq, e.seq, e.event_type::text, e.ts, e.payload "
@@ -167,6 +178,24 @@ void store_read_head(const struct db_result *result, struct store_head *head_out
 {
     head_out->last_seq = db_int8(result, 0, 0);
     head_out->closed = db_bool(result, 0, 1);
+}
+
+void store_get_feed(struct store *store, const struct uuid *tenant, const struct uuid *thread,
+                    db_done_fn *done, void *arg)
+{
+    db_param_uuid(&store->params, tenant);
+    if (uuid_is_nil(thread)) {
+        db_param_null(&store->params);
+    } else {
+        db_param_uuid(&store->params, thread);
+    }
+    store_give(store, tenant, &statements[STATEMENT_GET_FEED], done, arg);
+}
+
+void store_read_feed(const struct db_result *result, int64_t *position_out, bool *found_out)
+{
+    *position_out = db_int8(result, 0, 0);
+    *found_out = db_bool(result, 0, 1);
 }
 
 void store_page_events(struct store *store, const struct uuid *tenant, const struct uuid *run,

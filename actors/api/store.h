@@ -33,6 +33,11 @@ struct store_head {
     int64_t last_seq;
     bool closed;
 };
+/* The end of the log, and whether the tenant has runs in the thread; a nil thread counts as there.
+ */
+void store_get_feed(struct store *store, const struct uuid *tenant, const struct uuid *thread,
+                    db_done_fn *done, void *arg);
+void store_read_feed(const struct db_result *result, int64_t *position_out, bool *found_out);
 void store_read_head(const struct db_result *result, struct store_head *head_out);
 
 /* Events behind after_seq, each row with the head; one row without event when there are none; no

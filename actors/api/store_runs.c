@@ -21,12 +21,13 @@
 #define WANTED_METADATA "(select $8::text::jsonb)"
 #define POSITION                                                                              \
     " and (r.created_at, r.run_id) < ($2::timestamptz, $3::uuid) and r.created_at > $4::timestamptz "
+/* "is true" keeps the planner from going along an index that was not chosen here. */
 #define MATCHES                                                                               \
-    " and ($5::text[] is null or r.status = any (" WANTED_STATUSES ")) "                     \
-    " and ($6::uuid is null or r.thread_id = $6::uuid) "                                      \
-    " and ($7::uuid is null or r.parent_run_id = $7::uuid) "                                  \
-    " and ($8::text is null or r.metadata @> " WANTED_METADATA ") "                          \
-    " and ($9::uuid is null or r.run_id between $9::uuid and $10::uuid) "
+    " and ($5::text[] is null or (r.status = any (" WANTED_STATUSES ")) is true) "            \
+    " and ($6::uuid is null or (r.thread_id = $6::uuid) is true) "                            \
+    " and ($7::uuid is null or (r.parent_run_id = $7::uuid) is true) "                        \
+    " and ($8::text is null or (r.metadata @> " WANTED_METADATA ") is true) "                 \
+    " and ($9::uuid is null or (r.run_id between $9::uuid and $10::uuid) is true) "
 #define NEWEST " order by r.created_at desc, r.run_id desc "
 
 #define BY_TENANT "r.tenant_id = $1::uuid"
@@ -47,7 +48,7 @@ _Static_assert(STORE_WALK_ROWS == 10000, "the text of the statements says the sa
     " where $12::boolean " NEWEST " offset " EDGE_ROWS " - 1 limit 1"
 
 #define ROWS(way)                                                                             \
-    "select r.* from tenant_runs r where " way POSITION MATCHES                                      \
+    "select r.* from tenant_runs r where " way POSITION MATCHES                               \
     " and (r.created_at, r.run_id) >= (coalesce(edge.created_at, '-infinity'), "              \
     "      coalesce(edge.run_id, '00000000-0000-0000-0000-000000000000')) "                   \
     NEWEST " limit $11::integer"
@@ -198,7 +199,7 @@ static enum way way_to_walk(const struct store_runs_filter *filter)
 
 static enum way way_to_count(const struct store_runs_filter *filter)
 {
-    if (filter->by_id) {
+    if (store_common_digits(filter) >= STORE_RARE_DIGITS) {
         return WAY_ID;
     }
     if (!uuid_is_nil(&filter->thread) || !uuid_is_nil(&filter->parent)) {
@@ -224,12 +225,28 @@ void store_walk_runs(struct store *store, const struct store_runs_filter *filter
     store_give(store, &filter->tenant, &walks[way], done, arg);
 }
 
+int store_common_digits(const struct store_runs_filter *filter)
+{
+    const uint8_t *low = filter->id_low.bytes;
+    const uint8_t *high = filter->id_high.bytes;
+    int digits = 2 * (int)sizeof filter->id_low.bytes;
+    int count = 0;
+    if (!filter->by_id || memcmp(low, high, sizeof filter->id_low.bytes) > 0) {
+        return filter->by_id ? digits : 0;
+    }
+    while (count < digits && (low[count / 2] ^ high[count / 2]) >> (count % 2 == 0 ? 4 : 0) == 0) {
+        count++;
+    }
+    return count;
+}
+
 void store_find_runs(struct store *store, const struct store_runs_filter *filter,
                      const struct store_runs_page *page, db_done_fn *done, void *arg)
 {
-    assert(filter->by_id || filter->metadata.length > 0);
+    bool by_id = store_common_digits(filter) >= STORE_RARE_DIGITS;
+    assert(by_id || filter->metadata.length > 0);
     fill(&store->params, filter, page);
-    store_give(store, &filter->tenant, &finds[filter->by_id ? WAY_ID : WAY_METADATA], done, arg);
+    store_give(store, &filter->tenant, &finds[by_id ? WAY_ID : WAY_METADATA], done, arg);
 }
 
 enum { COLUMN_EDGE_TIME = 14, COLUMN_EDGE_ID };

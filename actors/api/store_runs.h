@@ -9,7 +9,10 @@
 enum {
     STORE_RUN_STATUSES = RUN_CANCELLED + 1,
     STORE_WALK_ROWS = 10000, /* rows looked at for one page */
-    STORE_COUNT_MAX = 10000  /* a count stops here */
+    STORE_COUNT_MAX = 10000, /* a count stops here */
+    /* Digits of the beginning of an id that make it rare. Ids made here begin with their time: runs
+     * of three days have five digits in common. */
+    STORE_RARE_DIGITS = 5
 };
 
 /* Which runs; the parts are combined by "and". Zero-initialised but for the tenant it is all. */
@@ -71,8 +74,11 @@ bool store_read_edge(const struct db_result *result, int64_t *created_us_out, st
 /* Rows of runs in a page; a page without runs may still have a row, which tells the edge. */
 int store_page_rows(const struct db_result *result);
 
-/* The same page from the index of what is rare: of ids, or of metadata. Only with a filter by
- * either. Finds everything, however far behind. */
+/* How many digits the ids of a filter have in common: 0 when it is not about ids, 32 when it
+ * matches none. */
+int store_common_digits(const struct store_runs_filter *filter);
+/* The same page from the index of what is rare: of ids, or of metadata. Only with STORE_RARE_DIGITS
+ * or metadata. Finds everything, however far behind. */
 void store_find_runs(struct store *store, const struct store_runs_filter *filter,
                      const struct store_runs_page *page, db_done_fn *done, void *arg);
 

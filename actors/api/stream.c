@@ -13,16 +13,14 @@
 
 #include <string.h>
 
-/* The head as the streamer would send it, for HEAD. */
-static void show_head_only(struct exchange *exchange)
-{
-    exchange_reply(exchange, 200, "text/event-stream; charset=utf-8", NULL, NULL);
-}
-
-static bool is_head(const struct exchange *exchange)
+bool stream_answers_head(struct exchange *exchange)
 {
     struct http_text method = http_request_method(exchange->request);
-    return method.length == 4 && memcmp(method.data, "HEAD", 4) == 0;
+    bool is_head = method.length == 4 && memcmp(method.data, "HEAD", 4) == 0;
+    if (is_head) {
+        exchange_reply(exchange, 200, "text/event-stream; charset=utf-8", NULL, NULL);
+    }
+    return is_head;
 }
 
 static void head_known(void *arg, enum db_status status, const struct db_result *result)
@@ -45,8 +43,7 @@ static void head_known(void *arg, enum db_status status, const struct db_result 
         exchange_reply(exchange, 204, NULL, NULL, NULL);
         return;
     }
-    if (is_head(exchange)) {
-        show_head_only(exchange);
+    if (stream_answers_head(exchange)) {
         return;
     }
     exchange->stream.head = head.last_seq;
@@ -94,6 +91,7 @@ void stream_open(struct exchange *exchange)
     if (read_position(exchange) != 0) {
         return;
     }
+    exchange->stream.kind = STREAM_KIND_RUN;
     exchange_hold(exchange);
     store_get_head(exchange->api->store, &exchange->who.tenant, &exchange->id, head_known,
                    exchange);

@@ -2,8 +2,12 @@
 #ifndef SIGNALBOX_API_STREAM_H
 #define SIGNALBOX_API_STREAM_H
 
+#include <stdbool.h>
+
 struct exchange;
 
 void stream_open(struct exchange *exchange);
+/* HEAD: answers it as the streamer would begin. */
+bool stream_answers_head(struct exchange *exchange);
 
 #endif

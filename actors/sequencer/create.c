@@ -47,7 +47,10 @@ struct gate_question create_gate(const struct sequencer *sequencer, const struct
 
 static void add_run(struct sequencer *sequencer, struct command *command)
 {
-    struct run *run = runs_add(sequencer, &command->run_id, &command->tenant, 0, RUN_PENDING);
+    struct uuid thread;
+    memcpy(thread.bytes, command->message.create.thread, sizeof thread.bytes);
+    struct run *run =
+        runs_add(sequencer, &command->run_id, &command->tenant, &thread, 0, RUN_PENDING);
     run->liveness_ms = (int64_t)command->message.create.liveness_ms;
     run->batch_new = true;
     run->users++;

@@ -18,7 +18,16 @@
 #include <string.h>
 
 /* Columns of STORE_FORK. */
-enum { FORK_OUTCOME, FORK_RUN, FORK_LAST_SEQ, FORK_STATUS, FORK_LIMITED, FORK_OPEN, FORK_WAKE_AT };
+enum {
+    FORK_OUTCOME,
+    FORK_RUN,
+    FORK_LAST_SEQ,
+    FORK_STATUS,
+    FORK_LIMITED,
+    FORK_OPEN,
+    FORK_WAKE_AT,
+    FORK_THREAD
+};
 
 bool fork_decode(struct command *command, struct message_header *header)
 {
@@ -97,9 +106,10 @@ static void set_result(struct command *command, const struct db_result *result)
 static void add_run(struct sequencer *sequencer, struct command *command,
                     const struct db_result *result)
 {
+    struct uuid thread = runs_stored_thread(result, 0, FORK_THREAD);
     struct run *run =
-        runs_add(sequencer, &command->run_id, &command->tenant, (int64_t)command->result.last_seq,
-                 (enum run_status)command->result.status);
+        runs_add(sequencer, &command->run_id, &command->tenant, &thread,
+                 (int64_t)command->result.last_seq, (enum run_status)command->result.status);
     runs_load_questions(run, result, 0, FORK_OPEN);
     run->users++;
     command->run = run;

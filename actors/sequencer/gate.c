@@ -40,7 +40,8 @@ static struct run *find_other(struct sequencer *sequencer, const struct uuid *te
     db_uuid(result, row, 1, &id);
     struct run *run = runs_get(sequencer, &id);
     if (run == NULL) {
-        run = runs_add(sequencer, &id, tenant, db_int8(result, row, 2),
+        struct uuid thread = runs_stored_thread(result, row, 6);
+        run = runs_add(sequencer, &id, tenant, &thread, db_int8(result, row, 2),
                        runs_stored_status(result, row, 3));
         runs_load(run, result, row, 4, 5);
     }

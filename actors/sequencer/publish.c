@@ -20,17 +20,25 @@ enum {
     PUBLISH_HINT_SOON_MS = 20 /* at most one hint this often behind commits */
 };
 
+/* Whose event it is. */
+struct event_owner {
+    struct uuid run;
+    struct uuid tenant;
+    struct uuid thread;
+};
+
 /* The frame being gathered: consecutive events of one run. */
 struct gather {
     struct sequencer *sequencer;
-    struct uuid run;
-    struct uuid tenant;
+    int64_t batch; /* log position before it */
+    struct event_owner owner;
     int64_t first_seq;
     uint32_t count;
     struct msgpack_sbuffer items;
 };
 
-static void send_gathered(struct gather *gather)
+/* `settled`: log position up to which everything is published with this frame; 0: more follows. */
+static void send_gathered(struct gather *gather, int64_t settled)
 {
     struct sequencer *sequencer = gather->sequencer;
     if (gather->count == 0) {
@@ -42,10 +50,13 @@ static void send_gathered(struct gather *gather)
     struct message_events events = {
         .counter = ++sequencer->counter,
         .first_seq = (uint64_t)gather->first_seq,
+        .batch = (uint64_t)gather->batch,
+        .settled = (uint64_t)settled,
         .events = {(const uint8_t *)gather->items.data, gather->items.size, gather->count}};
     struct msgpack_sbuffer frame;
-    memcpy(events.tenant, gather->tenant.bytes, sizeof events.tenant);
-    memcpy(events.run, gather->run.bytes, sizeof events.run);
+    memcpy(events.tenant, gather->owner.tenant.bytes, sizeof events.tenant);
+    memcpy(events.run, gather->owner.run.bytes, sizeof events.run);
+    memcpy(events.thread, gather->owner.thread.bytes, sizeof events.thread);
     msgpack_sbuffer_init(&frame);
     message_events_encode(&frame, &header, &events);
     /* A frame above the limit would cut every reader off. Left out, it shows as a jump of the
@@ -59,17 +70,16 @@ static void send_gathered(struct gather *gather)
     msgpack_sbuffer_clear(&gather->items);
 }
 
-static void gather_event(struct gather *gather, const struct uuid *run, const struct uuid *tenant,
-                         int64_t seq, const struct message_events_event *event)
+static void gather_event(struct gather *gather, const struct event_owner *owner, int64_t seq,
+                         const struct message_events_event *event)
 {
     bool fits =
-        gather->count > 0 && uuid_equal(&gather->run, run) &&
+        gather->count > 0 && uuid_equal(&gather->owner.run, &owner->run) &&
         seq == gather->first_seq + (int64_t)gather->count &&
         gather->items.size + event->payload.length + PUBLISH_EVENT_OVERHEAD <= PUBLISH_FRAME_BYTES;
     if (!fits) {
-        send_gathered(gather);
-        gather->run = *run;
-        gather->tenant = *tenant;
+        send_gathered(gather, 0);
+        gather->owner = *owner;
         gather->first_seq = seq;
     }
     message_events_event_encode(&gather->items, event);
@@ -92,20 +102,22 @@ static void log_published(const struct batch *batch)
 
 void publish_batch(struct sequencer *sequencer, const struct batch *batch)
 {
-    struct gather gather = {.sequencer = sequencer};
+    struct gather gather = {.sequencer = sequencer,
+                            .batch = sequencer->position - (int64_t)batch->rows_count};
     msgpack_sbuffer_init(&gather.items);
     /* Run by run: only the order within a run is promised, and each frame costs every streamer a
      * message. */
     for (size_t i = 0; i < batch->heads_count; i++) {
         const struct run *run = batch->heads[i].run;
+        const struct event_owner owner = {run->id, run->tenant, run->thread};
         for (size_t at = batch->heads[i].first; at > 0; at = batch->rows[at - 1].next) {
             const struct row *row = &batch->rows[at - 1];
             struct message_events_event event = {
-                .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload};
-            gather_event(&gather, &run->id, &run->tenant, row->seq, &event);
+                .type = (uint64_t)row->type, .ts = batch->ts_us, .payload = row->payload, .at = at};
+            gather_event(&gather, &owner, row->seq, &event);
         }
     }
-    send_gathered(&gather);
+    send_gathered(&gather, sequencer->position);
     msgpack_sbuffer_destroy(&gather.items);
     SB_FAULT("sequencer_after_publish");
     sequencer->published = sequencer->position;
@@ -127,24 +139,27 @@ void publish_stored(struct sequencer *sequencer, const struct db_result *result)
     metric_set(METRIC_OUTBOX_LAG_MS, lag_us < 0 ? 0 : lag_us / 1000);
     msgpack_sbuffer_init(&gather.items);
     for (int row = 0; row < db_rows(result); row++) {
-        struct uuid run;
-        struct uuid tenant;
+        struct event_owner owner = {.run = {{0}}};
         enum event_type type;
         size_t length;
-        db_uuid(result, row, 0, &run);
-        db_uuid(result, row, 1, &tenant);
+        db_uuid(result, row, 0, &owner.run);
+        db_uuid(result, row, 1, &owner.tenant);
+        if (!db_is_null(result, row, 7)) {
+            db_uuid(result, row, 7, &owner.thread);
+        }
         const char *name = db_bytes(result, row, 3, &length);
         if (event_type_find(name, length, &type) != 0) {
-            LOG_ERROR("stored event of an unknown type", LOG_UUID("run_id", &run));
+            LOG_ERROR("stored event of an unknown type", LOG_UUID("run_id", &owner.run));
             continue;
         }
         const char *payload = db_bytes(result, row, 5, &length);
         struct message_events_event event = {.type = (uint64_t)type,
                                              .ts = db_timestamptz(result, row, 4),
-                                             .payload = {(const uint8_t *)payload, length}};
-        gather_event(&gather, &run, &tenant, db_int8(result, row, 2), &event);
+                                             .payload = {(const uint8_t *)payload, length},
+                                             .at = (uint64_t)db_int8(result, row, 6)};
+        gather_event(&gather, &owner, db_int8(result, row, 2), &event);
     }
-    send_gathered(&gather);
+    send_gathered(&gather, 0);
     msgpack_sbuffer_destroy(&gather.items);
 }
 

@@ -140,8 +140,10 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
             db_uuid(result, row, 0, &id);
             db_uuid(result, row, 1, &tenant);
             if (runs_get(sequencer, &id) == NULL) {
-                struct run *run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 2),
-                                           runs_stored_status(result, row, 3));
+                struct uuid thread = runs_stored_thread(result, row, 6);
+                struct run *run =
+                    runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, 2),
+                             runs_stored_status(result, row, 3));
                 runs_load(run, result, row, 4, 5);
             }
         }

@@ -46,12 +46,13 @@ void runs_evict(struct sequencer *sequencer)
 }
 
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, enum run_status status)
+                     const struct uuid *thread, int64_t last_seq, enum run_status status)
 {
     struct run *run = memory_new(sizeof *run);
     run->id = *id;
     run->tenant = *tenant;
     run->account = accounts_get(&sequencer->quotas.accounts, tenant);
+    run->thread = *thread;
     run->last_seq = last_seq;
     run->status = status;
     list_init(&run->node);
@@ -79,6 +80,15 @@ enum run_status runs_stored_status(const struct db_result *result, int row, int 
     int found = status_find(name, length, &status);
     assert(found == 0); /* the database's own enum */
     return status;
+}
+
+struct uuid runs_stored_thread(const struct db_result *result, int row, int column)
+{
+    struct uuid thread = {{0}};
+    if (!db_is_null(result, row, column)) {
+        db_uuid(result, row, column, &thread);
+    }
+    return thread;
 }
 
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open)

@@ -32,6 +32,7 @@ struct run {
     struct list node; /* in sequencer.runs_by_use, least recently used first */
     struct uuid id;
     struct uuid tenant;
+    struct uuid thread;      /* nil: none; for the streams of its thread */
     struct account *account; /* of its tenant, borrowed from sequencer.quotas.accounts */
     int64_t last_seq;
     enum run_status status;
@@ -273,7 +274,7 @@ void intake_ask_again(struct sequencer *sequencer);
 /* runs.c: heads in memory, and recent keys. */
 struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
-                     int64_t last_seq, enum run_status status);
+                     const struct uuid *thread, int64_t last_seq, enum run_status status);
 void runs_remove(struct sequencer *sequencer, struct run *run);
 /* Frees the least recently used that nobody needs, down to the limit; not while a resolve query is
  * under way. */
@@ -281,6 +282,7 @@ void runs_evict(struct sequencer *sequencer);
 void runs_clear(struct sequencer *sequencer);
 /* What a query says in the columns of these numbers. */
 enum run_status runs_stored_status(const struct db_result *result, int row, int column);
+struct uuid runs_stored_thread(const struct db_result *result, int row, int column);
 void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open);
 void runs_load_questions(struct run *run, const struct db_result *result, int row, int open);
 /* As the batch being built leaves them. */

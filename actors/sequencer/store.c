@@ -60,12 +60,15 @@ const struct db_statement store_statements[STORE_COUNT] = {
                                 "       concurrent_runs from tenant_quotas"},
     [STORE_UNPUBLISHED] =
         {"unpublished",
-         "select run_id, tenant_id, seq, event_type::text, ts, payload, position"
-         "  from run_events where position > $1::int8 order by position limit $2::int4"},
+         "select e.run_id, e.tenant_id, e.seq, e.event_type::text, e.ts, e.payload, e.position,"
+         "       r.thread_id"
+         "  from (select * from run_events where position > $1::int8"
+         "         order by position limit $2::int4) e"
+         "  join runs r on r.run_id = e.run_id order by e.position"},
     [STORE_RESOLVE_HEADS] =
         {"resolve_heads",
          "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
-         " " OPEN_QUESTIONS("h.run_id") "  from run_heads h join runs r using (run_id)"
+         " " OPEN_QUESTIONS("h.run_id") ", r.thread_id from run_heads h join runs r using (run_id)"
                                         " where h.run_id = any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
@@ -126,7 +129,8 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
          "                    $51, $52, $53)"},
     [STORE_FORK] = {"fork",
-                    "select outcome, run, last_seq, status, limited, open, wake_at"
+                    "select outcome, run, last_seq, status, limited, open, wake_at,"
+                    "       (select thread_id from runs where run_id = $8::uuid)"
                     "  from fork_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
                     "                $15, $16, $17, $18)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
@@ -196,7 +200,7 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  left join lateral"
          "       (select r.run_id, h.last_seq, r.status::text, r.liveness_ms,"
          "               " OPEN_QUESTIONS(
-             "r.run_id") " as open"
+             "r.run_id") " as open, r.thread_id"
                          "          from runs r join run_heads h using (run_id)"
                          "         where r.tenant_id = $1::uuid and r.thread_id = $2::uuid"
                          "           and r.completed_at is null and r.created_at < $4::timestamptz"

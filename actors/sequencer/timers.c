@@ -85,7 +85,8 @@ static struct run *find_run(struct sequencer *sequencer, const struct db_result 
     db_uuid(result, row, 2, &tenant);
     struct run *run = runs_get(sequencer, &id);
     if (run == NULL) {
-        run = runs_add(sequencer, &id, &tenant, db_int8(result, row, 4),
+        struct uuid thread = runs_stored_thread(result, row, 12);
+        run = runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, 4),
                        runs_stored_status(result, row, 3));
         runs_load(run, result, row, 7, 9);
     }
@@ -137,9 +138,7 @@ static void read_due(struct command *command, const struct db_result *result, in
         size_t length;
         memcpy(due->expired.bytes, db_bytes(result, row, 10, &length), sizeof due->expired.bytes);
     }
-    if (!db_is_null(result, row, 12)) {
-        db_uuid(result, row, 12, &due->thread);
-    }
+    due->thread = runs_stored_thread(result, row, 12);
     due->strategy = (uint64_t)db_int4(result, row, 13);
     due->limit = db_is_null(result, row, 15) ? 0 : db_int4(result, row, 15);
     read_texts(command, result, row);

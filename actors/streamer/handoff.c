@@ -8,7 +8,7 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "streamer/catch_up.h"
+#include "streamer/feed.h"
 #include "streamer/handover.h"
 #include "streamer/keys.h"
 #include "streamer/reader.h"
@@ -162,11 +162,21 @@ static void encode(const struct handoff *handoff, const struct reader *reader,
 {
     const struct actor *actor = handoff->streamer->actor;
     const struct message_header header = {.type = MESSAGE_HANDOFF, .generation = actor->generation};
+    const struct feed *feed = reader->feed;
     struct message_handoff message = {
         .cursor = cursor, .ended = reader->ending, .unsent = {unsent->data, unsent->length}};
-    memcpy(message.tenant, reader->run->tenant.bytes, sizeof message.tenant);
     memcpy(message.key, keys_id(reader->key)->bytes, sizeof message.key);
-    memcpy(message.run, reader->run->id.bytes, sizeof message.run);
+    if (feed == NULL) {
+        message.kind = STREAM_KIND_RUN;
+        memcpy(message.tenant, reader->run->tenant.bytes, sizeof message.tenant);
+        memcpy(message.run, reader->run->id.bytes, sizeof message.run);
+    } else {
+        message.kind = uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT : STREAM_KIND_THREAD;
+        message.head = feed->streamer->tail.settled;
+        message.signing = (struct message_span){feed->key.bytes, sizeof feed->key.bytes};
+        memcpy(message.tenant, feed->tenant->id.bytes, sizeof message.tenant);
+        memcpy(message.thread, feed->thread.bytes, sizeof message.thread);
+    }
     message_handoff_encode(packet, &header, &message);
 }
 
@@ -251,7 +261,7 @@ static enum launch launch(struct handoff *handoff, struct reader *reader)
         result = launch_packet(handoff, reader, &packet);
         msgpack_sbuffer_destroy(&packet);
     } else if (!reader->frozen) {
-        catch_up_want(reader);
+        reader_want(reader);
     }
     buffer_deinit(&unsent);
     return result;

@@ -46,6 +46,24 @@ struct arrival {
 
 /* ---- one packet ---- */
 
+/* What both packets say about the kind of stream. -1: it makes no sense. */
+static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span signing,
+                     struct reader_opening *opening)
+{
+    bool is_feed = kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT;
+    if (!is_feed) {
+        return kind == STREAM_KIND_RUN ? 0 : -1;
+    }
+    memcpy(opening->thread.bytes, thread, sizeof opening->thread.bytes);
+    if (signing.length != sizeof opening->signing.bytes || opening->head > INT64_MAX ||
+        uuid_is_nil(&opening->thread) != (kind == STREAM_KIND_TENANT)) {
+        return -1;
+    }
+    memcpy(opening->signing.bytes, signing.data, sizeof opening->signing.bytes);
+    opening->kind = (enum stream_kind)kind;
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
@@ -54,7 +72,10 @@ static int open_handover(struct streamer *streamer, const uint8_t *packet, size_
         message.after_seq > INT64_MAX) {
         return -1;
     }
-    struct reader_opening opening = {.cursor = message.after_seq, .fd = fd};
+    struct reader_opening opening = {.cursor = message.after_seq, .head = message.head, .fd = fd};
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+        return -1;
+    }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
     memcpy(opening.key.bytes, message.key, sizeof message.key);
     memcpy(opening.run.bytes, message.run, sizeof message.run);
@@ -71,11 +92,15 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
         return -1;
     }
     struct reader_opening opening = {.cursor = message.cursor,
+                                     .head = message.head,
                                      .fd = fd,
                                      .handed_off = true,
                                      .ended = message.ended,
                                      .unsent = message.unsent.data,
                                      .unsent_length = message.unsent.length};
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+        return -1;
+    }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
     memcpy(opening.key.bytes, message.key, sizeof message.key);
     memcpy(opening.run.bytes, message.run, sizeof message.run);

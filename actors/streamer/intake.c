@@ -7,6 +7,7 @@
 #include "runtime/base/limits.h"
 #include "runtime/base/log.h"
 #include "runtime/base/metrics.h"
+#include "streamer/feed_tail.h"
 #include "streamer/heads.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
@@ -18,6 +19,7 @@ static void check_all(struct streamer *streamer, const char *why)
     LOG_INFO("frames may be lost, checking the heads of all watched runs", LOG_TEXT("why", why),
              LOG_INT("runs", streamer->runs.count));
     heads_ask_all(streamer);
+    feed_tail_lost(streamer);
 }
 
 static int on_events(struct streamer *streamer, const uint8_t *frame, size_t length)
@@ -38,19 +40,21 @@ static int on_events(struct streamer *streamer, const uint8_t *frame, size_t len
     if (run != NULL && memcmp(run->tenant.bytes, message.tenant, sizeof message.tenant) == 0) {
         run_take_frame(run, &message);
     }
-    return 0;
+    return feed_tail_take_frame(streamer, &message);
 }
 
 static int on_hint(struct streamer *streamer, const uint8_t *frame, size_t length)
 {
     struct message_header header;
     struct message_hint message;
-    if (message_hint_decode(frame, length, &header, &message) != 0) {
+    if (message_hint_decode(frame, length, &header, &message) != 0 ||
+        message.position > INT64_MAX) {
         return -1;
     }
     if (publisher_beat(&streamer->publisher, header.epoch, message.counter, clock_monotonic_ms())) {
         check_all(streamer, "a beat counts other frames");
     }
+    feed_tail_take_mark(streamer, message.position);
     return 0;
 }
 
@@ -89,6 +93,7 @@ void intake_tick(struct streamer *streamer, int64_t now_ms)
 {
     if (publisher_silent(&streamer->publisher, STREAMER_SILENCE_MS, now_ms)) {
         heads_ask_all(streamer);
+        feed_tail_silent(streamer);
         if (!streamer->silent) {
             streamer->silent = true;
             LOG_INFO("the event bus is silent, reading heads instead");

@@ -5,6 +5,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/jwt.h"
+#include "streamer/feed.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/store.h"
@@ -46,6 +47,11 @@ const struct uuid *keys_id(const struct key_use *key)
     return &key->id;
 }
 
+bool keys_has_ended(const struct key_use *key)
+{
+    return key->ended;
+}
+
 size_t keys_streams(struct streamer *streamer, const struct uuid *id)
 {
     const struct key_use *key = map_get(&streamer->keys, id);
@@ -74,6 +80,7 @@ static void break_off(struct streamer *streamer)
         run_release(runs[i]);
     }
     free(runs);
+    feed_break_off(streamer, true, "its key has ended");
 }
 
 static void end_key(struct key_use *key)

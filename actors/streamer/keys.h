@@ -4,6 +4,7 @@
 
 #include "runtime/base/uuid.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,8 @@ struct key_use *keys_take(struct streamer *streamer, const struct uuid *id,
                           const struct uuid *tenant);
 void keys_release(struct streamer *streamer, struct key_use *key);
 const struct uuid *keys_id(const struct key_use *key);
+/* Revoked or expired: its streams are to be broken off. */
+bool keys_has_ended(const struct key_use *key);
 size_t keys_streams(struct streamer *streamer, const struct uuid *id);
 /* Asks about all keys in use when it is time; streams of those that are revoked or expired are
  * broken off. Tokens say themselves when they end. */

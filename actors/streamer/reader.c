@@ -7,6 +7,10 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
+#include "streamer/feed.h"
+#include "streamer/feed_pages.h"
+#include "streamer/feed_reader.h"
+#include "streamer/feed_tail.h"
 #include "streamer/handoff.h"
 #include "streamer/heads.h"
 #include "streamer/keys.h"
@@ -40,12 +44,13 @@ struct gathered {
     size_t frames;
     size_t last;                     /* of the last chunk */
     const struct run_window *source; /* of the frames */
+    const struct feed_window *feed;  /* or this */
     struct window_position after;    /* all frames */
 };
 
 static struct streamer *streamer_of(const struct reader *reader)
 {
-    return reader->run->streamer;
+    return reader->feed != NULL ? reader->feed->streamer : reader->run->streamer;
 }
 
 static void set_behind(struct reader *reader, bool behind)
@@ -100,28 +105,50 @@ static const struct run_window *source_of(const struct reader *reader)
                                                      : catch_up_page(reader->run, seq);
 }
 
+/* Finds where its next events are; false: not in memory. */
+static bool find_source(struct reader *reader, struct gathered *gathered)
+{
+    if (reader->feed != NULL) {
+        gathered->feed = feed_reader_source(reader);
+    } else {
+        gathered->source = source_of(reader);
+    }
+    return gathered->feed != NULL || gathered->source != NULL;
+}
+
+static struct window_position advance(const struct gathered *gathered, struct window_position from,
+                                      size_t taken)
+{
+    return gathered->feed != NULL ? feed_window_advance(gathered->feed, from, taken)
+                                  : run_window_advance(gathered->source, from, taken);
+}
+
 static void gather_frames(struct reader *reader, struct gathered *gathered)
 {
+    int first = gathered->count;
+    bool found = find_source(reader, gathered);
     const struct window_position from = {reader->cursor, reader->skip};
+    struct iovec *iov = gathered->iov + first;
     gathered->after = from;
-    gathered->source = source_of(reader);
-    if (gathered->source == NULL) {
+    if (!found) {
         return;
     }
-    int first = gathered->count;
-    gathered->count +=
-        run_window_gather(gathered->source, from, gathered->iov + first, IOVECS - 1 - first);
+    gathered->count += gathered->feed != NULL
+                           ? feed_window_gather(gathered->feed, from, iov, IOVECS - 1 - first)
+                           : run_window_gather(gathered->source, from, iov, IOVECS - 1 - first);
     for (int i = first; i < gathered->count; i++) {
         gathered->frames += gathered->iov[i].iov_len;
     }
-    gathered->after = run_window_advance(gathered->source, from, gathered->frames);
+    if (gathered->frames > 0) {
+        gathered->after = advance(gathered, from, gathered->frames);
+    }
 }
 
 static void gather(struct reader *reader, struct gathered *gathered)
 {
-    struct run *run = reader->run;
-    bool live = run->known && !reader->ending;
-    if (live && reader->rest == NULL) {
+    const struct run *run = reader->run;
+    bool live = !reader->ending && (run == NULL || run->known);
+    if (live && run != NULL && reader->rest == NULL) {
         judge(reader);
     }
     if (reader->rest != NULL) {
@@ -133,7 +160,8 @@ static void gather(struct reader *reader, struct gathered *gathered)
         return;
     }
     gather_frames(reader, gathered);
-    if (run->closed && gathered->after.cursor >= run->head && gathered->after.skip == 0) {
+    if (run != NULL && run->closed && gathered->after.cursor >= run->head &&
+        gathered->after.skip == 0) {
         gathered->last = SSE_LAST_CHUNK_LENGTH;
         gathered->iov[gathered->count++] =
             (struct iovec){(char *)(uintptr_t)sse_last_chunk, SSE_LAST_CHUNK_LENGTH};
@@ -141,6 +169,13 @@ static void gather(struct reader *reader, struct gathered *gathered)
 }
 
 /* ---- writing ---- */
+
+static void count_sent(const struct gathered *gathered, uint64_t after, uint64_t up_to)
+{
+    uint64_t events =
+        gathered->feed != NULL ? feed_window_count(gathered->feed, after, up_to) : up_to - after;
+    metric_add(METRIC_STREAM_EVENTS_SENT, (int64_t)events);
+}
 
 /* Moves the position by what the socket took; true when that was everything. */
 static bool take(struct reader *reader, const struct gathered *gathered, size_t taken)
@@ -156,10 +191,10 @@ static bool take(struct reader *reader, const struct gathered *gathered, size_t 
     }
     if (gathered->frames > 0) {
         const struct window_position from = {reader->cursor, reader->skip};
-        const struct window_position now = taken >= gathered->frames
-                                               ? gathered->after
-                                               : run_window_advance(gathered->source, from, taken);
-        metric_add(METRIC_STREAM_EVENTS_SENT, (int64_t)(now.cursor - reader->cursor));
+        const struct window_position now = taken >= gathered->frames ? gathered->after
+                                           : taken > 0 ? advance(gathered, from, taken)
+                                                       : from;
+        count_sent(gathered, from.cursor, now.cursor);
         reader->cursor = now.cursor;
         reader->skip = (uint32_t)now.skip;
         if (taken < gathered->frames) {
@@ -192,13 +227,28 @@ static void unblock(struct reader *reader)
     list_remove(&reader->in_wait);
 }
 
+static bool needs_page(const struct reader *reader)
+{
+    const struct run *run = reader->run;
+    return reader->feed != NULL ? reader->cursor < reader->feed->window.from
+                                : run->known && reader->cursor + 1 < run->window.first;
+}
+
+void reader_want(struct reader *reader)
+{
+    if (reader->feed != NULL) {
+        feed_pages_want(reader);
+    } else {
+        catch_up_want(reader);
+    }
+}
+
 /* Nothing to write: it is at the end of what is known, or its next event must be read. */
 static void settle(struct reader *reader)
 {
-    const struct run *run = reader->run;
-    if (run->known && reader->cursor + 1 < run->window.first) {
+    if (needs_page(reader)) {
         set_behind(reader, true);
-        catch_up_want(reader);
+        reader_want(reader);
     } else {
         catch_up_leave(reader);
         set_behind(reader, false);
@@ -316,6 +366,9 @@ int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_ou
         buffer_append(out, reader->rest->bytes + reader->rest->taken,
                       reader->rest->length - reader->rest->taken);
     }
+    if (reader->skip > 0 && reader->feed != NULL) {
+        return feed_reader_unsent(reader, out, cursor_out);
+    }
     if (reader->skip > 0) {
         const struct run_window *source = source_of(reader);
         if (source == NULL) {
@@ -361,6 +414,9 @@ static void begin(struct reader *reader, const struct reader_opening *opening)
         set_rest(reader, opening->unsent, opening->unsent_length);
     } else {
         sse_append_head(&head, clock_real_us(), random_between(RETRY_MIN_MS, RETRY_MAX_MS));
+        if (reader->feed != NULL && reader->cursor > opening->head) {
+            feed_reader_reset(reader, opening->head, &head);
+        }
         set_rest(reader, head.data, head.length);
         buffer_deinit(&head);
     }
@@ -380,8 +436,14 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     reader->fd = opening->fd;
     reader->cursor = opening->cursor;
     reader->key = keys_take(streamer, &opening->key, &opening->tenant);
-    reader->run = run_watch(streamer, &opening->run, &opening->tenant);
-    list_append(&reader->run->readers, &reader->in_run);
+    if (opening->kind == STREAM_KIND_RUN) {
+        reader->run = run_watch(streamer, &opening->run, &opening->tenant);
+        list_append(&reader->run->readers, &reader->in_run);
+    } else {
+        feed_tail_learn(streamer, opening->head);
+        reader->feed = feed_watch(streamer, &opening->tenant, &opening->thread, &opening->signing);
+        feed_add(reader->feed, reader);
+    }
     pings_place(streamer, reader);
     streamer->readers++;
     metric_add(METRIC_STREAMS_OPENED, 1);
@@ -402,7 +464,7 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
     struct reader *reader = create(streamer, opening);
     struct run *run = reader->run;
     SB_FAULT("streamer_after_register");
-    if (!uuid_equal(&run->tenant, &opening->tenant)) {
+    if (run != NULL && !uuid_equal(&run->tenant, &opening->tenant)) {
         reader_close(reader, READER_CLOSE_BROKEN, "not this tenant's run");
         return;
     }
@@ -411,11 +473,12 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
         reader_close(reader, READER_CLOSE_BROKEN, error_errno(errno));
         return;
     }
-    if (run->known && reader->cursor >= run->window.next) {
+    if (run != NULL && run->known && reader->cursor >= run->window.next) {
         heads_ask(run);
     }
-    LOG_DEBUG("stream opened", LOG_UUID("run_id", &run->id), LOG_UUID("key_id", &opening->key),
-              LOG_INT("after_seq", reader->cursor), LOG_INT("handed_off", opening->handed_off));
+    LOG_DEBUG("stream opened", LOG_INT("kind", opening->kind), LOG_UUID("run_id", &opening->run),
+              LOG_UUID("key_id", &opening->key), LOG_INT("after_seq", reader->cursor),
+              LOG_INT("handed_off", opening->handed_off));
     begin(reader, opening);
 }
 
@@ -427,9 +490,10 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
         [READER_CLOSE_HANDED] = STREAM_SOCKET_LEAVE,
     };
     struct run *run = reader->run;
-    struct streamer *streamer = run->streamer;
-    LOG_DEBUG("stream closed", LOG_UUID("run_id", &run->id), LOG_INT("cursor", reader->cursor),
-              LOG_TEXT("why", why));
+    struct feed *feed = reader->feed;
+    struct streamer *streamer = streamer_of(reader);
+    LOG_DEBUG("stream closed", LOG_UUID("run_id", run != NULL ? &run->id : &feed->thread),
+              LOG_INT("cursor", reader->cursor), LOG_TEXT("why", why));
     if (how == READER_CLOSE_STALLED) {
         metric_add(METRIC_STREAMS_STALLED, 1);
     }
@@ -437,14 +501,22 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
     stream_socket_close(reader->fd, socket_close[how]);
     set_behind(reader, false);
     list_remove(&reader->in_slot);
+    if (feed != NULL) {
+        feed_remove(feed, reader);
+    }
     list_remove(&reader->in_run);
     keys_release(streamer, reader->key);
     drop_rest(reader);
     pool_free(&streamer->reader_pool, reader);
     streamer->readers--;
     metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
-    run_hold(run);
-    run_release(run);
+    if (feed != NULL) {
+        feed_hold(feed);
+        feed_release(feed);
+    } else {
+        run_hold(run);
+        run_release(run);
+    }
 }
 
 void reader_check_stalled(struct streamer *streamer, int64_t now_ms)

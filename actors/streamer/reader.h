@@ -3,7 +3,7 @@
  *
  * What it gets next is found by its position: in its run's window, in a page from the table, or not
  * in memory, then it asks for a page. When its socket is full it is left alone until the socket
- * drains.
+ * drains. A reader of a feed does the same by log position; what differs is in feed_reader.c.
  */
 #ifndef SIGNALBOX_STREAMER_READER_H
 #define SIGNALBOX_STREAMER_READER_H
@@ -12,11 +12,13 @@
 #include "runtime/base/error.h"
 #include "runtime/base/list.h"
 #include "runtime/base/uuid.h"
+#include "runtime/feed_cursor.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct feed;
 struct key_use;
 struct run;
 struct streamer;
@@ -30,16 +32,19 @@ struct reader_rest {
 
 /* Memory per idle stream is a promise: this struct is all there is of it besides its run. */
 struct reader {
-    struct list in_run;
+    struct list in_run;  /* or in its feed */
     struct list in_slot; /* of the wheel; while draining, of the hand-off */
     struct list in_wait; /* run->waiting or streamer->blocked */
-    struct run *run;
+    struct run *run;     /* NULL for a feed's reader */
+    struct feed *feed;   /* NULL for a run's reader */
     struct key_use *key;
     struct reader_rest *rest; /* owned; NULL: none */
-    uint64_t cursor;          /* last seq written whole */
-    int64_t blocked_ms;       /* when the socket last took something */
+    /* Last seq written whole. In a feed: a log position, all before it is written or not the
+     * feed's. */
+    uint64_t cursor;
+    int64_t blocked_ms; /* when the socket last took something */
     int fd;
-    uint32_t skip;   /* bytes of event cursor + 1 that are written */
+    uint32_t skip;   /* bytes of the event after the cursor that are written */
     uint32_t queued; /* bytes in the socket then */
     bool blocked : 1;
     bool waiting : 1; /* for a page */
@@ -50,10 +55,14 @@ struct reader {
 
 /* How a stream comes. */
 struct reader_opening {
+    enum stream_kind kind;
     struct uuid tenant;
     struct uuid key;
     struct uuid run;
+    struct uuid thread;
+    struct feed_key signing; /* of a feed's cursors */
     uint64_t cursor;
+    uint64_t head; /* of a feed: the log reaches at least this far */
     int fd;
     bool handed_off; /* head already written by the predecessor */
     bool ended;
@@ -75,6 +84,8 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
 void reader_close(struct reader *reader, enum reader_close how, const char *why);
 /* Writes what there is. May close the reader, never another one. */
 void reader_pump(struct reader *reader);
+/* Its next event is not in memory: asks for a page. */
+void reader_want(struct reader *reader);
 /* The page it waited for is in memory. */
 void reader_resume(struct reader *reader);
 void reader_ping(struct reader *reader);

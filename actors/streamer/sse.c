@@ -77,3 +77,11 @@ void sse_append_reset(struct buffer *out, uint64_t head)
     append_chunk(out, &body);
     buffer_deinit(&body);
 }
+
+void sse_append_feed_reset(struct buffer *out, const char *cursor)
+{
+    struct buffer body = {0};
+    buffer_printf(&body, "event: reset\ndata: {\"cursor\":\"%s\"}\n\n", cursor);
+    append_chunk(out, &body);
+    buffer_deinit(&body);
+}

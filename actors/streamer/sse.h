@@ -29,5 +29,7 @@ void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms);
 void sse_append_ping(struct buffer *out);
 /* The position asked for is beyond the log, which ends at `head`. */
 void sse_append_reset(struct buffer *out, uint64_t head);
+/* The same for a feed. */
+void sse_append_feed_reset(struct buffer *out, const char *cursor);
 
 #endif

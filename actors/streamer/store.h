@@ -14,6 +14,27 @@ enum { STORE_HEADS_LAST_SEQ, STORE_HEADS_CLOSED };
 extern const struct db_statement store_page;
 enum { STORE_PAGE_SEQ, STORE_PAGE_TYPE, STORE_PAGE_TS, STORE_PAGE_PAYLOAD };
 
+/* $1 int4 shard -> position int8 of the last committed event. */
+extern const struct db_statement store_position;
+enum { STORE_POSITION };
+
+/* A page of a feed by position. $1 int4 shard, $2 uuid tenant, $3 int8 after, $4 int8 up to, $5 int8
+ * events at most, $6 int8 bytes at most (one event always), and for a thread $7 uuid thread. Always
+ * at least one row: end of the log; then, null without events: cut (there are more events in the
+ * range), position, run, seq, type, ts, payload. */
+extern const struct db_statement store_tenant_page;
+extern const struct db_statement store_thread_page;
+enum {
+    STORE_FEED_END,
+    STORE_FEED_CUT,
+    STORE_FEED_AT,
+    STORE_FEED_RUN,
+    STORE_FEED_SEQ,
+    STORE_FEED_TYPE,
+    STORE_FEED_TS,
+    STORE_FEED_PAYLOAD
+};
+
 /* $1 uuid[] keys and sessions in use -> uuid of those that are no longer good. */
 extern const struct db_statement store_ended_keys;
 enum { STORE_ENDED_KEY };

@@ -15,6 +15,9 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
+#include "streamer/feed.h"
+#include "streamer/feed_pages.h"
+#include "streamer/feed_tail.h"
 #include "streamer/handoff.h"
 #include "streamer/handover.h"
 #include "streamer/heads.h"
@@ -48,6 +51,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     run_serve_changed(streamer);
     heads_go(streamer);
     catch_up_go(streamer);
+    feed_serve_changed(streamer);
+    feed_pages_go(streamer);
 }
 
 /* The allocator keeps what is freed inside its heap; after a busy time that can be most of the
@@ -55,7 +60,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void give_memory_back(struct streamer *streamer, int64_t now_ms)
 {
     if (streamer->trim_due && now_ms >= streamer->next_trim_ms &&
-        streamer->catch_up.in_flight == 0) {
+        streamer->catch_up.in_flight == 0 && streamer->feed_pages.in_flight == 0) {
         streamer->trim_due = false;
         streamer->next_trim_ms = now_ms + STREAMER_TRIM_MS;
         malloc_trim(0);
@@ -84,8 +89,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     intake_tick(streamer, now_ms);
     heads_tick(streamer, now_ms);
     catch_up_tick(streamer, now_ms);
+    feed_tail_tick(streamer, now_ms);
+    feed_pages_tick(streamer, now_ms);
     keys_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
+    feed_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
     tell_refused(streamer, now_ms);
 }
@@ -96,6 +104,16 @@ static void on_database(void *arg, bool up)
     if (up) {
         streamer->heads.pause_until_ms = 0;
         streamer->catch_up.pause_until_ms = 0;
+        streamer_wake(streamer);
+    }
+}
+
+static void on_feed_database(void *arg, bool up)
+{
+    struct streamer *streamer = arg;
+    if (up) {
+        streamer->tail.pause_until_ms = 0;
+        streamer->feed_pages.pause_until_ms = 0;
         streamer_wake(streamer);
     }
 }
@@ -131,10 +149,12 @@ static void raise_descriptor_limit(void)
 
 static void init_lists(struct streamer *streamer)
 {
-    struct list *lists[] = {&streamer->blocked,        &streamer->changed,
-                            &streamer->recent,         &streamer->heads.dirty,
-                            &streamer->heads.suspects, &streamer->catch_up.queue,
-                            &streamer->catch_up.pages};
+    struct list *lists[] = {&streamer->blocked,          &streamer->changed,
+                            &streamer->recent,           &streamer->heads.dirty,
+                            &streamer->heads.suspects,   &streamer->catch_up.queue,
+                            &streamer->catch_up.pages,   &streamer->feeds,
+                            &streamer->changed_feeds,    &streamer->recent_feeds,
+                            &streamer->feed_pages.queue, &streamer->feed_pages.pages};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         list_init(lists[i]);
     }
@@ -158,21 +178,28 @@ static int open_loop(struct streamer *streamer, struct error *err)
     return 0;
 }
 
+/* Plans as the sequencer's: made once, for a table of any size (docs/decisions/0010). */
+#define FEED_SESSION                                               \
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off " \
+    "-c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+
 static int start(struct actor *actor, struct error *err)
 {
     struct streamer *streamer = memory_new(sizeof *streamer);
-    const struct db_options database = {.settings = actor->settings,
-                                        .role = actor->description->database_role,
-                                        .application_name = actor->instance,
-                                        .connected = on_database,
-                                        .arg = streamer};
+    struct db_options database = {.settings = actor->settings,
+                                  .role = actor->description->database_role,
+                                  .application_name = actor->instance,
+                                  .connected = on_database,
+                                  .arg = streamer};
     actor->state = streamer;
     streamer->actor = actor;
     streamer->sockets = -1;
     init_lists(streamer);
     pool_init(&streamer->reader_pool, sizeof(struct reader));
     pool_init(&streamer->run_pool, sizeof(struct run));
+    pool_init(&streamer->feed_pool, sizeof(struct feed));
     read_limits(&streamer->limits, actor->settings);
+    feed_tail_init(streamer);
     streamer->heads.next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
     raise_descriptor_limit();
     pings_start(streamer);
@@ -180,6 +207,9 @@ static int start(struct actor *actor, struct error *err)
         return -1;
     }
     streamer->db = db_open(actor->base, &database);
+    database.connected = on_feed_database;
+    database.session_settings = FEED_SESSION;
+    streamer->feed_db = db_open(actor->base, &database);
     if (intake_start(streamer, err) != 0) {
         return -1;
     }
@@ -207,6 +237,7 @@ static void close_readers(struct streamer *streamer)
         run_release(run);
         cursor = 0; /* the map has changed */
     }
+    feed_break_off(streamer, false, "stopping");
 }
 
 static void free_event(struct event **event)
@@ -225,6 +256,7 @@ static void stop(struct actor *actor)
     }
     intake_stop(streamer);
     db_close(&streamer->db); /* its last answers still find everything in place */
+    db_close(&streamer->feed_db);
     handoff_destroy(streamer);
     handover_destroy(&streamer->handover);
     close_readers(streamer);
@@ -237,7 +269,9 @@ static void stop(struct actor *actor)
     pings_stop(streamer);
     pool_deinit(&streamer->reader_pool);
     pool_deinit(&streamer->run_pool);
+    pool_deinit(&streamer->feed_pool);
     map_deinit(&streamer->runs);
+    map_deinit(&streamer->tenants);
     map_deinit(&streamer->keys);
     free(streamer);
     actor->state = NULL;
@@ -246,9 +280,10 @@ static void stop(struct actor *actor)
 static void report(struct actor *actor, struct actor_report *report_out)
 {
     const struct streamer *streamer = actor->state;
-    report_out->healthy = streamer->db != NULL && db_is_connected(streamer->db);
+    report_out->healthy = streamer->db != NULL && db_is_connected(streamer->db) &&
+                          streamer->feed_db != NULL && db_is_connected(streamer->feed_db);
     report_out->queued = (uint64_t)metric_get(METRIC_STREAMS_CATCHING_UP);
-    report_out->in_flight = streamer->catch_up.in_flight;
+    report_out->in_flight = streamer->catch_up.in_flight + streamer->feed_pages.in_flight;
 }
 
 static void dump(struct actor *actor)
@@ -256,6 +291,8 @@ static void dump(struct actor *actor)
     const struct streamer *streamer = actor->state;
     LOG_INFO("state", LOG_INT("streams", streamer->readers), LOG_INT("runs", streamer->runs.count),
              LOG_INT("keys", streamer->keys.count), LOG_INT("window_bytes", streamer->recent_bytes),
+             LOG_INT("feed_bytes", streamer->feed_bytes),
+             LOG_INT("position", streamer->tail.settled),
              LOG_INT("page_bytes", streamer->catch_up.pages_bytes),
              LOG_INT("pages_in_flight", streamer->catch_up.in_flight),
              LOG_INT("epoch", streamer->publisher.epoch),

@@ -7,6 +7,7 @@
 #include "runtime/base/map.h"
 #include "runtime/bus.h"
 #include "runtime/db.h"
+#include "streamer/feed_tail.h"
 #include "streamer/pool.h"
 #include "streamer/publisher.h"
 
@@ -63,6 +64,15 @@ struct catch_up {
     int64_t pause_until_ms;
 };
 
+/* The same for feeds. */
+struct feed_pages {
+    struct list queue;
+    struct list pages;
+    size_t bytes;
+    unsigned in_flight;
+    int64_t pause_until_ms;
+};
+
 /* Every reader is in one slot; one slot a tick is pinged. */
 struct wheel {
     struct list *slots;
@@ -73,6 +83,7 @@ struct wheel {
 struct streamer {
     struct actor *actor;
     struct db *db;
+    struct db *feed_db; /* pages of feeds, which may take long, hold up nobody else */
     struct bus_socket *bus;
     int sockets; /* epoll of all readers: no memory per stream in user space for it */
     struct event *sockets_event;
@@ -96,6 +107,14 @@ struct streamer {
     size_t recent_bytes;
     struct heads heads;
     struct catch_up catch_up;
+    struct pool feed_pool;
+    struct map tenants; /* struct feed_tenant by id: those with watched feeds */
+    struct list feeds;  /* all of them */
+    struct list changed_feeds;
+    struct list recent_feeds; /* whose window holds bytes, least recently changed first */
+    size_t feed_bytes;
+    struct feed_tail tail;
+    struct feed_pages feed_pages;
     int64_t next_trim_ms;
     bool trim_due; /* windows or pages have been dropped */
     int64_t next_key_check_ms;

@@ -6,6 +6,7 @@ Absolute numbers drift with the machine; what counts is a ratio inside one run. 
     stream    readers: latency, deliveries, CPU a delivery, memory of idle streams
     memory    the idle stack
     recovery  kill -9 of the sequencer, time to the next acknowledgement
+    lists     a page of runs among a million, for each filter (LIST_RUNS=N: among N)
 """
 
 import argparse
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 
+import lists
 from report import Report, median, shown
 from system import Cpu, System, kill, pss_bytes
 
@@ -77,8 +79,10 @@ class Bench:
         return result
 
     def readers(self, runs, count):
+        """runs None: readers of the tenant's feed."""
+        what = ["--feed"] if runs is None else ["--runs", runs]
         process = subprocess.Popen([self.tools / "readers", "--address", self.system.address, "--key-file",
-                                    self.system.key_file, "--runs", runs, "--readers", str(count)],
+                                    self.system.key_file, *what, "--readers", str(count)],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         ready = process.stdout.readline().strip()
         if ready != "ready":
@@ -264,6 +268,21 @@ class Bench:
         row("  post to reader p99, 1,000 readers, 20 events/s, ms", seen["sent_p99_us"] / 1000)
         self.idle_streams()
 
+    def feed(self):
+        """The tenant's feed under load on 64 runs: every reader sees every event, in order (checked by the tests)."""
+        for readers, rate in ((1, 1000), (100, 1000)):
+            process = self.readers(None, readers)
+            cpu = Cpu(self.system)
+            produced = self.load(self.many_runs, "--warmup-ms", 0, "--connections", 16, "--rate", rate)
+            seen = self.finish_readers(process, produced["events_all"])
+            assert seen["broken"] == 0, seen
+            assert seen["lowest_seq"] == seen["highest_seq"] == produced["events_all"], (seen, produced)
+            name = f"{readers} feed reader{'s' * (readers > 1)}, {rate:,} events/s"
+            self.report.cell(name, [seen["deliveries_per_s"]], raw=[produced | {"readers": seen}])
+            self.report.row(f"post to feed reader p99, {name}, ms", seen["sent_p99_us"] / 1000,
+                            "ack p99", produced["p99_us"] / 1000)
+            self.report.row("  streamer CPU µs a delivery", cpu.used()["streamer"] * 1e6 / seen["deliveries"])
+
     def idle_streams(self, count=5000):
         """What the streamers grow by, kernel memory of the sockets aside."""
         runs = self.system.make_runs(100)
@@ -327,7 +346,7 @@ class Bench:
         raise SystemExit("no acknowledgement for 30 s")
 
 
-SECTIONS = ("memory", "append", "latency", "stream", "recovery")
+SECTIONS = ("memory", "append", "latency", "stream", "feed", "recovery", "lists")
 
 
 def main():
@@ -348,11 +367,13 @@ def main():
         bench = Bench(system, report, options.rounds, options.seconds)
         report.header()
         for section in SECTIONS:
-            if not options.sections or section in options.sections:
+            if section != "lists" and (not options.sections or section in options.sections):
                 getattr(bench, section)()
         verified = system.ask("verify")
         report.note("signalbox verify: " + verified.stdout.strip().splitlines()[-1])
         assert verified.returncode == 0, verified
+        if not options.sections or "lists" in options.sections:  # last: its runs have no events to verify
+            lists.measure(system, report, int(os.environ.get("LIST_RUNS", lists.RUNS)))
     finally:
         system.stop()
     about = {"began": began, "rounds": options.rounds, "seconds": options.seconds, "cores": os.cpu_count()}

@@ -3,6 +3,9 @@
  * deliveries, and takes the latency of each from the time stamp in the benchmark's payload (sent to
  * read) and from the event's own ts (accepted to read; the commit lies between).
  *
+ * With --feed the readers follow the tenant's feed from its end on; their "seq" is then the number
+ * of events they have seen.
+ *
  * Prints "ready" when every stream has answered. A number on stdin is the seq that every reader is
  * to reach (30 s at most); it, or the end of stdin, ends the tool with its numbers.
  */
@@ -47,6 +50,7 @@ struct readers {
     const char *host;
     const char *key;
     struct tool_runs runs;
+    bool feed; /* the tenant's, instead of runs */
     struct reader *all;
     int64_t count;
     int64_t open_count;
@@ -66,10 +70,15 @@ struct readers {
 static void send_request(struct readers *readers, struct reader *reader)
 {
     struct buffer request = {0};
+    if (readers->feed) {
+        buffer_append_text(&request, "GET /api/v1/stream?from=latest");
+    } else {
+        buffer_printf(&request, "GET /api/v1/runs/%s/stream", readers->runs.ids[reader->run]);
+    }
     buffer_printf(&request,
-                  "GET /api/v1/runs/%s/stream HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
+                  " HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
                   "Accept: text/event-stream\r\n\r\n",
-                  readers->runs.ids[reader->run], readers->host, readers->key);
+                  readers->host, readers->key);
     if (send(reader->fd, request.data, request.length, MSG_NOSIGNAL) != (ssize_t)request.length) {
         tool_fail("send");
     }
@@ -109,7 +118,9 @@ static void note_event(struct readers *readers, struct reader *reader, int64_t n
 static void take_line(struct readers *readers, struct reader *reader, int64_t now_us)
 {
     int64_t seq;
-    if (reader->line_length > 4 && memcmp(reader->line, "id: ", 4) == 0) {
+    if (readers->feed && reader->line_length > 4 && memcmp(reader->line, "id: ", 4) == 0) {
+        reader->last_seq = reader->last_seq < 0 ? 1 : reader->last_seq + 1;
+    } else if (reader->line_length > 4 && memcmp(reader->line, "id: ", 4) == 0) {
         if (number_parse(reader->line + 4, reader->line_length - 4, &seq) != 0 ||
             (reader->last_seq >= 0 && seq != reader->last_seq + 1)) {
             readers->gaps++;
@@ -277,7 +288,7 @@ static void connect_all(struct readers *readers)
         struct epoll_event event = {.events = EPOLLOUT, .data.ptr = reader};
         *reader = (struct reader){.fd = tool_connect(&readers->address),
                                   .last_seq = -1,
-                                  .run = (size_t)i % readers->runs.count};
+                                  .run = readers->feed ? 0 : (size_t)i % readers->runs.count};
         epoll_ctl(readers->epoll, EPOLL_CTL_ADD, reader->fd, &event);
         while (i - readers->open_count > 256 && tool_now_us() < patience_us) {
             turn(readers); /* not more at once than a backlog takes */
@@ -315,11 +326,10 @@ static void print(const struct readers *readers)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"address", required_argument, NULL, 'a'},
-                                          {"key-file", required_argument, NULL, 'k'},
-                                          {"runs", required_argument, NULL, 'r'},
-                                          {"readers", required_argument, NULL, 'n'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"address", required_argument, NULL, 'a'}, {"key-file", required_argument, NULL, 'k'},
+        {"runs", required_argument, NULL, 'r'},    {"readers", required_argument, NULL, 'n'},
+        {"feed", no_argument, NULL, 'f'},          {NULL, 0, NULL, 0}};
     struct readers readers = {.count = 1, .wanted_seq = -1};
     const char *key_file = NULL;
     const char *runs_file = NULL;
@@ -335,6 +345,9 @@ int main(int argc, char **argv)
         case 'r':
             runs_file = optarg;
             break;
+        case 'f':
+            readers.feed = true;
+            break;
         case 'n':
             readers.count = tool_number(optarg);
             break;
@@ -342,13 +355,16 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (readers.host == NULL || key_file == NULL || runs_file == NULL || readers.count < 1) {
-        fprintf(stderr, "readers: --address, --key-file and --runs are needed\n");
+    if (readers.host == NULL || key_file == NULL || (runs_file == NULL && !readers.feed) ||
+        readers.count < 1) {
+        fprintf(stderr, "readers: --address, --key-file and --runs or --feed are needed\n");
         return 2;
     }
     readers.address = tool_resolve(readers.host);
     readers.key = tool_read_line(key_file);
-    readers.runs = tool_read_runs(runs_file);
+    if (!readers.feed) {
+        readers.runs = tool_read_runs(runs_file);
+    }
     tool_raise_files();
     readers.epoll = epoll_create1(EPOLL_CLOEXEC);
     readers.all = memory_array((size_t)readers.count, sizeof *readers.all);

@@ -18,7 +18,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from chaos.checker import Connection, History, Observer, Op, Read, Row, Write, check
+from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
 from chaos.load import SLOTS, digest, key_of, run_of
 from harness.paths import ROOT
 from harness.processes import Process, open_descriptors
@@ -28,6 +28,7 @@ from harness.waiting import WaitTimeout, wait_until
 
 PRODUCERS, LANES = 4, 2
 READER_PROCESSES, READERS = 2, 20
+FEEDS = 4
 SETTLE_S = 5.0
 
 SETTINGS = {
@@ -123,6 +124,8 @@ class Phase:
         host, port = self.server.address
         base = {"seed": f"{self.campaign.seed}/{self.name}", "phase": self.name, "host": host, "port": port,
                 "key_path": str(self.server.dir / "api-key")}  # fmt: skip
+        self.base_position = self._position() or 0
+        self._spawn("feeds", base | {"count": FEEDS})
         for n in range(PRODUCERS):
             self._spawn("producer", base | {"name": f"p{n}.", "lanes": LANES, "rate": self.campaign.rate / PRODUCERS})
         for n in range(READER_PROCESSES):
@@ -227,8 +230,10 @@ class Phase:
         history = History(late=late)
         runs = self._close_runs(history)
         readers = [self._end(program) for program in self.programs if program[0] == "readers"]
+        feeds = [self._end(program) for program in self.programs if program[0] == "feeds"]
         self._take_clients(history, told, readers)
         self._take_server(history, runs)
+        self._take_feeds(history, feeds[0]["feeds"])
         self._take_resources(history)
         self._take_counts(history)
         self._measure(history, readers)
@@ -308,6 +313,17 @@ class Phase:
         except WaitTimeout as error:
             history.late.append(str(error))
         self.campaign.events += sum(len(rows) for rows in history.tables.values())
+
+    def _take_feeds(self, history, feeds):
+        """Events of the phase by position; nobody else writes."""
+        rows = self.server.database().rows(
+            "select run_id::text, seq, payload::text from run_events where position > %s order by position",
+            self.base_position,
+        )
+        history.log = [(run, seq, digest(payload)) for run, seq, payload in rows]
+        for feed in feeds:
+            history.feeds.append(Feed(feed["name"], [tuple(e) for e in feed["events"]], feed["thread"], feed["complaints"]))
+            self.campaign.reconnects += feed["connections"]
 
     def _take_resources(self, history):
         """Descriptors within 5, sessions within 2 of what they were before the load (I16)."""

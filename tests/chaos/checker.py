@@ -67,6 +67,16 @@ class Observer:
     complaints: list = field(default_factory=list)
 
 
+@dataclass
+class Feed:
+    """A reader of a tenant's or thread's stream over all its connections: (run, seq, hash) as they came."""
+
+    name: str
+    events: list
+    from_start: bool  # it must have the phase's first event
+    complaints: list = field(default_factory=list)
+
+
 class Read(NamedTuple):
     """A page read that began at `begin`: the head it told, and the seqs from after + 1 that it showed."""
 
@@ -92,6 +102,8 @@ class History:
     heads: dict = field(default_factory=dict)  # run -> last_seq as stored
     copies: dict = field(default_factory=dict)  # (name, run) -> [Row]: pages, fresh replays
     observers: list = field(default_factory=list)
+    log: list = field(default_factory=list)  # (run, seq, hash) of all runs by position
+    feeds: list = field(default_factory=list)
     reads: list = field(default_factory=list)
     writes: list = field(default_factory=list)
     restarts: list = field(default_factory=list)  # (actor, counted, injected)
@@ -126,6 +138,8 @@ def check(history: History) -> list:
         found += check_copy(name, run, rows, history.tables.get(run, []))
     for observer in history.observers:
         found += check_observer(observer, history.tables.get(observer.run, []))
+    for feed in history.feeds:
+        found += check_feed(feed, history.log)
     found += check_reads(history.reads, history.ops)
     found += check_writes(history.writes)
     found += [
@@ -266,6 +280,26 @@ def check_observer(observer, table) -> list:
                 found.append(Violation("I4", run, f"{name} saw {row}, the table has {table[row.seq - 1]}"))
     if observer.complete and (cursor or 0) != len(table):
         found.append(Violation("I5", run, f"{name} ended at {cursor}, the run at {len(table)}"))
+    return found
+
+
+def check_feed(feed, log) -> list:
+    """I4, I5: the log from the first event seen to the end, each event once, in its order."""
+    found = [Violation("I5", "-", f"{feed.name}: {text}") for text in feed.complaints]
+    if not log:
+        return found
+    if not feed.events or feed.events[0] not in log:
+        return [*found, Violation("I5", "-", f"{feed.name} saw {feed.events[:1]}, which is no event of the log")]
+    start = log.index(feed.events[0])
+    if feed.from_start and start > 0:
+        found.append(Violation("I5", "-", f"{feed.name} began with event {start} of the log"))
+    wanted = log[start:]
+    for at, (mine, theirs) in enumerate(zip(wanted, feed.events)):
+        if mine != theirs:
+            return [*found, Violation("I4", theirs[0], f"{feed.name} saw {theirs} as event {start + at}, the log has {mine}")]
+    if len(wanted) != len(feed.events):
+        text = f"{feed.name} ended after {len(feed.events)} events of {len(wanted)}"
+        found.append(Violation("I5", "-", text))
     return found
 
 

@@ -19,6 +19,11 @@ def run_of(phase: str, slot: int, generation: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{phase}/{slot}/{generation}"))
 
 
+def thread_of(phase: str) -> str:
+    """All runs of a phase are in one thread."""
+    return str(uuid.uuid5(_NAMESPACE, phase))
+
+
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from chaos.load import SLOTS, Connection, Lost, Unsent, digest, payload_of, run_of
+from chaos.load import SLOTS, Connection, Lost, Unsent, digest, payload_of, run_of, thread_of
 
 GIVE_UP_S = 30.0
 
@@ -155,8 +155,9 @@ class Lane(threading.Thread):
         return "doubt" if status >= 500 else "fail"
 
     def _create(self, run):
+        about = {"id": run, "thread_id": thread_of(self.told["phase"])}
         try:
-            status, text = self.connection.request("POST", "/api/v1/runs", json.dumps({"id": run}))
+            status, text = self.connection.request("POST", "/api/v1/runs", json.dumps(about))
         except (Unsent, Lost):
             return
         if status not in (200, 201, 503):

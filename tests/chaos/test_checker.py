@@ -5,7 +5,7 @@ import random
 import time
 
 import pytest
-from chaos.checker import Connection, History, Observer, Op, Read, Row, Write, check
+from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
 
 RUN = "r"
 
@@ -35,6 +35,8 @@ def good() -> History:
         op("A", 2, ["f0"], 4, 5, result="fail"),
     ]
     history.observers = [Observer("reader", RUN, [Connection(0, table[:3]), Connection(3, table[3:])])]
+    history.log = [(RUN, n, f"h{n}") for n in range(1, 8)]
+    history.feeds = [Feed("tenant", history.log[2:], False), Feed("thread", list(history.log), True)]
     history.copies = {("page", RUN): list(table), ("replay", RUN): list(table)}
     history.reads = [Read(1.5, RUN, 1, [2], 2), Read(3.5, RUN, 4, [5], 5)]
     history.writes = [Write(1, 1, True), Write(3, 1, True), Write(4, 2, True), Write(6, 2, True)]
@@ -155,6 +157,34 @@ def not_settled(h):
     h.late.append("heads differ 5 s after the last fault")
 
 
+def feed_skips(h):
+    del h.feeds[0].events[1]
+
+
+def feed_repeats(h):
+    h.feeds[1].events.insert(3, h.log[2])
+
+
+def feed_swaps(h):
+    h.feeds[1].events[2:4] = reversed(h.feeds[1].events[2:4])
+
+
+def feed_ends_early(h):
+    del h.feeds[0].events[-1]
+
+
+def feed_begins_late(h):
+    del h.feeds[1].events[0]
+
+
+def feed_shows_what_is_not_there(h):
+    h.feeds[0].events.insert(0, ("other", 1, "h"))
+
+
+def feed_complains(h):
+    h.feeds[0].complaints.append("status 500")
+
+
 def ending_lost(h):
     h.ops.append(Op("F", 0, RUN, [], [], 20, 21, "ok", [(6, 6)]))
 
@@ -169,7 +199,8 @@ BAD = [
     (reader_skips, "I5"), (reader_repeats, "I5"), (reader_not_to_the_end, "I5"), (reader_lost_its_cursor, "I5"),
     (reader_complains, "I5"), (overtaken, "I6"), (stale_read, "I7"), (reordered, "I8"), (answers_differ, "I9"),
     (half_a_batch, "I9"), (phantom, "I9"), (epoch_down, "I10"), (stale_writer, "I10"), (refused_but_there, "I11"),
-    (after_the_end, "I11"), (miscounted, "I16"), (not_settled, "I16"),
+    (feed_skips, "I4"), (feed_repeats, "I4"), (feed_swaps, "I4"), (feed_ends_early, "I5"), (feed_begins_late, "I5"),
+    (feed_shows_what_is_not_there, "I5"), (feed_complains, "I5"), (after_the_end, "I11"), (miscounted, "I16"), (not_settled, "I16"),
 ]  # fmt: skip
 
 

@@ -108,8 +108,9 @@ def test_filters_are_combined_by_and(tenant):
     assert listed(tenant, thread_id=thread, metadata=metadata) == [done, wanted]
     assert listed(tenant, thread_id=thread, metadata=metadata, status="running") == [wanted]
     assert listed(tenant, metadata=metadata, status="finished") == [done]
-    assert listed(tenant, metadata=metadata, q=wanted[:10]) == [wanted]
-    assert listed(tenant, status="finished", q=wanted[:10]) == []
+    assert listed(tenant, metadata=metadata, q=wanted[:30]) == [wanted]
+    assert listed(tenant, metadata=metadata, q=wanted[:2], status="running", thread_id=thread) == [wanted]
+    assert listed(tenant, status="finished", q=wanted[:30]) == []
 
 
 @pytest.mark.parametrize(

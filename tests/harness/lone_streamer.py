@@ -253,13 +253,13 @@ class Stage:
             self.connection.execute(
                 "update run_heads set last_seq = last_seq + %s, closed = %s where run_id = %s", [count, end, run]
             )
-        return [head + 1, [[TYPES[kind], TS_US, payload] for kind in kinds]]
+        return [head + 1, [[TYPES[kind], TS_US, payload, 0] for kind in kinds]]
 
     def publish(self, run, first_seq, events, lose=False):
         """One EVENTS frame; `lose`: counted, but never sent."""
         self.counter += 1
         if not lose:
-            body = [self.counter, self.tenant.bytes, run.bytes, first_seq, events]
+            body = [self.counter, self.tenant.bytes, run.bytes, first_seq, bytes(16), 0, 0, events]
             self.bus.send(b"E" + envelope(EVENTS, body, self.epoch))
 
     def append(self, run, count=1, payload="{}", end=False, lose=False):
@@ -314,7 +314,7 @@ class Stage:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after]
+        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after, 0, bytes(16), b""]
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         self.sockets.append(client)

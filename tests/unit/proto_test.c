@@ -5,6 +5,7 @@
  */
 #include "proto/envelope.h"
 #include "proto/messages.h"
+#include "proto/stream_kind.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,9 +48,9 @@ static struct message_list append_events(struct msgpack_sbuffer *list)
 
 static struct message_list committed_events(struct msgpack_sbuffer *list)
 {
-    message_events_event_encode(list, &(struct message_events_event){1, INT64_MIN, span("{}")});
+    message_events_event_encode(list, &(struct message_events_event){1, INT64_MIN, span("{}"), 1});
     message_events_event_encode(
-        list, &(struct message_events_event){2, 1700000000123456, span("{\"x\":1}")});
+        list, &(struct message_events_event){2, 1700000000123456, span("{\"x\":1}"), 3});
     return (struct message_list){(const uint8_t *)list->data, list->size, 2};
 }
 
@@ -305,8 +306,12 @@ static int decode_busy(const uint8_t *frame, size_t length, struct message_heade
 static void encode_events(struct msgpack_sbuffer *out)
 {
     struct msgpack_sbuffer list = {0};
-    struct message_events message = {
-        .counter = 5, .first_seq = 70000, .events = committed_events(&list)};
+    struct message_events message = {.counter = 5,
+                                     .first_seq = 70000,
+                                     .thread = {[15] = 9},
+                                     .batch = 1ULL << 33,
+                                     .settled = (1ULL << 33) + 3,
+                                     .events = committed_events(&list)};
     message_events_encode(out, &header, &message);
     msgpack_sbuffer_destroy(&list);
 }
@@ -318,12 +323,17 @@ static int decode_events(const uint8_t *frame, size_t length, struct message_hea
     if (message_events_decode(frame, length, found, &message) != 0)
         return -1;
     assert_int_equal(message.first_seq, 70000);
+    assert_int_equal(message.thread[15], 9);
+    assert_int_equal(message.batch, 1ULL << 33);
+    assert_int_equal(message.settled, (1ULL << 33) + 3);
     struct message_list cursor = message.events;
     assert_true(message_events_event_next(&cursor, &event));
     assert_true(event.ts == INT64_MIN);
+    assert_int_equal(event.at, 1);
     assert_true(message_events_event_next(&cursor, &event));
     assert_true(event.ts == 1700000000123456);
     assert_span(event.payload, span("{\"x\":1}"));
+    assert_int_equal(event.at, 3);
     assert_false(message_events_event_next(&cursor, &event));
     return 0;
 }
@@ -345,7 +355,12 @@ static int decode_hint(const uint8_t *frame, size_t length, struct message_heade
 
 static void encode_handover(struct msgpack_sbuffer *out)
 {
-    struct message_handover message = {.after_seq = 1ULL << 32, .head = (1ULL << 32) - 1};
+    static const uint8_t signing[16] = {'s', 'i', 'g', 'n'};
+    struct message_handover message = {.after_seq = 1ULL << 32,
+                                       .head = (1ULL << 32) - 1,
+                                       .kind = STREAM_KIND_THREAD,
+                                       .thread = {7},
+                                       .signing = {signing, sizeof(signing)}};
     message_handover_encode(out, &header, &message);
 }
 
@@ -356,14 +371,23 @@ static int decode_handover(const uint8_t *frame, size_t length, struct message_h
         return -1;
     assert_int_equal(message.after_seq, 1ULL << 32);
     assert_int_equal(message.head, (1ULL << 32) - 1);
+    assert_int_equal(message.kind, STREAM_KIND_THREAD);
+    assert_int_equal(message.thread[0], 7);
+    assert_int_equal(message.signing.length, 16);
+    assert_memory_equal(message.signing.data, "sign", 4);
     return 0;
 }
 
 static void encode_handoff(struct msgpack_sbuffer *out)
 {
     static const uint8_t unsent[300] = {'d', 'a', 't', 'a'};
-    struct message_handoff message = {
-        .cursor = 4, .ended = true, .unsent = {unsent, sizeof(unsent)}};
+    struct message_handoff message = {.cursor = 4,
+                                      .head = 5,
+                                      .kind = STREAM_KIND_TENANT,
+                                      .thread = {[3] = 1},
+                                      .signing = {unsent, 16},
+                                      .ended = true,
+                                      .unsent = {unsent, sizeof(unsent)}};
     message_handoff_encode(out, &header, &message);
 }
 
@@ -372,6 +396,11 @@ static int decode_handoff(const uint8_t *frame, size_t length, struct message_he
     struct message_handoff message;
     if (message_handoff_decode(frame, length, found, &message) != 0)
         return -1;
+    assert_int_equal(message.cursor, 4);
+    assert_int_equal(message.head, 5);
+    assert_int_equal(message.kind, STREAM_KIND_TENANT);
+    assert_int_equal(message.thread[3], 1);
+    assert_int_equal(message.signing.length, 16);
     assert_int_equal(message.unsent.length, 300);
     assert_memory_equal(message.unsent.data, "data", 4);
     assert_true(message.ended);

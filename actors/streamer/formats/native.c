@@ -20,12 +20,14 @@ void native_prepare(struct native_frame *frame, const struct native_event *event
     char ts[CLOCK_TEXT_SIZE];
     char text[NATIVE_PREFIX_MAX - SSE_CHUNK_HEAD_MAX];
     assert(event->type_length <= NATIVE_TYPE_MAX);
+    char seq[24];
     clock_format(event->ts_us, ts);
+    (void)snprintf(seq, sizeof seq, "%llu", (unsigned long long)event->seq);
     int length =
         snprintf(text, sizeof text,
-                 "id: %llu\ndata: "
-                 "{\"run_id\":\"%s\",\"seq\":%llu,\"type\":\"%.*s\",\"ts\":\"%s\",\"payload\":",
-                 (unsigned long long)event->seq, event->run_id, (unsigned long long)event->seq,
+                 "id: %s\ndata: "
+                 "{\"run_id\":\"%s\",\"seq\":%s,\"type\":\"%.*s\",\"ts\":\"%s\",\"payload\":",
+                 event->cursor == NULL ? seq : event->cursor, event->run_id, seq,
                  (int)event->type_length, event->type, ts);
     assert(length > 0 && (size_t)length < sizeof text);
     size_t body = (size_t)length + event->payload_length + SUFFIX_BODY;

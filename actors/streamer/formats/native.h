@@ -9,6 +9,7 @@
 
 /* One event; all texts are borrowed. */
 struct native_event {
+    const char *cursor; /* the `id` of a feed; NULL: the seq */
     const char *run_id; /* UUID_TEXT_SIZE */
     uint64_t seq;
     int64_t ts_us; /* microseconds since 1970 */

@@ -53,7 +53,8 @@ static struct uuid number_id(uint8_t number)
 static struct run *add(struct sequencer *sequencer, uint8_t number)
 {
     struct uuid id = number_id(number);
-    return runs_add(sequencer, &id, &tenant, number, RUN_RUNNING);
+    struct uuid thread = {{0}};
+    return runs_add(sequencer, &id, &tenant, &thread, number, RUN_RUNNING);
 }
 
 static bool has(const struct sequencer *sequencer, uint8_t number)

@@ -1,0 +1,292 @@
+/* See feed.h. */
+#include "streamer/feed.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+#include "streamer/feed_pages.h"
+#include "streamer/feed_tail.h"
+#include "streamer/keys.h"
+#include "streamer/reader.h"
+#include "streamer/streamer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { SERVED_IN_A_PASS = 512 };
+
+/* ---- life ---- */
+
+static struct feed **place_of(struct feed_tenant *tenant, const struct uuid *thread)
+{
+    return uuid_is_nil(thread) ? &tenant->whole : NULL;
+}
+
+static struct feed *get(const struct feed_tenant *tenant, const struct uuid *thread)
+{
+    if (tenant == NULL) {
+        return NULL;
+    }
+    return uuid_is_nil(thread) ? tenant->whole : map_get(&tenant->threads, thread);
+}
+
+static struct feed_tenant *tenant_of(struct streamer *streamer, const struct uuid *id)
+{
+    struct feed_tenant *tenant = map_get(&streamer->tenants, id);
+    if (tenant == NULL) {
+        tenant = memory_new(sizeof *tenant);
+        tenant->id = *id;
+        map_put(&streamer->tenants, id, tenant);
+    }
+    return tenant;
+}
+
+static struct feed *create(struct streamer *streamer, struct feed_tenant *tenant,
+                           const struct uuid *thread, const struct feed_key *key)
+{
+    struct feed *feed = pool_new(&streamer->feed_pool);
+    struct list *lists[] = {&feed->in_all,    &feed->in_tail, &feed->in_changed, &feed->in_queue,
+                            &feed->in_recent, &feed->readers, &feed->waiting,    &feed->pages};
+    struct feed **whole = place_of(tenant, thread);
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        list_init(lists[i]);
+    }
+    feed->streamer = streamer;
+    feed->tenant = tenant;
+    feed->thread = *thread;
+    feed->key = *key;
+    feed->serial = ++streamer->last_serial;
+    if (whole != NULL) {
+        *whole = feed;
+    } else {
+        map_put(&tenant->threads, thread, feed);
+    }
+    list_append(&streamer->feeds, &feed->in_all);
+    feed_tail_join(feed);
+    return feed;
+}
+
+struct feed *feed_watch(struct streamer *streamer, const struct uuid *tenant,
+                        const struct uuid *thread, const struct feed_key *key)
+{
+    struct feed_tenant *owner = tenant_of(streamer, tenant);
+    struct feed *feed = get(owner, thread);
+    return feed != NULL ? feed : create(streamer, owner, thread, key);
+}
+
+struct feed *feed_find(struct streamer *streamer, const struct uuid *tenant,
+                       const struct uuid *thread, uint64_t serial)
+{
+    struct feed *feed = get(map_get(&streamer->tenants, tenant), thread);
+    return feed != NULL && (serial == 0 || feed->serial == serial) ? feed : NULL;
+}
+
+static void forget_tenant(struct streamer *streamer, struct feed_tenant *tenant)
+{
+    if (tenant->whole == NULL && tenant->threads.count == 0) {
+        map_remove(&streamer->tenants, &tenant->id);
+        map_deinit(&tenant->threads);
+        free(tenant);
+    }
+}
+
+/* Sums follow the window's size. */
+static void account(struct feed *feed)
+{
+    size_t bytes = feed_window_bytes(&feed->window);
+    feed->streamer->feed_bytes += bytes;
+    feed->streamer->feed_bytes -= feed->accounted;
+    feed->accounted = bytes;
+}
+
+static void drop_window(struct feed *feed)
+{
+    feed_window_clear(&feed->window);
+    account(feed);
+    list_remove(&feed->in_recent);
+    feed->streamer->trim_due = true;
+}
+
+static void destroy(struct feed *feed)
+{
+    struct streamer *streamer = feed->streamer;
+    struct list *nodes[] = {&feed->in_all, &feed->in_tail, &feed->in_changed, &feed->in_queue};
+    struct feed **whole = place_of(feed->tenant, &feed->thread);
+    assert(list_is_empty(&feed->waiting));
+    drop_window(feed);
+    feed_window_deinit(&feed->window);
+    feed_pages_drop(feed);
+    free(feed->batch.events);
+    free(feed->batch.bytes);
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+        list_remove(nodes[i]);
+    }
+    if (whole != NULL) {
+        *whole = NULL;
+    } else {
+        map_remove(&feed->tenant->threads, &feed->thread);
+    }
+    forget_tenant(streamer, feed->tenant);
+    pool_free(&streamer->feed_pool, feed);
+}
+
+void feed_hold(struct feed *feed)
+{
+    feed->holds++;
+}
+
+void feed_release(struct feed *feed)
+{
+    assert(feed->holds > 0);
+    if (--feed->holds == 0 && list_is_empty(&feed->readers)) {
+        destroy(feed);
+    }
+}
+
+void feed_add(struct feed *feed, struct reader *reader)
+{
+    list_append(&feed->readers, &reader->in_run);
+    feed->count++;
+}
+
+void feed_remove(struct feed *feed, struct reader *reader)
+{
+    list_remove(&reader->in_run);
+    feed->count--;
+}
+
+/* ---- the window ---- */
+
+void feed_refresh(struct feed *feed)
+{
+    if (feed->joined) {
+        feed_window_reach(&feed->window, feed->streamer->tail.settled);
+    }
+}
+
+/* Readers that had everything so far keep that: without it an idle feed would be read again from
+ * the last event that it had, however long ago. */
+static void park_readers(struct feed *feed)
+{
+    feed_refresh(feed);
+    LIST_FOR_EACH(node, &feed->readers)
+    {
+        struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
+        if (!reader->frozen && reader->skip == 0 &&
+            reader->cursor >= feed_window_last(&feed->window) && reader->cursor < feed->window.to) {
+            reader->cursor = feed->window.to;
+        }
+    }
+}
+
+void feed_restart(struct feed *feed, uint64_t position)
+{
+    park_readers(feed);
+    drop_window(feed);
+    feed_window_start(&feed->window, position);
+    feed->batch.count = feed->batch.used = 0;
+    feed_changed(feed);
+}
+
+void feed_grown(struct feed *feed)
+{
+    struct streamer *streamer = feed->streamer;
+    size_t most = streamer->limits.window_bytes * STREAMER_WINDOWS_MAX;
+    feed_window_trim(&feed->window, streamer->limits.window_bytes);
+    account(feed);
+    feed->recent_ms = clock_monotonic_ms();
+    list_remove(&feed->in_recent);
+    list_append(&streamer->recent_feeds, &feed->in_recent);
+    while (streamer->feed_bytes > most && list_first(&streamer->recent_feeds) != &feed->in_recent) {
+        drop_window(LIST_ENTRY(list_first(&streamer->recent_feeds), struct feed, in_recent));
+    }
+    feed_changed(feed);
+}
+
+void feed_drop_idle_windows(struct streamer *streamer, int64_t now_ms)
+{
+    struct list *first;
+    while ((first = list_first(&streamer->recent_feeds)) != NULL) {
+        struct feed *feed = LIST_ENTRY(first, struct feed, in_recent);
+        if (now_ms - feed->recent_ms < STREAMER_IDLE_WINDOW_MS) {
+            return;
+        }
+        drop_window(feed);
+    }
+}
+
+void feed_prepare(const struct feed *feed, uint64_t position, struct native_event *event,
+                  char cursor[FEED_CURSOR_TEXT_SIZE], struct native_frame *frame_out)
+{
+    feed_cursor_encode(&feed->key, position, cursor);
+    event->cursor = cursor;
+    native_prepare(frame_out, event);
+}
+
+/* ---- serving readers ---- */
+
+void feed_changed(struct feed *feed)
+{
+    feed->unserved = feed->count;
+    if (!list_is_linked(&feed->in_changed)) {
+        list_append(&feed->streamer->changed_feeds, &feed->in_changed);
+        streamer_wake(feed->streamer);
+    }
+}
+
+/* Those served go to the end of the line. Returns how many were. */
+static size_t serve(struct feed *feed, size_t most)
+{
+    size_t served = 0;
+    struct list *first;
+    feed_hold(feed);
+    while (served < most && feed->unserved > 0 && (first = list_first(&feed->readers)) != NULL) {
+        feed->unserved--;
+        served++;
+        list_remove(first);
+        list_append(&feed->readers, first);
+        reader_pump(LIST_ENTRY(first, struct reader, in_run));
+    }
+    if (list_is_empty(&feed->readers)) {
+        feed->unserved = 0;
+    }
+    feed_release(feed);
+    return served;
+}
+
+/* A feed may have thousands of readers, and the runs' readers must not wait for all of them. */
+void feed_serve_changed(struct streamer *streamer)
+{
+    size_t left = SERVED_IN_A_PASS;
+    struct list *first;
+    while (left > 0 && (first = list_first(&streamer->changed_feeds)) != NULL) {
+        struct feed *feed = LIST_ENTRY(first, struct feed, in_changed);
+        list_remove(first);
+        if (feed->unserved > left) {
+            list_append(&streamer->changed_feeds, first);
+        }
+        left -= serve(feed, left);
+    }
+    if (!list_is_empty(&streamer->changed_feeds)) {
+        streamer_wake(streamer);
+    }
+}
+
+/* ---- ending streams ---- */
+
+void feed_break_off(struct streamer *streamer, bool only_ended_keys, const char *why)
+{
+    struct list *at = streamer->feeds.next;
+    while (at != &streamer->feeds) {
+        struct feed *feed = LIST_ENTRY(at, struct feed, in_all);
+        feed_hold(feed);
+        LIST_FOR_EACH(node, &feed->readers)
+        {
+            struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
+            if (!only_ended_keys || (keys_has_ended(reader->key) && !reader->frozen)) {
+                reader_close(reader, READER_CLOSE_BROKEN, why);
+            }
+        }
+        at = at->next;
+        feed_release(feed);
+    }
+}

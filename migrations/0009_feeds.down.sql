@@ -1,0 +1,1 @@
+drop function seq_at_position;
