@@ -188,6 +188,8 @@ def main():
     parser.add_argument("--limit-s", type=int, help="seconds for all stages together")
     parser.add_argument("stages", nargs="+", choices=STAGES)
     options = parser.parse_args()
+    # A shell that starts us in the background has SIGINT ignored; what the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = Runner(options.variant, options.limit_s)
     total, summary = Tally(), []
     for name in options.stages:
