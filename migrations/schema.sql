@@ -228,6 +228,16 @@ CREATE TABLE public.api_keys (
 
 ALTER TABLE public.api_keys OWNER TO signalbox_owner;
 
+CREATE TABLE public.jwks_documents (
+    url text NOT NULL,
+    body json NOT NULL,
+    fetched_at timestamp with time zone NOT NULL,
+    CONSTRAINT jwks_documents_body_check CHECK ((octet_length((body)::text) <= 65536)),
+    CONSTRAINT jwks_documents_url_check CHECK (((length(url) >= 1) AND (length(url) <= 2048)))
+);
+
+ALTER TABLE public.jwks_documents OWNER TO signalbox_owner;
+
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
     command_no bigint NOT NULL,
@@ -354,6 +364,9 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_public_id_key UNIQUE (public_id);
 
+ALTER TABLE ONLY public.jwks_documents
+    ADD CONSTRAINT jwks_documents_pkey PRIMARY KEY (url);
+
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
 
@@ -431,6 +444,10 @@ GRANT UPDATE(scopes) ON TABLE public.api_keys TO signalbox_api;
 GRANT UPDATE(expires_at) ON TABLE public.api_keys TO signalbox_api;
 
 GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO signalbox_api;
+
+GRANT SELECT ON TABLE public.jwks_documents TO signalbox_api;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.jwks_documents TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 
