@@ -33,8 +33,8 @@ alter table run_questions disable row level security;
 alter table run_events disable row level security;
 alter view run_events_jsonb reset (security_invoker);
 
-drop table audit_log;
 drop function find_api_key, find_session;
+drop table audit_log;
 drop table sessions;
 drop function current_tenant, current_tenants, is_operator;
 alter table api_keys
