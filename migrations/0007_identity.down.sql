@@ -35,7 +35,6 @@ alter view run_events_jsonb reset (security_invoker);
 
 drop function find_api_key, find_session;
 drop table audit_log;
-drop function find_api_key, find_session;
 drop table sessions;
 drop function current_tenant, current_tenants, is_operator;
 alter table api_keys

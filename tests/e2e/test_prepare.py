@@ -76,7 +76,7 @@ def test_the_first_start_makes_a_tenant_and_its_key(database):
     key = first_key(1)
     code, log = database.run(key)
     assert code == 0, log
-    assert database.rows(KEYS) == [(*key.split(":"), ["read", "append", "admin"], "default")]
+    assert database.rows(KEYS) == [(*key.split(":"), ["read", "append", "admin", "operator"], "default")]
     assert key.split(":")[1] not in json.dumps(log)
 
 
