@@ -50,7 +50,7 @@ def test_a_killed_fetcher_is_started_again_and_costs_nobody_else(own_box):
         runner = box.process_of("job-runner-1")
         [child] = [p for p in family(runner.pid) if p.pid != runner.pid]
         assert Process.of(child.pid).kill()
-        newer = {"keys": []}
+        newer = {"keys": [KEYS["keys"][0] | {"kid": "c"}]}
         origin.reply = reply(json.dumps(newer).encode())
         wait_until(lambda: stored(box) == newer, "the newer keys, by another fetcher")
         after = box.settled("job-runner-1")
