@@ -155,6 +155,9 @@ def header_file(messages):
         "const char *message_name(enum message_type type);",
         "/* Reads the header only: -1 when it is broken, of another version or of an unknown type. */",
         "MESSAGE_MUST_CHECK int message_peek(const uint8_t *frame, size_t length, struct message_header *header_out);",
+        "/* Whose command it is, and its number, when nothing else of it is understood: the first field of every body to the",
+        " * sequencer is its origin. -1 when even that cannot be read. */",
+        "MESSAGE_MUST_CHECK int message_sender(const uint8_t *frame, size_t length, uint64_t *origin_out, uint64_t *request_out);",
         "/* One line for logs: name, header, fields; of text, bytes and lists only the lengths. */",
         "void message_dump(const uint8_t *frame, size_t length, char *text, size_t size);",
         "",
@@ -337,6 +340,21 @@ int message_peek(const uint8_t *frame, size_t length, struct message_header *hea
         return -1;
     header.type = (enum message_type)type;
     *header_out = header;
+    return 0;
+}
+
+int message_sender(const uint8_t *frame, size_t length, uint64_t *origin_out, uint64_t *request_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    envelope_reader_init(&reader, frame, length);
+    (void)get_header(&reader, &header);
+    (void)envelope_get_array(&reader);
+    uint64_t origin = envelope_get_u64(&reader);
+    if (reader.failed || header.request == 0)
+        return -1;
+    *origin_out = origin;
+    *request_out = header.request;
     return 0;
 }
 

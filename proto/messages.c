@@ -112,6 +112,21 @@ int message_peek(const uint8_t *frame, size_t length, struct message_header *hea
     return 0;
 }
 
+int message_sender(const uint8_t *frame, size_t length, uint64_t *origin_out, uint64_t *request_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    envelope_reader_init(&reader, frame, length);
+    (void)get_header(&reader, &header);
+    (void)envelope_get_array(&reader);
+    uint64_t origin = envelope_get_u64(&reader);
+    if (reader.failed || header.request == 0)
+        return -1;
+    *origin_out = origin;
+    *request_out = header.request;
+    return 0;
+}
+
 /* Adds to the line and cuts it at the end of the buffer. */
 static void __attribute__((format(printf, 2, 3)))
 dump_add(struct dump *dump, const char *format, ...)

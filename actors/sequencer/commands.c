@@ -16,6 +16,15 @@ static const struct command_kind kinds[] = {
     {MESSAGE_FORK_RUN, fork_decode, fork_evaluate, NULL},
 };
 
+static void refuse(struct sequencer *sequencer, struct command *command)
+{
+    (void)sequencer;
+    commands_refuse(command, OUTCOME_REFUSED);
+}
+
+/* Of a newer actor, or broken: all that is known is whom to answer. */
+static const struct command_kind not_understood = {.evaluate = refuse};
+
 const struct command_kind *commands_kind(enum message_type type)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -24,6 +33,18 @@ const struct command_kind *commands_kind(enum message_type type)
         }
     }
     return NULL;
+}
+
+/* As if nothing of the body had been read. */
+static bool decode_sender(struct command *command)
+{
+    free(command->made_key);
+    *command = (struct command){.kind = &not_understood,
+                                .peer = command->peer,
+                                .frame = command->frame,
+                                .length = command->length};
+    list_init(&command->node);
+    return message_sender(command->frame, command->length, &command->sender, &command->number) == 0;
 }
 
 struct command *commands_create(const struct command_kind *kind, const struct bus_peer *peer,
@@ -36,9 +57,12 @@ struct command *commands_create(const struct command_kind *kind, const struct bu
     command->frame = memory_copy(frame, length);
     command->length = length;
     list_init(&command->node);
-    if (!kind->decode(command, &header)) {
-        command_destroy(command);
-        return NULL;
+    if (kind == NULL || !kind->decode(command, &header)) {
+        if (!decode_sender(command)) {
+            command_destroy(command);
+            return NULL;
+        }
+        return command;
     }
     command->number = header.request;
     if (command->key.length > 0) {
@@ -47,6 +71,11 @@ struct command *commands_create(const struct command_kind *kind, const struct bu
                                       of_run ? &command->run_id : &command->tenant, command->key);
     }
     return command;
+}
+
+bool commands_understood(const struct command *command)
+{
+    return command->kind != &not_understood;
 }
 
 void command_destroy(struct command *command)

@@ -33,11 +33,14 @@ struct command_kind {
 
 /* NULL: not a command. */
 const struct command_kind *commands_kind(enum message_type type);
-/* Returns a command of its own copy of the frame, caller destroys with command_destroy(); NULL:
- * malformed. */
+/* Returns a command of its own copy of the frame, caller destroys with command_destroy(). One that
+ * is not understood (`kind` NULL, or its body) but says whose it is will be refused in its turn, so
+ * that it does not hold up its sender; NULL: nobody can be answered. */
 struct command *commands_create(const struct command_kind *kind, const struct bus_peer *peer,
                                 const uint8_t *frame, size_t length);
 void command_destroy(struct command *command);
+/* Whether it was understood. */
+bool commands_understood(const struct command *command);
 /* In order, in the thread of the batch: against the heads as it leaves them. */
 void commands_evaluate(struct sequencer *sequencer, struct command *command);
 

@@ -71,6 +71,9 @@ static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, 
  * before. */
 static enum command_need need_of(struct sequencer *sequencer, const struct command *command)
 {
+    if (!commands_understood(command)) {
+        return NEED_NOTHING;
+    }
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
     }
@@ -165,27 +168,23 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
     if (sequencer->actor->draining) {
         return; /* the sender asks our successor */
     }
-    if (message_peek(frame, length, &header) != 0) {
-        metric_add(METRIC_MESSAGES_REJECTED, 1);
-        return;
-    }
-    if (header.type == MESSAGE_HELLO) {
+    bool known = message_peek(frame, length, &header) == 0;
+    if (known && header.type == MESSAGE_HELLO) {
         take_hello(sequencer, peer, frame, length);
         return;
     }
     if (!sequencer->serving) {
         return; /* asked for again as soon as we serve */
     }
-    const struct command_kind *kind = commands_kind(header.type);
-    if (kind == NULL) {
-        metric_add(METRIC_MESSAGES_REJECTED, 1);
-        return;
-    }
+    const struct command_kind *kind = known ? commands_kind(header.type) : NULL;
     struct command *command = commands_create(kind, peer, frame, length);
-    if (command == NULL) {
+    if (command == NULL || !commands_understood(command)) {
         metric_add(METRIC_MESSAGES_REJECTED, 1);
-        LOG_WARN("malformed command", LOG_TEXT("type", message_name(header.type)),
-                 LOG_INT("bytes", length));
+        LOG_WARN("command not understood",
+                 LOG_TEXT("type", known ? message_name(header.type) : "unknown"),
+                 LOG_TEXT("answered", command == NULL ? "no" : "yes"), LOG_INT("bytes", length));
+    }
+    if (command == NULL) {
         return;
     }
     SB_FAULT("sequencer_after_receive");

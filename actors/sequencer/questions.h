@@ -7,7 +7,11 @@
 
 #include <stdbool.h>
 
-enum { QUESTIONS_MAX = 16, QUESTIONS_ID_BYTES = 255, QUESTIONS_HASH_BYTES = 32 };
+enum {
+    QUESTIONS_MAX = 16,
+    QUESTIONS_ID_BYTES = 4 * 255 /* 255 characters */,
+    QUESTIONS_HASH_BYTES = 32
+};
 
 struct questions {
     unsigned count;

@@ -742,6 +742,36 @@ static void test_failure_changes_nothing(void **state)
     assert_int_equal(found.generation, 99);
 }
 
+/* Whose command it is can be read of every command, whatever its type, and of what is broken behind
+ * that. */
+static void test_sender(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SAMPLES && samples[i].type < MESSAGE_RESULT; i++) {
+        size_t length;
+        uint64_t origin = 0;
+        uint64_t request = 0;
+        uint64_t wanted;
+        uint8_t *frame = frame_of(&samples[i], &length);
+        assert_int_equal(message_sender(frame, length, &wanted, &request), 0);
+        assert_true(wanted != 0 && request == header.request);
+        frame[2] = 127; /* a type we do not know */
+        assert_int_equal(message_sender(frame, length - 1, &origin, &request), 0);
+        assert_true(origin == wanted);
+        frame[1] = MESSAGE_VERSION + 1;
+        assert_int_equal(message_sender(frame, length, &origin, &request), -1);
+        free(frame);
+    }
+    uint64_t none = 99;
+    assert_int_equal(message_sender(NULL, 0, &none, &none), -1);
+    assert_int_equal(
+        message_sender((const uint8_t *)"\x97\x01\x63\x00\x00\x00\x00\x91\x07", 9, &none, &none),
+        -1); /* number 0 is none */
+    assert_true(none == 99);
+    assert_int_equal(
+        message_sender((const uint8_t *)"\x97\x01\x63\x00\x05\x00\x00\x90", 8, &none, &none), -1);
+}
+
 /* The line for logs names fields and never shows what may be private. */
 static void test_dump(void **state)
 {
@@ -779,6 +809,7 @@ int main(void)
         cmocka_unit_test(test_integers_of_every_width),
         cmocka_unit_test(test_list_count_lies),
         cmocka_unit_test(test_failure_changes_nothing),
+        cmocka_unit_test(test_sender),
         cmocka_unit_test(test_dump),
     };
     return cmocka_run_group_tests_name("proto", tests, NULL, NULL);
