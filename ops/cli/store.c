@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How often statements about roles are tried when others do the same. */
+enum { ROLES_TRIES = 20 };
+
 struct store {
     PGconn *connection;
+    char refused[6]; /* SQLSTATE of the last refusal */
 };
 
 /* "signalbox" in ASCII bytes, cut to 63 bits: the advisory lock of the runner. */
@@ -89,6 +93,7 @@ static enum store_outcome failed(struct store *store, const PGresult *result, st
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     set_error(err, primary == NULL ? PQerrorMessage(store->connection) : primary);
+    snprintf(store->refused, sizeof store->refused, "%s", state == NULL ? "" : state);
     /* Shutting down, starting up, too busy, waited too long for a lock. */
     bool passing = state != NULL && (strncmp(state, "57P", 3) == 0 ||
                                      strncmp(state, "53", 2) == 0 || strcmp(state, "55P03") == 0);
@@ -122,6 +127,26 @@ enum store_outcome store_script(struct store *store, const char *sql, struct err
                                      ? STORE_OK
                                      : failed(store, result, err);
     PQclear(result);
+    return outcome;
+}
+
+/* Roles and who is a member of them belong to all databases of a server, and advisory locks to one:
+ * whoever prepares another database may do the same at this moment. Such a refusal (it was there
+ * already, or "tuple concurrently updated") comes when the other has committed; then it goes. */
+static enum store_outcome roles_script(struct store *store, const char *sql, struct error *err)
+{
+    static const char *const raced[] = {"23505", "42710", "XX000"};
+    enum store_outcome outcome = STORE_REFUSED;
+    for (int tries = 0; tries < ROLES_TRIES; tries++) {
+        bool again = false;
+        outcome = store_script(store, sql, err);
+        for (size_t i = 0; outcome == STORE_REFUSED && i < sizeof raced / sizeof *raced; i++) {
+            again = again || strcmp(store->refused, raced[i]) == 0;
+        }
+        if (!again) {
+            break;
+        }
+    }
     return outcome;
 }
 
@@ -203,7 +228,7 @@ enum store_outcome store_make_database(struct store *store, struct error *err)
 static enum store_outcome try_or_note(struct store *store, const char *sql,
                                       struct buffer *statements, struct error *err)
 {
-    enum store_outcome outcome = store_script(store, sql, err);
+    enum store_outcome outcome = roles_script(store, sql, err);
     if (outcome == STORE_REFUSED) {
         buffer_printf(statements, "%s;\n", sql);
         return STORE_OK;
@@ -282,7 +307,7 @@ static enum store_outcome make_roles(struct store *store, const char *roles_sql,
         PQclear(missing);
         missing = NULL;
         /* A refusal shows in what is missing afterwards. */
-        outcome = store_script(store, roles_sql, err);
+        outcome = roles_script(store, roles_sql, err);
         outcome = outcome == STORE_UNREACHABLE ? outcome : roles_missing(store, &missing, err);
     }
     if (outcome == STORE_OK) {
@@ -294,7 +319,7 @@ static enum store_outcome make_roles(struct store *store, const char *roles_sql,
     return outcome;
 }
 
-/* One at a time: two GRANTs on one object at once, and one of them fails ("tuple concurrently updated"). */
+/* One at a time in this database: two GRANTs on one object at once, and one of them fails. */
 enum store_outcome store_make_roles(struct store *store, const char *roles_sql,
                                     struct buffer *statements, struct error *err)
 {

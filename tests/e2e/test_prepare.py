@@ -12,6 +12,7 @@ import pytest
 
 from harness.paths import ROOT, bin_dir
 from harness.postgres import Postgres
+from harness.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +157,45 @@ def test_many_at_once_make_one_tenant(database):
     logs = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, logs
     assert len(database.rows(KEYS)) == 4 and len(database.rows("select from tenants")) == 1
+
+
+class Shared:
+    """A PostgreSQL of its own, where another start is held in the middle of its work on the roles of all databases."""
+
+    def __init__(self, postgres):
+        self.postgres = postgres
+        postgres.execute("create role app login createrole")
+        for name in ("one", "two"):
+            postgres.execute(f"create database {name} owner app")
+
+    def start(self, name):
+        return start(first_key(1), database__url=self.postgres.dsn(name, "app"), database__set_role="true")
+
+    def waits(self):
+        with self.postgres.connect("postgres") as connection:
+            return connection.execute("select from pg_stat_activity where wait_event_type = 'Lock'").rowcount > 0
+
+    def overtaken(self, statement):
+        """prepare of database two, with `statement` of another user committed while it waits for the same."""
+        with self.postgres.connect("one") as other, other.transaction():
+            other.execute(statement)
+            process = self.start("two")
+            wait_until(self.waits, what="prepare waits for the other")
+        log = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, log
+
+
+def test_starts_in_two_databases_of_one_server_do_not_trip_over_their_roles():
+    with Postgres() as postgres:
+        shared = Shared(postgres)
+        shared.overtaken("create role signalbox_owner login")
+        postgres.execute("revoke signalbox_api from app")
+        shared.overtaken("grant signalbox_api to app")
+
+
+def test_many_first_starts_at_once_on_one_server():
+    with Postgres() as postgres:
+        shared = Shared(postgres)
+        processes = [shared.start(name) for name in ("one", "two") * 2]
+        logs = [process.communicate(timeout=60)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0] * 4, logs
