@@ -382,9 +382,13 @@ static void mark_origin(struct batch *batch, const struct command *command)
     origin->batch_number = command->number;
 }
 
-/* Its key has left the ring of recent ones since it was queued, or its producer the memory. */
+/* Its key has left the ring of recent ones since it was queued, or its producer the memory; or its
+ * run is no longer as it was then. */
 static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
 {
+    if (lifecycle_needs_last_answer(command)) {
+        return true;
+    }
     if (producers_concern(command)) {
         return producers_need_lookup(sequencer, command);
     }

@@ -85,6 +85,10 @@ bool lifecycle_decode_cancel(struct command *command, struct message_header *hea
 void lifecycle_cancel(struct sequencer *sequencer, struct command *command);
 bool lifecycle_decode_resume(struct command *command, struct message_header *header);
 void lifecycle_resume(struct sequencer *sequencer, struct command *command);
+/* Whether it is an answer to no question: its repetition is known by the last such answer. */
+bool lifecycle_concerns_last_answer(const struct command *command);
+/* Whether the table must be asked for that before this command can be judged. */
+bool lifecycle_needs_last_answer(const struct command *command);
 bool lifecycle_decode_touch(struct command *command, struct message_header *header);
 void lifecycle_touch(struct sequencer *sequencer, struct command *command);
 bool fork_decode(struct command *command, struct message_header *header);

@@ -77,6 +77,9 @@ static enum command_need need_of(struct sequencer *sequencer, const struct comma
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
     }
+    if (lifecycle_needs_last_answer(command)) {
+        return NEED_LOOKUP;
+    }
     if (producers_concern(command)) {
         return producers_need_lookup(sequencer, command) ? NEED_LOOKUP : NEED_NOTHING;
     }

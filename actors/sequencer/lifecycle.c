@@ -6,11 +6,15 @@
 #include "runtime/base/memory.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Answers are kept under a key that no client can have: theirs are printable. */
+/* Answers are kept under a key that no client can have: theirs are printable. One to no question has
+ * the number of its event in it: it is found by its place in the log. */
 static const char resume_prefix[] = "\x01resume:";
+static const char resumed_format[] = "\x01resumed:%lld";
+enum { RESUMED_KEY_SIZE = 32 };
 
 static struct message_span span_of(const uint8_t *bytes, size_t length)
 {
@@ -120,8 +124,36 @@ static void answer_question(struct sequencer *sequencer, struct command *command
     commands_remember_key(sequencer, command);
 }
 
-/* The run waits without a question: the last such answer is known as long as the run is in
- * memory. */
+static bool names_question(const struct command *command)
+{
+    return command->message.resume.clarification.length > 0;
+}
+
+bool lifecycle_concerns_last_answer(const struct command *command)
+{
+    return command->kind->type == MESSAGE_RESUME_RUN && !names_question(command);
+}
+
+bool lifecycle_needs_last_answer(const struct command *command)
+{
+    return lifecycle_concerns_last_answer(command) && !command->key_checked &&
+           command->run != NULL && !command->run->resumed_known &&
+           runs_status(command->run) != RUN_INTERRUPTED;
+}
+
+/* Under which its event keeps the hash. Not a key to look for: the same answer may be given to the
+ * next interruption. */
+static void keep_answer(struct command *command)
+{
+    free(command->made_key);
+    command->made_key = memory_new(RESUMED_KEY_SIZE);
+    int length = snprintf(command->made_key, RESUMED_KEY_SIZE, resumed_format,
+                          (long long)runs_seq(command->run) + 1);
+    commands_key(command, KEY_OF_RUN, span_of((const uint8_t *)command->made_key, (size_t)length),
+                 command->hash);
+}
+
+/* The run waits without a question. */
 static void go_on(struct sequencer *sequencer, struct command *command)
 {
     struct run *run = command->run;
@@ -140,6 +172,8 @@ static void go_on(struct sequencer *sequencer, struct command *command)
         return;
     }
     run->resumed = answer;
+    run->resumed_known = true;
+    keep_answer(command);
     add_event(sequencer, command, EVENT_TYPE_RUN_RESUMED, command->message.resume.payload);
 }
 
@@ -155,7 +189,7 @@ void lifecycle_resume(struct sequencer *sequencer, struct command *command)
         commands_refuse(command, OUTCOME_RUN_CLOSED);
     } else if (runs_status(command->run) == RUN_PENDING) {
         commands_refuse(command, OUTCOME_RUN_PENDING);
-    } else if (command->made_key != NULL) {
+    } else if (names_question(command)) {
         answer_question(sequencer, command);
     } else {
         go_on(sequencer, command);

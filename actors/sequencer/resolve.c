@@ -43,6 +43,11 @@ static bool wants_producer(const struct command *command)
     return !uuid_is_nil(&command->producer);
 }
 
+static bool wants_last_answer(const struct command *command)
+{
+    return lifecycle_concerns_last_answer(command);
+}
+
 static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
 {
     size_t count = 0;
@@ -254,6 +259,29 @@ static void on_producers(void *arg, enum db_status status, const struct db_resul
     one_done(sequencer);
 }
 
+/* One row a run; the query for heads has been answered before it. What this process has seen itself
+ * is newer. */
+static void on_last_answers(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        for (int row = 0; row < db_rows(result); row++) {
+            struct uuid id;
+            size_t length = 0;
+            db_uuid(result, row, 0, &id);
+            struct run *run = runs_get(sequencer, &id);
+            const char *hash = db_is_null(result, row, 1) ? "" : db_bytes(result, row, 1, &length);
+            if (run != NULL && !run->resumed_known) {
+                run->resumed_known = true;
+                if (length >= sizeof run->resumed.bytes) {
+                    memcpy(run->resumed.bytes, hash, sizeof run->resumed.bytes);
+                }
+            }
+        }
+    }
+    one_done(sequencer);
+}
+
 /* ---- what is asked ---- */
 
 static void ask(struct sequencer *sequencer, enum store_statement statement,
@@ -324,6 +352,21 @@ static void ask_producers(struct sequencer *sequencer, struct db_params *params)
     ask(sequencer, STORE_RESOLVE_PRODUCERS, params, on_producers);
 }
 
+static void ask_last_answers(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_wanting(sequencer, wants_last_answer);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    FOR_EACH_WANTING(command, sequencer, wants_last_answer)
+    {
+        db_array_uuid(params, command->run_id.bytes);
+    }
+    db_array_end(params);
+    ask(sequencer, STORE_RESOLVE_LAST_ANSWERS, params, on_last_answers);
+}
+
 static void ask_commands(struct sequencer *sequencer, struct db_params *params)
 {
     size_t count = count_wanting(sequencer, wants_answer);
@@ -374,6 +417,7 @@ void resolve_start(struct sequencer *sequencer)
     ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
     ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);
     ask_producers(sequencer, &params);
+    ask_last_answers(sequencer, &params);
     ask_commands(sequencer, &params);
     db_params_deinit(&params);
     one_done(sequencer);

@@ -38,6 +38,7 @@ struct run {
     enum run_status status;
     struct questions *questions; /* owned; NULL: none open */
     struct uuid resumed;         /* hash of the last answer that named no question; nil: none */
+    bool resumed_known;          /* `resumed` is what the table has */
     int64_t liveness_ms;         /* without a sign of life for so long it fails; 0: never */
     int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
     unsigned users;              /* queued commands that point here: not evicted */

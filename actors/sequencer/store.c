@@ -86,6 +86,16 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  join lateral (select run_id, create_hash, status, started_at from runs t"
          "                 where t.tenant_id = k.tenant and t.create_key = k.key"
          "                 limit 1) r on true"},
+    /* Of runs that were resumed without a question: the hash of the last answer, among the last
+     * events only, because everybody waits. One row a run. */
+    [STORE_RESOLVE_LAST_ANSWERS] =
+        {"resolve_last_answers",
+         "select h.run_id, e.command_hash"
+         "  from (select distinct unnest($1::uuid[]) as run) k join run_heads h on h.run_id = k.run"
+         "  left join lateral (select command_hash from run_events t"
+         "                      where t.run_id = h.run_id and t.seq > h.last_seq - 10000"
+         "                        and t.event_type = 'RUN_RESUMED' and t.command_hash is not null"
+         "                      order by t.seq desc limit 1) e on true"},
     /* One row for each that was asked. */
     [STORE_RESOLVE_PRODUCERS] =
         {"resolve_producers",

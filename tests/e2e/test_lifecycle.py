@@ -135,7 +135,7 @@ def test_at_most_sixteen_questions_are_open_and_no_id_is_used_twice(box, bus, ru
     bus.resume(run, "q3", 1)
     assert bus.append(run, needed("q3"))["outcome"] == "REFUSED"  # its answer stands for ever
     assert bus.append(run, needed("q16"))["outcome"] == "OK"
-    assert bus.append(run, needed("x" * 256))["outcome"] == "REFUSED"
+    assert bus.append(run, needed("x" * 1021))["outcome"] == "REFUSED"
     assert stored(box, run) == ("interrupted", 16)
 
 
@@ -159,6 +159,30 @@ def test_an_interruption_without_a_question(box, bus, run):
         assert (bus.resume(run, "", answer)["outcome"], bus.resume(run, "", 99)["outcome"]) == ("OK", "NOT_INTERRUPTED")
     assert types(box, run) == ["RUN_STARTED"] + ["RUN_INTERRUPTED", "RUN_RESUMED"] * 3
     assert stored(box, run) == ("running", 0)
+
+
+@pytest.mark.requirement("R099")
+def test_an_answer_to_no_question_is_known_to_the_next_sequencer(own_box):
+    """Given again after its death: the same answer changes nothing, another is refused, and each interruption has its own."""
+    with Bus(box := own_box()) as bus:
+        runs = [bus.create()["run"] for _ in range(3)]
+        for run in runs:
+            bus.append(run, ("RUN_INTERRUPTED", {}))
+            assert bus.resume(run, "", "go on")["status"] == "running"
+        bus.append(runs[1], ("RUN_INTERRUPTED", {}))
+        bus.append(runs[2], ("RUN_FINISHED", {}))
+        box.command("restart", "sequencer", timeout=60)
+        again = bus.resume(runs[0], "", "go on")
+        assert (again["outcome"], again["status"], again["duplicate"]) == ("OK", "running", True)
+        assert bus.resume(runs[0], "", "stop")["outcome"] == "NOT_INTERRUPTED"
+        box.command("restart", "sequencer", timeout=60)
+        assert bus.resume(runs[0], "", "stop")["outcome"] == "NOT_INTERRUPTED"
+        assert bus.resume(runs[0], "", "go on")["outcome"] == "OK"
+        assert types(box, runs[0]) == ["RUN_STARTED", "RUN_INTERRUPTED", "RUN_RESUMED"]
+        # The same words for the next interruption are a new answer.
+        assert bus.resume(runs[1], "", "go on")["duplicate"] is False
+        assert types(box, runs[1])[-2:] == ["RUN_INTERRUPTED", "RUN_RESUMED"]
+        assert bus.resume(runs[2], "", "go on")["outcome"] == "RUN_CLOSED"
 
 
 def test_a_run_that_goes_on_without_the_answer_still_takes_it(box, bus, run):
