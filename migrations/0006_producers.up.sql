@@ -243,8 +243,10 @@ begin
                       started_at, create_key, create_hash, deliverable_type, wake_at)
     values (p_run, p_tenant, source.thread_id, p_source, p_seq, after.status, source.metadata, p_by, p_ts,
             after.started_at, p_key, p_hash, source.deliverable_type, wake_at);
+    -- On the latest day there is, also when the clock has gone back: that row is where active_runs is read.
     insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
-    values (p_tenant, (p_ts at time zone 'UTC')::date, 1, 0, 0, p_active)
+    values (p_tenant, greatest((p_ts at time zone 'UTC')::date,
+                               (select max(d.day) from tenant_usage d where d.tenant_id = p_tenant)), 1, 0, 0, p_active)
     on conflict (tenant_id, day) do update set runs = t.runs + 1, active_runs = excluded.active_runs;
     insert into origins as o (origin, command_no, updated_at) values (p_origin, p_no, now())
     on conflict (origin) do update

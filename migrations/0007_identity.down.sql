@@ -1,5 +1,14 @@
 -- Back to the state of 0006: what the new scope allowed is taken from every key.
 drop view tenant_runs;
+create or replace function set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint)
+returns void
+language sql security definer set search_path = public, pg_temp as $$
+    insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
+    values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
+    on conflict (tenant_id) do update
+       set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
+$$;
 drop policy tenants_of_tenant on tenants;
 drop policy tenants_of_operator on tenants;
 drop policy tenants_of_streamer on tenants;

@@ -97,6 +97,22 @@ create function current_tenants() returns uuid[] language sql stable parallel sa
 create function is_operator() returns boolean language sql stable parallel safe
     return coalesce(current_setting('signalbox.operator', true), '') = 'on';
 
+-- As in 0006, but for operators only: it works in the name of the owner, whom the policies do not hold.
+create or replace function set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint)
+returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    if not is_operator() then
+        raise exception 'only an operator sets quotas' using errcode = 'insufficient_privilege';
+    end if;
+    insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
+    values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
+    on conflict (tenant_id) do update
+       set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now();
+end
+$$;
+
 -- The view looks with the eyes of who asks.
 alter view run_events_jsonb set (security_invoker = true);
 

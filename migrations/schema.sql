@@ -505,8 +505,10 @@ begin
                       started_at, create_key, create_hash, deliverable_type, wake_at)
     values (p_run, p_tenant, source.thread_id, p_source, p_seq, after.status, source.metadata, p_by, p_ts,
             after.started_at, p_key, p_hash, source.deliverable_type, wake_at);
+    -- On the latest day there is, also when the clock has gone back: that row is where active_runs is read.
     insert into tenant_usage as t (tenant_id, day, runs, events, bytes, active_runs)
-    values (p_tenant, (p_ts at time zone 'UTC')::date, 1, 0, 0, p_active)
+    values (p_tenant, greatest((p_ts at time zone 'UTC')::date,
+                               (select max(d.day) from tenant_usage d where d.tenant_id = p_tenant)), 1, 0, 0, p_active)
     on conflict (tenant_id, day) do update set runs = t.runs + 1, active_runs = excluded.active_runs;
     insert into origins as o (origin, command_no, updated_at) values (p_origin, p_no, now())
     on conflict (origin) do update
@@ -754,14 +756,19 @@ $$;
 ALTER FUNCTION public.seq_at_position(p_run uuid, p_last bigint, p_position bigint) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
+begin
+    if not is_operator() then
+        raise exception 'only an operator sets quotas' using errcode = 'insufficient_privilege';
+    end if;
     insert into tenant_quotas (tenant_id, runs_per_day, events_per_day, bytes_per_day, concurrent_runs)
     values (p_tenant, p_runs, p_events, p_bytes, p_concurrent)
     on conflict (tenant_id) do update
        set runs_per_day = excluded.runs_per_day, events_per_day = excluded.events_per_day,
-           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now()
+           bytes_per_day = excluded.bytes_per_day, concurrent_runs = excluded.concurrent_runs, updated_at = now();
+end
 $$;
 
 ALTER FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) OWNER TO signalbox_owner;

@@ -218,6 +218,12 @@ void runs_resume(struct exchange *exchange)
         return;
     }
     write_answer(exchange, &resumption, &api->text);
+    if (api->text.length > (size_t)settings_int(api->actor->settings, SETTING_HTTP_EVENT_BYTES)) {
+        exchange_problem(exchange, PROBLEM_TOO_LARGE,
+                         "The response is larger than one event may be.",
+                         &(struct problem_extra){.pointer = "/response"});
+        return;
+    }
     if (resumption.clarification.data != NULL) {
         body_string(&clarification, resumption.clarification);
     }

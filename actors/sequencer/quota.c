@@ -11,6 +11,14 @@ enum { QUOTA_READ_MS = 5000 };
 
 static const int64_t DAY_US = INT64_C(86400) * 1000 * 1000;
 
+/* Usage is of the latest day that the table has, also when the clock is behind it: it went back, or
+ * it is another host's. Counters of a day only grow. */
+static int64_t day_of(const struct sequencer *sequencer, int64_t ts_us)
+{
+    int64_t day = ts_us / DAY_US;
+    return day > sequencer->quotas.day ? day : sequencer->quotas.day;
+}
+
 /* ---- commands ---- */
 
 static struct quota_limits limits_of(const struct sequencer *sequencer,
@@ -35,8 +43,8 @@ bool quota_admits(struct sequencer *sequencer, struct command *command, int64_t 
     int64_t now_us = clock_real_us();
     int64_t limit = 0;
     int64_t used = 0;
-    account_begin_day(account,
-                      (now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us) / DAY_US);
+    now_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us;
+    account_begin_day(account, day_of(sequencer, now_us));
     struct quota_limits limits = limits_of(sequencer, account);
     struct quota_usage usage = account_usage(account);
     struct quota_usage wanted = {{runs, events, bytes, runs}};
@@ -71,12 +79,13 @@ bool quota_admits_append(struct sequencer *sequencer, struct command *command)
 void quota_params(struct sequencer *sequencer, struct db_params *params, int64_t ts_us)
 {
     const struct accounts *accounts = &sequencer->quotas.accounts;
-    db_param_timestamptz(params, ts_us);
+    int64_t day = day_of(sequencer, ts_us);
+    db_param_timestamptz(params, day * DAY_US);
     db_array_begin(params, DB_ARRAY_UUID, accounts->touched_count);
     LIST_FOR_EACH(node, &accounts->touched)
     {
         struct account *account = LIST_ENTRY(node, struct account, touched);
-        account_begin_day(account, ts_us / DAY_US);
+        account_begin_day(account, day);
         db_array_uuid(params, account->tenant.bytes);
     }
     db_array_end(params);
@@ -106,6 +115,9 @@ static void on_usage(void *arg, enum db_status status, const struct db_result *r
         db_uuid(result, row, 0, &tenant);
         struct account *account = accounts_get(&sequencer->quotas.accounts, &tenant);
         account->day = db_int8(result, row, 1);
+        if (account->day > sequencer->quotas.day) {
+            sequencer->quotas.day = account->day;
+        }
         for (int i = 0; i < QUOTA_LIMITS; i++) {
             account->used.of[i] = db_int8(result, row, 2 + i);
         }

@@ -16,6 +16,7 @@ struct sequencer;
 
 struct quotas {
     struct accounts accounts;
+    int64_t day;     /* since 1970: the latest that the table had when it was read */
     int64_t read_ms; /* when the limits were last asked for */
     bool reading;
 };

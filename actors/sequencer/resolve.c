@@ -113,11 +113,12 @@ static void one_done(struct sequencer *sequencer)
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
-/* A query that failed leaves its commands waiting for the next one. */
+/* A query that failed leaves its commands waiting for the next one. One from before the shard was
+ * taken again may be older than what was forgotten then. */
 static bool is_usable(struct sequencer *sequencer, enum db_status status,
                       const struct db_result *result)
 {
-    if (status == DB_OK) {
+    if (status == DB_OK && sequencer->resolving_epoch == sequencer->epoch) {
         return true;
     }
     if (status == DB_REFUSED) {
@@ -413,6 +414,7 @@ void resolve_start(struct sequencer *sequencer)
     }
     struct db_params params = {0};
     sequencer->resolving = 1; /* held until all are asked */
+    sequencer->resolving_epoch = sequencer->epoch;
     ask_heads(sequencer, &params);
     ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
     ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);

@@ -190,6 +190,7 @@ struct timers {
     int64_t next_us;                 /* earliest known wake_at in the future; 0: none */
     int64_t since_us;                /* signs of life before we served cannot be known */
     unsigned asking;                 /* queries under way */
+    uint64_t asking_epoch;           /* in which the last one was asked */
     unsigned commands;               /* of its own, not yet done */
     bool overdue;                    /* something that was due may be so still */
     bool sweep;                      /* look at the oldest of the queued runs */
@@ -223,8 +224,9 @@ struct sequencer {
     size_t queue_bytes;
     struct event *work; /* looks for something to resolve or to commit, once per turn of the loop */
     unsigned resolving; /* resolve queries under way */
-    struct map found_keys; /* struct key_entry by hash, owned: what they have found */
-    struct map runs;       /* struct run by id, owned */
+    uint64_t resolving_epoch; /* in which they were asked */
+    struct map found_keys;    /* struct key_entry by hash, owned: what they have found */
+    struct map runs;          /* struct run by id, owned */
     struct list runs_by_use;
     struct map keys; /* struct key_entry by hash, in key_ring */
     struct key_entry *key_ring;

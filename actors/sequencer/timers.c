@@ -172,7 +172,8 @@ static bool is_usable(struct sequencer *sequencer, enum db_status status,
     if (status == DB_REFUSED) {
         LOG_ERROR("timer query refused", LOG_TEXT("error", db_message(result)));
     }
-    return status == DB_OK && sequencer->serving;
+    return status == DB_OK && sequencer->serving &&
+           sequencer->timers.asking_epoch == sequencer->epoch;
 }
 
 static int enqueue_all(struct sequencer *sequencer, const struct db_result *result)
@@ -225,6 +226,7 @@ static void ask_due(struct sequencer *sequencer)
     db_param_int4(&params, TIMERS_LIMIT);
     sequencer->timers.next_us = 0;
     sequencer->timers.asking++;
+    sequencer->timers.asking_epoch = sequencer->epoch;
     db_query(sequencer->reader, &store_statements[STORE_DUE], &params, on_due, sequencer);
     db_params_deinit(&params);
 }
@@ -244,6 +246,7 @@ static void ask_release(struct sequencer *sequencer)
     timers->sweep = false;
     timers->settled = !sequencer->batch->under_way;
     timers->asking++;
+    timers->asking_epoch = sequencer->epoch;
     db_query(sequencer->reader, &store_statements[STORE_RELEASE], &params, on_released, sequencer);
     db_params_deinit(&params);
 }

@@ -259,6 +259,27 @@ def test_usage_of_a_day_never_goes_back(box, change):
 def test_quotas_are_set_for_tenants_that_are_there_and_are_not_negative(box):
     database = box.database()
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        database.execute("select set_tenant_quota(%s, 1, 1, 1, 1)", uuid.uuid4(), role="api")
+        database.set_quota(uuid.uuid4(), 1, 1, 1, 1)
     with Tenant(box) as tenant, pytest.raises(psycopg.errors.CheckViolation):
         tenant.set(events=-1)
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_clock_behind_the_table_stops_nobody(own_box, forked):
+    """Another host's clock was ahead, past midnight: its day is where usage goes on until this clock is there too."""
+    box = own_box()
+    client = box.client()
+    database = box.database()
+    run = client.new_run()
+    client.append_many(run, [custom(n) for n in range(20)])
+    day = "(now() at time zone 'UTC')::date"
+    database.execute(f"insert into tenant_usage select tenant_id, {day} + 1, 0, 1, 10, active_runs from tenant_usage")
+    box.command("restart", "sequencer", timeout=60)
+    if forked:
+        assert client.post(f"/api/v1/runs/{run}/fork", {"seq": 2}).status_code == 201
+        box.command("restart", "sequencer", timeout=60)
+    assert client.append(run, "CUSTOM", custom(20)["payload"])["first_seq"] == 22
+    client.finish(run)
+    used = f"select runs, events, active_runs from tenant_usage where day = {day} + %s"
+    assert database.rows(used, 0) == [(1, 21, 1)]
+    assert database.rows(used, 1) == [(int(forked), 3, int(forked))]

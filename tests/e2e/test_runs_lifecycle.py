@@ -198,6 +198,16 @@ def test_wrong_answers_are_pointed_at(client, run_id, body, pointer):
     assert [error["pointer"] for error in document["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize("question", ["q", None])
+def test_an_answer_is_no_larger_than_an_event(client, run_id, question):
+    ask(client, run_id, "q") if question else client.append(run_id, "RUN_INTERRUPTED", {})
+    body = {"clarification_id": question, "response": "x" * (256 << 10)}
+    document = assert_problem(resume(client, run_id, body), 413, "too-large")
+    assert document["errors"][0]["pointer"] == "/response"
+    assert client.run(run_id)["status"] == "interrupted"
+    assert resume(client, run_id, {**body, "response": "x" * (255 << 10)}).status_code == 202
+
+
 @pytest.mark.requirement("R058")
 def test_many_answers_at_once_are_one(client, run_id):
     ask(client, run_id, "q")

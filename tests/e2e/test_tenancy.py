@@ -166,6 +166,7 @@ def test_what_the_api_may_not_write_itself(two):
         "update audit_log set actor = 'x'", "delete from audit_log", "update tenant_quotas set runs_per_day = 0", "delete from tenant_usage",
         "insert into runs (run_id, tenant_id, status, created_at) values (gen_random_uuid(), gen_random_uuid(), 'running', now())",
         "update runs set status = 'nonsense'", "update run_heads set last_seq = 7",
+        f"select set_tenant_quota('{theirs}', 0, 0, 0, 0)", f"select set_tenant_quota('{mine}', 0, 0, 0, 0)",
     ]  # fmt: skip
     for attack in attacks:
         with two.connect("api") as connection, pytest.raises((REFUSED, psycopg.errors.InvalidTextRepresentation)):

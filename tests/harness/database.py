@@ -51,6 +51,12 @@ class Database:
         with self.connect(role) as connection:
             return connection.execute(query, parameters or None).rowcount
 
+    def set_quota(self, tenant, *limits):
+        """runs, events, bytes, concurrent runs: as the api does for an operator."""
+        with self.connect("api") as connection:
+            connection.execute("set signalbox.operator = 'on'")
+            connection.execute("select set_tenant_quota(%s, %s, %s, %s, %s)", [tenant, *limits])
+
     def faults(self) -> list:
         """Runs whose log breaks an invariant of the tables: holes, doubles, orphans, positions."""
         with self.connect() as connection:

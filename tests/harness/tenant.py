@@ -35,7 +35,7 @@ class Tenant:
         self.commander.close()
 
     def set(self, runs=None, events=None, bytes=None, concurrent=None):
-        self.database.execute("select set_tenant_quota(%s, %s, %s, %s, %s)", self.id, runs, events, bytes, concurrent, role="api")
+        self.database.set_quota(self.id, runs, events, bytes, concurrent)
 
     def usage(self) -> tuple:
         rows = self.database.rows(
