@@ -187,13 +187,16 @@ enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256 };
 
 struct timers {
     struct event *timer;
-    int64_t next_us;                 /* earliest known wake_at in the future; 0: none */
-    int64_t since_us;                /* signs of life before we served cannot be known */
-    unsigned asking;                 /* queries under way */
-    uint64_t asking_epoch;           /* in which the last one was asked */
-    unsigned commands;               /* of its own, not yet done */
-    bool overdue;                    /* something that was due may be so still */
-    bool sweep;                      /* look at the oldest of the queued runs */
+    int64_t next_us;       /* earliest known wake_at in the future; 0: none */
+    int64_t since_us;      /* signs of life before we served cannot be known */
+    unsigned asking;       /* queries under way */
+    uint64_t asking_epoch; /* in which the last one was asked */
+    unsigned commands;     /* of its own, not yet done */
+    bool overdue;          /* something that was due may be so still */
+    bool sweep;            /* look at the next of the queued runs */
+    int64_t swept_us;      /* behind this one, by creation; from the oldest again: 0 */
+    struct uuid swept;
+    bool sweeping;                   /* the look under way does so */
     bool settled;                    /* the look at the queued runs under way sees all of them */
     bool queued;                     /* runs may wait for others */
     struct uuid ended[TIMERS_ENDED]; /* runs that have ended since the last look at those */

@@ -158,12 +158,16 @@ const struct db_statement store_statements[STORE_COUNT] = {
                 "         limit $2::int4) d on true"
                 " order by d.wake_at, d.created_at"},
     /* What waits for others of its thread or key, and can start now as far as one sees from here.
-     * $1: runs that have ended; $2: look at the oldest of all, too. */
+     * $1: runs that have ended; $2: look at the next thousand of all, too, behind $4 and $5. */
     [STORE_RELEASE] =
         {"release",
          "with ended as materialized"
          "  (select tenant_id, thread_id, concurrency_key from runs"
          "    where run_id = any($1::uuid[])),"
+         " sweep as materialized"
+         "  (select run_id, created_at from runs w where $2::bool and w.status = 'pending'"
+         "      and w.wake_at is null and (w.created_at, w.run_id) > ($4::timestamptz, $5::uuid)"
+         "    order by w.created_at, w.run_id limit 1000),"
          " waiting as materialized"
          "  (select t.run_id from ended e join lateral"
          "     (select run_id from runs w where w.tenant_id = e.tenant_id"
@@ -176,12 +180,12 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "         and w.concurrency_key = e.concurrency_key and w.completed_at is null"
          "         and w.status = 'pending' and w.wake_at is null"
          "       order by w.created_at limit 64) k on true"
-         "   union"
-         "   (select run_id from runs w where $2::bool and w.status = 'pending'"
-         "       and w.wake_at is null order by w.created_at limit 1000))"
-         " select n.queued, d.*"
+         "   union select run_id from sweep)"
+         " select n.queued, d.*, s.created_at, s.run_id"
          "  from (select exists (select from runs where status = 'pending' and wake_at is null)"
          "               as queued) n"
+         "  left join (select created_at, run_id from sweep"
+         "              order by created_at, run_id offset 999) s on true"
          "  left join lateral"
          "       (select" DUE_RUN "  from waiting w join runs r using (run_id)"
          "          join run_heads h using (run_id)"

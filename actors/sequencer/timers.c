@@ -19,6 +19,9 @@ enum {
     TIMERS_STALE_US = 1000000 /* so long overdue: what was read for it is new enough */
 };
 
+/* Columns of STORE_RELEASE behind those of a run. */
+enum { RELEASE_SWEPT_AT = 16, RELEASE_SWEPT };
+
 static int64_t pause_us(const struct sequencer *sequencer)
 {
     return settings_int(sequencer->actor->settings, SETTING_RUNS_TIMER_MS) * 1000;
@@ -203,6 +206,17 @@ static void on_due(void *arg, enum db_status status, const struct db_result *res
     }
 }
 
+/* Round by round all that is queued is looked at: those that have to wait long, of one tenant with
+ * many, hide nobody else's. */
+static void advance_sweep(struct timers *timers, const struct db_result *result)
+{
+    timers->swept_us = time_or_0(result, 0, RELEASE_SWEPT_AT);
+    timers->swept = (struct uuid){{0}};
+    if (timers->swept_us > 0) {
+        db_uuid(result, 0, RELEASE_SWEPT, &timers->swept);
+    }
+}
+
 static void on_released(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
@@ -215,7 +229,9 @@ static void on_released(void *arg, enum db_status status, const struct db_result
         timers->queued = false;
     }
     if (enqueue_all(sequencer, result) == TIMERS_LIMIT) {
-        timers->sweep = true;
+        timers->sweep = true; /* and here again: not all that can start may have been listed */
+    } else if (timers->sweeping) {
+        advance_sweep(timers, result);
     }
 }
 
@@ -242,7 +258,10 @@ static void ask_release(struct sequencer *sequencer)
     db_array_end(&params);
     db_param_bool(&params, timers->sweep);
     db_param_int4(&params, TIMERS_LIMIT);
+    db_param_timestamptz(&params, timers->swept_us);
+    db_param_uuid(&params, &timers->swept);
     timers->ended_count = 0;
+    timers->sweeping = timers->sweep;
     timers->sweep = false;
     timers->settled = !sequencer->batch->under_way;
     timers->asking++;
@@ -458,6 +477,8 @@ void timers_start(struct sequencer *sequencer)
     timers->next_us = 0;
     timers->moves_count = 0;
     timers->ended_count = 0;
+    timers->swept_us = 0;
+    timers->swept = (struct uuid){{0}};
     timers->queued = true; /* until the table says otherwise */
     arm(sequencer, 0);
 }

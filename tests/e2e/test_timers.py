@@ -314,3 +314,24 @@ def test_what_waits_outlives_the_sequencer(box, bus):
     bus.append(runs[0], ("RUN_FINISHED", {}))
     becomes(box, runs[1], "running")
     assert status(box, runs[2]) == "pending"
+
+
+def test_those_who_wait_long_hide_nobody(own_box):
+    """A thousand of one key have to wait; what can start behind them does, though nothing that ends tells of it."""
+    box = own_box({"runs.timer_ms": 100})
+    database = box.database()
+    with Bus(box) as bus:
+        bus.create(group="full", limit=1)
+        first = bus.create(group="full", limit=1)["run"]
+        columns = "tenant_id, status, created_at, multitask_strategy, concurrency_key, concurrency_limit, start_payload"
+        for table, values in (("runs", columns), ("run_heads", "tenant_id, last_seq")):
+            database.execute(
+                f"insert into {table} (run_id, {values}) select md5(n::text)::uuid, {values}"
+                f" from {table}, generate_series(1, 2500) n where run_id = %s", first)
+        holder = bus.create(group="other", limit=1)["run"]
+        waiting = bus.create(group="other", limit=1)["run"]
+        assert database.value("select status::text from runs where run_id = %s", waiting) == "pending"
+        database.execute("update runs set concurrency_key = null, concurrency_limit = null where run_id = %s", holder)
+        started = "select status = 'running' from runs where run_id = %s"
+        wait_until(lambda: database.value(started, waiting), what="the run behind the thousand to start", timeout=30)
+        assert database.value("select count(*) from runs where concurrency_key = 'full' and status <> 'pending'") == 1
