@@ -29,7 +29,7 @@ CPPFLAGS := -D_GNU_SOURCE -DSB_VERSION='"$(VERSION)"' -I. -Iactors
 CFLAGS_release := -O2 $(HARDENING)
 CFLAGS_fault := -O2 $(HARDENING) -DSB_FAULTS
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSB_FAULTS
-CFLAGS_coverage := -O0 --coverage -fprofile-update=atomic -DSB_FAULTS
+CFLAGS_coverage := -O0 --coverage -DSB_FAULTS
 CFLAGS := -std=gnu11 -g -fPIE $(WARNINGS) $(CFLAGS_$(VARIANT))
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
 LDFLAGS_fault := $(LDFLAGS_release)

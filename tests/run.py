@@ -134,7 +134,8 @@ def run_unit(runner, variant=None):
     sources = sorted((ROOT / "tests/unit").rglob("*_test.c"))
     for source in sources:
         program = ROOT / OUT[variant] / "tests" / source.relative_to(ROOT / "tests/unit").with_suffix("")
-        code, output = runner.command([str(program)], limit_s=UNIT_LIMIT_S)
+        limit_s = UNIT_LIMIT_S * (3 if variant in ("asan", "coverage") else 1)
+        code, output = runner.command([str(program)], limit_s=limit_s)
         tally.add(cmocka_tally(code, output))
     return tally
 

@@ -2,9 +2,13 @@
 #include "api/command.h"
 
 #include "proto/outcome.h"
+#include "proto/quota.h"
+#include "runtime/base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
+
+enum { COMMAND_DAY_S = 86400 };
 
 struct message_span command_span(const void *data, size_t length)
 {
@@ -56,6 +60,25 @@ static void producer_refused(struct exchange *exchange, const struct message_res
     }
 }
 
+/* A quota of a day is open again at midnight UTC. */
+static void quota_refused(struct exchange *exchange, const struct message_result *result)
+{
+    static const char *const names[] = {[QUOTA_RUNS_PER_DAY] = "runs_per_day",
+                                        [QUOTA_EVENTS_PER_DAY] = "events_per_day",
+                                        [QUOTA_BYTES_PER_DAY] = "bytes_per_day",
+                                        [QUOTA_CONCURRENT_RUNS] = "concurrent_runs"};
+    bool known = result->quota > QUOTA_NONE && result->quota <= QUOTA_CONCURRENT_RUNS;
+    if (known && result->quota != QUOTA_CONCURRENT_RUNS) {
+        exchange->retry_after_s = COMMAND_DAY_S - clock_real_us() / (1000 * 1000) % COMMAND_DAY_S;
+    }
+    exchange_problem(exchange, PROBLEM_QUOTA_EXCEEDED, "A quota of the tenant is used up.",
+                     &(struct problem_extra){.name = known ? names[result->quota] : NULL,
+                                             .number_name = "limit",
+                                             .number = (int64_t)result->quota_limit,
+                                             .second_name = "used",
+                                             .second = (int64_t)result->quota_used});
+}
+
 void command_refused(struct exchange *exchange, const struct message_result *result)
 {
     switch ((enum command_outcome)result->outcome) {
@@ -91,8 +114,7 @@ void command_refused(struct exchange *exchange, const struct message_result *res
         producer_refused(exchange, result);
         return;
     case OUTCOME_QUOTA:
-        exchange_problem(exchange, PROBLEM_QUOTA_EXCEEDED, "A quota of the tenant is used up.",
-                         NULL);
+        quota_refused(exchange, result);
         return;
     case OUTCOME_THREAD_BUSY:
         exchange_problem(exchange, PROBLEM_THREAD_BUSY,

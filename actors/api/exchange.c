@@ -184,8 +184,10 @@ static void reply_problem(struct exchange *exchange, enum problem problem,
     int status = problem_info(problem)->status;
     struct http_field fields[2] = {{0}};
     char seconds[24] = RETRY_AFTER;
-    if (exchange->limit.retry_s > 0) {
-        (void)snprintf(seconds, sizeof seconds, "%lld", (long long)exchange->limit.retry_s);
+    int64_t retry_s =
+        exchange->limit.retry_s > 0 ? exchange->limit.retry_s : exchange->retry_after_s;
+    if (retry_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%lld", (long long)retry_s);
     }
     if (status == 401) {
         fields[0] = (struct http_field){"WWW-Authenticate", "Bearer realm=\"signalbox\""};

@@ -51,6 +51,7 @@ struct exchange {
         *deferred;       /* where a problem goes instead of being answered; or NULL */
     const char *problem; /* slug of what was answered, for the log */
     unsigned holds;
+    int64_t retry_after_s;                   /* of a quota; 0: as usual */
     struct limit_note limit;                 /* what the answer says of rate limits */
     void (*next)(struct exchange *exchange); /* where it goes when the limits let it through */
     /* Told when the client goes while the exchange waits; may be NULL. */

@@ -37,6 +37,10 @@ void problem_write(struct buffer *out, enum problem problem, const char *detail,
     text_member(out, "title", info->title);
     buffer_printf(out, ",\"status\":%d,", info->status);
     text_member(out, "detail", detail);
+    if (extra != NULL && extra->name != NULL) {
+        buffer_append_byte(out, ',');
+        text_member(out, "quota", extra->name);
+    }
     if (extra != NULL && extra->number_name != NULL) {
         buffer_printf(out, ",\"%s\":%lld", extra->number_name, (long long)extra->number);
     }

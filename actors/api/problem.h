@@ -15,6 +15,7 @@ struct problem_extra {
     const char *pointer;                /* JSON pointer into the request, for `errors` */
     const char *pointer_about;          /* what is wrong there; NULL: as `detail` */
     const struct schema_report *report; /* instead of `pointer`: all that is wrong */
+    const char *name;                   /* for the field `quota` */
     const char *number_name;            /* one field named per problem, such as "last_seq" */
     int64_t number;
     const char *second_name; /* and another */

@@ -192,6 +192,7 @@ struct timers {
     unsigned commands;               /* of its own, not yet done */
     bool overdue;                    /* something that was due may be so still */
     bool sweep;                      /* look at the oldest of the queued runs */
+    bool settled;                    /* the look at the queued runs under way sees all of them */
     bool queued;                     /* runs may wait for others */
     struct uuid ended[TIMERS_ENDED]; /* runs that have ended since the last look at those */
     size_t ended_count;

@@ -55,6 +55,7 @@ void timers_note(struct sequencer *sequencer, int64_t wake_us)
 void timers_queued(struct sequencer *sequencer)
 {
     sequencer->timers.queued = true;
+    sequencer->timers.settled = false;
 }
 
 void timers_committed(struct sequencer *sequencer, const struct batch *batch)
@@ -209,8 +210,7 @@ static void on_released(void *arg, enum db_status status, const struct db_result
         timers->sweep = true;
         return;
     }
-    timers->queued = timers->queued || db_bool(result, 0, 0);
-    if (!db_bool(result, 0, 0) && timers->ended_count == 0) {
+    if (!db_bool(result, 0, 0) && timers->settled) {
         timers->queued = false;
     }
     if (enqueue_all(sequencer, result) == TIMERS_LIMIT) {
@@ -242,6 +242,7 @@ static void ask_release(struct sequencer *sequencer)
     db_param_int4(&params, TIMERS_LIMIT);
     timers->ended_count = 0;
     timers->sweep = false;
+    timers->settled = !sequencer->batch->under_way;
     timers->asking++;
     db_query(sequencer->reader, &store_statements[STORE_RELEASE], &params, on_released, sequencer);
     db_params_deinit(&params);

@@ -33,7 +33,7 @@ SETTLE_S = 5.0
 
 SETTINGS = {
     "restart.early_deaths": 1_000_000, "restart.late_deaths": 1_000_000, "restart.total_deaths": 1_000_000,
-    "stop.sequencer_ms": 1500,
+    "stop.sequencer_ms": 1500, "runs.cancel_deadline_ms": 2000, "runs.timer_ms": 300,
     "stream.sweep_ms": 600_000,  # the backstop is off: what it would hide must be repaired by the rules themselves
 }  # fmt: skip
 
@@ -55,7 +55,7 @@ class Campaign:
         self.rate = rate or float(os.environ.get("CHAOS_RATE", "200"))
         self.chance = random.Random(seed)
         self.server = Server(SETTINGS | (settings or {}), faults=True)
-        self.rounds = self.acks = self.events = self.reconnects = 0
+        self.rounds = self.acks = self.events = self.reconnects = self.lives = 0
         self.violations = []
         self.recoveries = {}  # kind of fault -> seconds
         self.phases = 0
@@ -72,6 +72,7 @@ class Campaign:
             self.server.allow_error(".")
             for actor in self.server.actors():
                 self.server.allow_restart(actor["name"], None)
+            self.server.command("verify", timeout=300)
             self.server.close()
         finally:
             for left in self.folder.iterdir():
@@ -87,7 +88,8 @@ class Campaign:
                 lines.append(f"chaos: recovery {kind}: n {len(ordered)}, p50 {ordered[len(ordered) // 2]:.3f} s, "
                              f"p99 {p99:.3f} s, max {ordered[-1]:.3f} s")  # fmt: skip
         lines.append(
-            f"chaos: seed {self.seed}, {self.events} events, {self.reconnects} stream connections"
+            f"chaos: seed {self.seed}, {self.events} events, {self.reconnects} stream connections, "
+            f"{self.lives} questions, answers and cancellations"
         )
         lines.append(f"chaos: {self.rounds} rounds, {self.acks} acks, {len(self.violations)} violations")
         return "\n".join(lines)
@@ -283,12 +285,14 @@ class Phase:
                        op["result"], [tuple(a) for a in op["answers"]], op["detail"])
                 )  # fmt: skip
             history.reads += [Read(*read) for read in part["reads"]]
+            history.lives += [tuple(life) for life in part["lives"]]
             history.late += part["problems"]
         for part in readers:
             for seen in part["observers"]:
                 connections = [Connection(c, [Row(*row) for row in rows]) for c, rows in seen["connections"]]
                 history.observers.append(Observer(seen["name"], seen["run"], connections, True, seen["complaints"]))
             self.campaign.reconnects += part["connections"]
+        self.campaign.lives += len(history.lives)
 
     def _take_server(self, history, runs):
         client, database = self.server.client(), self.server.database()

@@ -5,7 +5,7 @@ Every event carries a key of its own, so no search over orders is needed: one pa
 and one sweep by time for I6. Nothing here talks to a server; tests/chaos/test_checker.py breaks every invariant once.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -105,6 +105,7 @@ class History:
     log: list = field(default_factory=list)  # (run, seq, hash) of all runs by position
     feeds: list = field(default_factory=list)
     reads: list = field(default_factory=list)
+    lives: list = field(default_factory=list)  # (run, type): acknowledged lifecycle events, an answer or a request each
     writes: list = field(default_factory=list)
     restarts: list = field(default_factory=list)  # (actor, counted, injected)
     late: list = field(default_factory=list)  # what had not settled in time after the last fault
@@ -138,6 +139,7 @@ def check(history: History) -> list:
         found += check_copy(name, run, rows, history.tables.get(run, []))
     for observer in history.observers:
         found += check_observer(observer, history.tables.get(observer.run, []))
+    found += check_lives(history.lives, history.tables)
     for feed in history.feeds:
         found += check_feed(feed, history.log)
     found += check_reads(history.reads, history.ops)
@@ -215,6 +217,25 @@ def _check_whole_or_none(run, name, op, at) -> list:
     if seqs and (len(seqs) != len(op.keys) or seqs != list(range(seqs[0], seqs[0] + len(seqs)))):
         return [Violation("I9", run, f"{name}: of an unknown outcome {seqs} of {len(op.keys)} events are there")]
     return []
+
+
+def check_lives(lives, tables) -> list:
+    """I1, I3: what was acknowledged of questions and cancellations is there; each question has one answer, a run one request."""
+    found = []
+    told = Counter(tuple(life) for life in lives)
+    for run, rows in tables.items():
+        there = Counter(row.kind for row in rows)
+        for kind in ("CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED"):
+            if told[run, kind] > there[kind]:
+                found.append(Violation("I1", run, f"{told[run, kind]} {kind} acknowledged, {there[kind]} there"))
+        # One asked again is answered as the first; whoever asks after the end of a cancelled run, too.
+        if told[run, "RUN_CANCEL_REQUESTED"] and not there["RUN_CANCEL_REQUESTED"]:
+            found.append(Violation("I1", run, "a cancellation acknowledged is not there"))
+        if there["CLARIFICATION_ANSWERED"] > there["CLARIFICATION_NEEDED"]:
+            found.append(Violation("I3", run, "more answers than questions"))
+        if there["RUN_CANCEL_REQUESTED"] > 1:
+            found.append(Violation("I3", run, f"{there['RUN_CANCEL_REQUESTED']} requests to cancel"))
+    return found
 
 
 def check_real_time(run, ops) -> list:

@@ -1,8 +1,8 @@
 """
 One producer process of the chaos load: `python -m chaos.producer '{...}'`. Its lanes (threads) append one event or
 batch after the other, each with keys of its own, with and without Idempotency-Key; they repeat an unknown outcome under
-the same key until it is definite, send refusable requests now and then, and read pages back. At the end of standard
-input the lanes stop and the history is written.
+the same key until it is definite, send refusable requests now and then, ask and answer questions, cancel runs, and read
+pages back. At the end of standard input the lanes stop and the history is written.
 """
 
 import json
@@ -42,6 +42,7 @@ class Lane(threading.Thread):
         self.chance = random.Random(f"{told['seed']}/{name}")
         self.connection = Connection(told["host"], told["port"], told["key_path"])
         self.ops, self.reads, self.acknowledged = [], [], []
+        self.lives = []  # [run, type of the event]: what was acknowledged of lifecycles
         self.ordinal = 0
         self.problems = []
 
@@ -63,7 +64,11 @@ class Lane(threading.Thread):
             self.append(slot, run, ending=True)
         elif dice < 0.06:
             self.append(slot, run, refusable=True)
-        elif dice < 0.14 and self.acknowledged:
+        elif dice < 0.08:
+            self.ask_and_answer(run)
+        elif dice < 0.085:
+            self.live(run, "cancel", {"reason": self.name}, "RUN_CANCEL_REQUESTED")
+        elif dice < 0.165 and self.acknowledged:
             self.repeat(self.chance.choice(self.acknowledged))
         else:
             count = 1 if self.chance.random() < 0.75 else self.chance.randint(2, 20)
@@ -163,6 +168,39 @@ class Lane(threading.Thread):
         if status not in (200, 201, 503):
             self.problems.append(f"{self.name}: creating {run}: {status} {text[:200]}")
 
+    def ask_and_answer(self, run):
+        """The same answer is sent until it is taken, and once more: it must be one event."""
+        name = f"{self.name}-{len(self.lives)}-{self.ordinal}"
+        asked = {"type": "CLARIFICATION_NEEDED", "payload": {"clarification_id": name, "question": "?"}}
+        if self.live(run, "events", asked, "CLARIFICATION_NEEDED", idempotency=name):
+            answer = {"clarification_id": name, "response": {"of": self.name}}
+            if self.live(run, "resume", answer, "CLARIFICATION_ANSWERED"):
+                self.live(run, "resume", answer, None)
+
+    def live(self, run, route, body, kind, idempotency=None) -> bool:
+        """Until there is a definite answer; whether it was yes. `kind`: what it has put into the log then."""
+        deadline = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < deadline:
+            try:
+                status, text = self.connection.request("POST", f"/api/v1/runs/{run}/{route}", json.dumps(body), idempotency)
+            except Unsent:
+                time.sleep(0.02)
+                continue
+            except Lost:
+                continue
+            if status == 503:
+                time.sleep(0.02)
+            elif status in (201, 202):
+                if kind is not None:
+                    self.lives.append((run, kind))
+                return True
+            else:
+                # Closed or cancelled by others, not there yet, sixteen questions open: no's, all of them.
+                if status not in (404, 409):
+                    self.problems.append(f"{self.name}: {route} of {run}: {status} {text[:200]}")
+                return False
+        return False
+
     def repeat(self, done):
         """The same key again, later, perhaps after the run's end: the same answer for ever (I9)."""
         op, body = done
@@ -204,6 +242,7 @@ def main():
     history = {
         "ops": [op for lane in lanes for op in lane.ops],
         "reads": [read for lane in lanes for read in lane.reads],
+        "lives": [life for lane in lanes for life in lane.lives],
         "problems": [problem for lane in lanes for problem in lane.problems],
     }
     Path(told["out"]).write_text(json.dumps(history), encoding="utf-8")

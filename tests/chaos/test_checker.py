@@ -193,7 +193,25 @@ def run_gone(h):
     h.ops.append(op("E", 0, ["e0"], 0, 1, 2, run="gone"))
 
 
+def question_lost(h):
+    h.lives.append((RUN, "CLARIFICATION_NEEDED"))
+
+
+def cancellation_lost(h):
+    h.lives.append((RUN, "RUN_CANCEL_REQUESTED"))
+
+
+def two_answers(h):
+    h.tables[RUN][2], h.tables[RUN][3] = row(3, kind="CLARIFICATION_ANSWERED"), row(4, kind="CLARIFICATION_ANSWERED")
+    h.tables[RUN][1] = row(2, kind="CLARIFICATION_NEEDED")
+
+
+def two_cancellations(h):
+    h.tables[RUN][2], h.tables[RUN][3] = row(3, kind="RUN_CANCEL_REQUESTED"), row(4, kind="RUN_CANCEL_REQUESTED")
+
+
 BAD = [
+    (question_lost, "I1"), (cancellation_lost, "I1"), (two_answers, "I3"), (two_cancellations, "I3"),
     (lost, "I1"), (run_gone, "I1"), (ending_lost, "I1"), (hole, "I2"), (wrong_head, "I2"), (doubled, "I3"), (seq_twice, "I3"),
     (other_bytes, "I4"), (page_short, "I4"), (reader_other_content, "I4"), (reader_beyond_the_table, "I4"),
     (reader_skips, "I5"), (reader_repeats, "I5"), (reader_not_to_the_end, "I5"), (reader_lost_its_cursor, "I5"),

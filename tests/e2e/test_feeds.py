@@ -177,6 +177,36 @@ def test_a_feed_outlives_the_end_of_its_runs(tenant):
         assert take(stream, 1)[0][1].type == "RUN_STARTED"
 
 
+@pytest.mark.requirement("I5")
+def test_a_fork_shows_its_copies_where_it_was_made(tenant):
+    thread = random_id()
+    (source,) = tenant.write(4, thread=thread)
+    with tenant.open() as whole, tenant.open(thread_feed(thread)) as part:
+        for stream in (whole, part):
+            take(stream, 5)
+        answer = tenant.client.post(f"/api/v1/runs/{source}/fork", {"seq": 3})
+        assert answer.status_code == 201, answer.text
+        tenant.runs.append(answer.json()["id"])
+        tenant.client.append(tenant.runs[-1], "CUSTOM", custom("after the fork")["payload"])
+        tenant.client.append(source, "CUSTOM", custom("in the source")["payload"])
+        for stream in (whole, part):
+            seen = [event for _, event in take(stream, 5)]
+            assert seen == tenant.truth()[5:]
+            assert [(event.run_id == source, event.seq) for event in seen] == [
+                (False, 1), (False, 2), (False, 3), (False, 4), (True, 6)
+            ]  # fmt: skip
+
+
+def test_a_run_that_starts_later_is_in_its_threads_stream(tenant):
+    thread = random_id()
+    tenant.new_run(thread)
+    with tenant.open(thread_feed(thread)) as stream:
+        take(stream, 1)
+        tenant.runs.append(tenant.client.create_run(thread_id=thread, delay_ms=300)["id"])
+        ((_, event),) = take(stream, 1)
+        assert (event.run_id, event.type) == (tenant.runs[-1], "RUN_STARTED")
+
+
 @pytest.mark.parametrize("query", ["after_seq=3", "fromSeq=3", "after_seq=0&cursor=x"])
 def test_seqs_are_refused(tenant, query):
     thread = random_id()

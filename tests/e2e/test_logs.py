@@ -161,8 +161,8 @@ def test_the_password_of_the_database_is_in_no_log(own_box):
 def test_what_the_database_refuses_is_not_written_out(talkative):
     """PostgreSQL's own lines name the error and not the row."""
     database = talkative.database()
-    with pytest.raises(Exception, match="constraint|null value"):
-        database.execute("insert into tenants (tenant_id, name) values (gen_random_uuid(), null)", role="api")
+    with pytest.raises(Exception, match="null value"):
+        database.execute("insert into tenants (tenant_id, name) values (gen_random_uuid(), null)")
     wait_until(lambda: [r for r in talkative.log.records() if "null value" in str(r)], "the line of PostgreSQL")
     talkative.allow_error("null value")
     assert not [r for r in talkative.log.records() if "Failing row" in str(r)]

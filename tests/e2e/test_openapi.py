@@ -1,10 +1,12 @@
 """The server keeps to contracts/openapi.yaml, whatever it is sent, and a client made from the document alone can live by it."""
 
 import json
+import uuid
 
 import pytest
 from harness.generate import doubtful, fitting
 from harness.openapi import Document, GeneratedClient
+from harness.waiting import wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -90,3 +92,50 @@ def test_a_client_made_from_the_document_lives_through_a_run(client):
     closed = api.appendEvents(id=run["id"], body={"type": "RUN_FINISHED"})
     assert closed.status_code == 409 and closed.json()["type"] == "/problems/run-closed"
     assert client.get(f"/api/v1/runs/{run['id']}/stream", headers={"Last-Event-ID": "4"}).status_code == 204
+
+
+@pytest.mark.requirement("R010", "R089", "R097", "R099", "R180")
+def test_the_whole_lifecycle_by_the_document_alone(client):
+    """Created late, questioned, answered, forked, counted, cancelled, found again: no line here knows a path or a header."""
+    api = GeneratedClient(DOCUMENT, client)
+    thread = str(uuid.uuid4())
+    late = api.createRun(body={"thread_id": thread, "delay_ms": 86_400_000, "deliverable_type": "report"}).json()
+    assert (late["status"], late["last_seq"], late["started_at"]) == ("pending", 0, None)
+    assert api.appendEvents(id=late["id"], body={"type": "WARNING", "payload": {"message": "too early"}}).status_code == 409
+    run = api.createRun(body={"thread_id": thread, "metadata": {"by": "document"}, "liveness_timeout_ms": 3_600_000}).json()
+    question = {"clarification_id": "c1", "question": "Which city?"}
+    api.appendEvents(id=run["id"], body={"type": "CLARIFICATION_NEEDED", "payload": question})
+    assert api.getRun(id=run["id"]).json()["status"] == "interrupted"
+    wrong = api.resumeRun(id=run["id"], body={"clarification_id": "c2", "response": "Bern"})
+    assert wrong.status_code == 409 and wrong.json()["type"] == "/problems/clarification-mismatch"
+    answered = [api.resumeRun(id=run["id"], body={"clarification_id": "c1", "response": {"city": "Bern"}}) for _ in range(2)]
+    assert [a.json() for a in answered] == [{"id": run["id"], "status": "running"}] * 2
+    types = [e["type"] for e in api.listEvents(id=run["id"]).json()["events"]]
+    assert types == ["RUN_STARTED", "CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED"]
+    fork = api.forkRun(id=run["id"], body={"seq": 2}).json()
+    assert (fork["parent_run_id"], fork["last_seq"]) == (run["id"], 2)
+    assert api.getRun(id=fork["id"]).json()["status"] == "interrupted"
+    assert api.heartbeat(id=run["id"]).json() == {"cancel_requested": False, "status": "running"}
+    listed = api.listRuns(thread_id=thread, count="true").json()
+    assert listed["total"] == 3 and {r["id"] for r in listed["runs"]} == {late["id"], run["id"], fork["id"]}
+    assert api.cancelRun(id=run["id"], body={"reason": "enough"}).json()["status"] == "cancelling"
+    assert api.heartbeat(id=run["id"]).json()["cancel_requested"]
+    ended = api.appendEvents(id=run["id"], body={"type": "RUN_CANCELLED", "payload": {}})
+    assert ended.status_code == 201 and api.cancelRun(id=run["id"]).json()["status"] == "cancelled"
+    counted = api.cancelRuns(body={"filter": {"thread_id": thread, "status": ["pending", "interrupted"]}}).json()
+    assert counted == {"count": 2}
+    done = api.cancelRuns(body={"filter": {"thread_id": thread, "status": ["pending", "interrupted"]}, "expected_count": 2})
+    assert done.json() == {"cancelled": 2, "remaining": 0}
+    assert api.getRun(id=late["id"]).json()["status"] == "cancelled"
+
+
+@pytest.mark.requirement("R172", "R180")
+def test_keys_by_the_document_alone(box, client):
+    api = GeneratedClient(DOCUMENT, client)
+    made = api.createKey(body={"name": "reader", "scopes": ["read"]}).json()
+    reader = GeneratedClient(DOCUMENT, box.client(made["key"]))
+    assert reader.listRuns().status_code == 200
+    assert reader.createRun(body={}).status_code == 403
+    assert made["id"] in [key["id"] for key in api.listKeys(limit=1000).json()["keys"]]
+    assert api.revokeKey(id=made["id"]).status_code in (200, 204)
+    wait_until(lambda: reader.listRuns().status_code == 401, "the revocation to be known")

@@ -1,9 +1,11 @@
 """Quotas of tenants, enforced by the sequencer, and the usage it keeps for each tenant and day."""
 
+import time
 import uuid
 
 import psycopg
 import pytest
+from harness.client import assert_problem, custom
 from harness.commander import CUSTOM, FINISHED, event
 from harness.paths import fault_bin_dir
 from harness.tenant import Tenant
@@ -186,6 +188,27 @@ def test_tenants_have_quotas_of_their_own(limited):
     assert tenant.commander.append(run)["outcome"] == "QUOTA"
     with Tenant(tenant.box) as other:
         assert other.commander.append(other.commander.create())["outcome"] == "OK"
+
+
+def test_the_refusal_names_quota_limit_and_use_and_says_when_to_come_back(limited):
+    tenant = limited(events=3, concurrent=1)
+    client = tenant.box.client(tenant.key)
+    run_id = client.new_run()
+    client.append_many(run_id, [custom(1), custom(2)])
+    before = time.time()
+    answer = client.post_events(run_id, custom(3))
+    told = assert_problem(answer, 429, "quota-exceeded")
+    assert (told["quota"], told["limit"], told["used"]) == ("events_per_day", 3, 3)
+    left = 86400 - before % 86400
+    assert left - 5 <= int(answer.headers["retry-after"]) <= left + 1
+    tenant.set(concurrent=1)
+    tenant.learned(lambda: client.post_events(run_id, custom(3)).status_code == 201)
+    answer = client.post("/api/v1/runs", {})
+    told = assert_problem(answer, 429, "quota-exceeded")
+    assert (told["quota"], told["limit"], told["used"]) == ("concurrent_runs", 1, 1)
+    assert int(answer.headers["retry-after"]) <= 60
+    client.finish(run_id)
+    assert client.post("/api/v1/runs", {}).status_code == 201
 
 
 POINTS = ["sequencer_before_commit", "sequencer_after_send", "sequencer_after_commit", "sequencer_after_ack"]

@@ -1,6 +1,7 @@
 """What happens to runs by itself: delayed and queued starts, forced ends, expired questions, agents that fell silent."""
 
 import json
+import threading
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -254,6 +255,37 @@ def test_a_concurrency_key_lets_so_many_run_at_once(box, bus):
     with Bus(box) as other:
         other.append(runs[4], ("RUN_FINISHED", {}))
     assert status(box, runs[5]) == "running"
+
+
+@pytest.mark.requirement("R010", "R036")
+def test_many_creators_of_one_key_keep_its_limit_and_its_order(box):
+    """Whatever ends whenever: never more than three at once, and they start in the order of their creation."""
+    group, limit, each, creators = str(uuid.uuid4()), 3, 20, 3
+
+    def create_and_finish():
+        with Bus(box) as bus:
+            mine = [bus.create(group=group, limit=limit)["run"] for _ in range(each)]
+            while mine:
+                for run in list(mine):
+                    if bus.touch(run)["status"] == "running":
+                        bus.append(run, ("RUN_FINISHED", {}))
+                        mine.remove(run)
+
+    threads = [threading.Thread(target=create_and_finish) for _ in range(creators)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    events = box.database().rows(
+        "select e.event_type::text, r.created_at from runs r join run_events e using (run_id)"
+        " where r.concurrency_key = %s order by e.position", group)  # fmt: skip
+    assert len(events) == 2 * each * creators
+    running, most, starts = 0, 0, []
+    for kind, created_at in events:
+        running += 1 if kind == "RUN_STARTED" else -1
+        most = max(most, running)
+        starts += [created_at] if kind == "RUN_STARTED" else []
+    assert most == limit and starts == sorted(starts)
 
 
 @pytest.mark.requirement("R010")

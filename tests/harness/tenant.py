@@ -21,7 +21,7 @@ class Tenant:
     """A new tenant, its commander, its quota and its usage."""
 
     def __init__(self, server, **quota):
-        make_tenant(server, "quotas")
+        self.key = make_tenant(server, "quotas")
         self.database = server.database()
         self.id = self.database.value("select tenant_id from tenants order by created_at desc limit 1")
         if quota:
