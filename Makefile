@@ -42,13 +42,15 @@ BASE := $(wildcard actors/runtime/base/*.c)
 PROTO := $(wildcard proto/*.c contracts/generated/*.c)
 RUNTIME := $(wildcard actors/runtime/*.c)
 ACTORS := api sequencer streamer job-runner exporter
-PROGRAMS := $(addprefix $(OUT)/bin/,signalbox signalbox-supervisor $(addprefix signalbox-,$(ACTORS)))
+# A child of the actors that ask the outside for something; the only one with libcurl.
+PROGRAMS := $(addprefix $(OUT)/bin/,signalbox signalbox-supervisor signalbox-fetcher $(addprefix signalbox-,$(ACTORS)))
 object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
 .PHONY: all
 all: $(PROGRAMS) ## build every program into build/bin
 
 LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto 2>/dev/null)
+LIBS_FETCHER := $(shell pkg-config --libs libevent_core libcurl msgpack 2>/dev/null)
 LIBS_CLI := $(shell pkg-config --libs libpq jansson libsodium libconfuse libcurl 2>/dev/null)
 CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 
@@ -74,6 +76,12 @@ $(OUT)/bin/signalbox-supervisor: $(call object,$(wildcard supervisor/*.c)) $(OUT
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+$(OUT)/bin/signalbox-fetcher: $(call object,$(wildcard actors/fetcher/*.c)) $(OUT)/lib/libruntime.a $(OUT)/lib/libproto.a \
+		$(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_FETCHER)
 
 $(OUT)/bin/signalbox: $(call object,$(wildcard ops/cli/*.c)) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 	@mkdir -p $(@D)

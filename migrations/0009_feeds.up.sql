@@ -1,6 +1,6 @@
 -- Feeds: streams of a thread or a tenant, by position. A tenant's pages are found by the BRIN index on position, a range of
 -- positions at a time: a btree on (tenant_id, position) would cost every append more than reading old pages is worth
--- (docs/decisions/0016). A thread's runs are found by runs_newest_thread, and their events by the log's own key, here:
+-- (docs/decisions/0017). A thread's runs are found by runs_newest_thread, and their events by the log's own key, here:
 
 -- The last seq of a run at or before a position, 0 for none. Within a run position grows with seq, so halving finds it.
 create function seq_at_position(p_run uuid, p_last bigint, p_position bigint) returns bigint

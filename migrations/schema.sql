@@ -782,6 +782,16 @@ CREATE TABLE public.audit_log (
 
 ALTER TABLE public.audit_log OWNER TO signalbox_owner;
 
+CREATE TABLE public.jwks_documents (
+    url text NOT NULL,
+    body json NOT NULL,
+    fetched_at timestamp with time zone NOT NULL,
+    CONSTRAINT jwks_documents_body_check CHECK ((octet_length((body)::text) <= 65536)),
+    CONSTRAINT jwks_documents_url_check CHECK (((length(url) >= 1) AND (length(url) <= 2048)))
+);
+
+ALTER TABLE public.jwks_documents OWNER TO signalbox_owner;
+
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
     command_no bigint NOT NULL,
@@ -1007,6 +1017,9 @@ ALTER TABLE ONLY public.installation
 
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (installation_id);
+
+ALTER TABLE ONLY public.jwks_documents
+    ADD CONSTRAINT jwks_documents_pkey PRIMARY KEY (url);
 
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
@@ -1317,6 +1330,10 @@ REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_e
 GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
+
+GRANT SELECT ON TABLE public.jwks_documents TO signalbox_api;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.jwks_documents TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 

@@ -44,6 +44,10 @@ const char *message_name(enum message_type type)
         return "HANDOVER";
     case MESSAGE_HANDOFF:
         return "HANDOFF";
+    case MESSAGE_FETCH:
+        return "FETCH";
+    case MESSAGE_FETCHED:
+        return "FETCHED";
     }
     return "unknown"; /* the number came from outside */
 }
@@ -797,6 +801,80 @@ int message_handoff_decode(const uint8_t *frame, size_t length, struct message_h
     return 0;
 }
 
+void message_fetch_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_fetch *message)
+{
+    put_header(out, MESSAGE_FETCH, header, 6);
+    envelope_put_text(out, message->method.data, message->method.length);
+    envelope_put_text(out, message->url.data, message->url.length);
+    envelope_put_text(out, message->headers.data, message->headers.length);
+    envelope_put_bytes(out, message->body.data, message->body.length);
+    envelope_put_u64(out, message->timeout_ms);
+    envelope_put_u64(out, message->answer_max);
+}
+
+static void get_fetch(struct envelope_reader *reader, struct message_fetch *message)
+{
+    message->method.data = envelope_get_text(reader, &message->method.length);
+    message->url.data = envelope_get_text(reader, &message->url.length);
+    message->headers.data = envelope_get_text(reader, &message->headers.length);
+    message->body.data = envelope_get_bytes(reader, &message->body.length);
+    message->timeout_ms = envelope_get_u64(reader);
+    message->answer_max = envelope_get_u64(reader);
+}
+
+int message_fetch_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                         struct message_fetch *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_fetch message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_FETCH, &header, 6);
+    get_fetch(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_fetched_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                            const struct message_fetched *message)
+{
+    put_header(out, MESSAGE_FETCHED, header, 5);
+    envelope_put_u64(out, message->status);
+    envelope_put_bool(out, message->refused);
+    envelope_put_text(out, message->error.data, message->error.length);
+    envelope_put_text(out, message->headers.data, message->headers.length);
+    envelope_put_bytes(out, message->body.data, message->body.length);
+}
+
+static void get_fetched(struct envelope_reader *reader, struct message_fetched *message)
+{
+    message->status = envelope_get_u64(reader);
+    message->refused = envelope_get_bool(reader);
+    message->error.data = envelope_get_text(reader, &message->error.length);
+    message->headers.data = envelope_get_text(reader, &message->headers.length);
+    message->body.data = envelope_get_bytes(reader, &message->body.length);
+}
+
+int message_fetched_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                           struct message_fetched *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_fetched message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_FETCHED, &header, 5);
+    get_fetched(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -1040,6 +1118,37 @@ static int dump_handoff(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_fetch(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_fetch message;
+    if (message_fetch_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " method=<%zu bytes>", message.method.length);
+    dump_add(dump, " url=<%zu bytes>", message.url.length);
+    dump_add(dump, " headers=<%zu bytes>", message.headers.length);
+    dump_add(dump, " body=<%zu bytes>", message.body.length);
+    dump_add(dump, " timeout_ms=%" PRIu64, message.timeout_ms);
+    dump_add(dump, " answer_max=%" PRIu64, message.answer_max);
+    return 0;
+}
+
+static int dump_fetched(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_fetched message;
+    if (message_fetched_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " status=%" PRIu64, message.status);
+    dump_add(dump, " refused=%s", message.refused ? "true" : "false");
+    dump_add(dump, " error=<%zu bytes>", message.error.length);
+    dump_add(dump, " headers=<%zu bytes>", message.headers.length);
+    dump_add(dump, " body=<%zu bytes>", message.body.length);
+    return 0;
+}
+
 static int dump_message(const uint8_t *frame, size_t length, enum message_type type,
                         struct dump *dump)
 {
@@ -1072,6 +1181,10 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_handover(frame, length, dump);
     case MESSAGE_HANDOFF:
         return dump_handoff(frame, length, dump);
+    case MESSAGE_FETCH:
+        return dump_fetch(frame, length, dump);
+    case MESSAGE_FETCHED:
+        return dump_fetched(frame, length, dump);
     }
     return -1;
 }

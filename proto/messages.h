@@ -32,6 +32,8 @@ enum message_type {
     MESSAGE_HINT = 33,      /* sequencer -> streamer, job-runner, exporter */
     MESSAGE_HANDOVER = 48,  /* api -> streamer */
     MESSAGE_HANDOFF = 49,   /* streamer -> streamer */
+    MESSAGE_FETCH = 64,     /* job-runner, exporter -> fetcher */
+    MESSAGE_FETCHED = 65,   /* fetcher -> job-runner, exporter */
 };
 
 struct message_header {
@@ -237,6 +239,25 @@ struct message_handoff {
     struct message_span unsent;  /* bytes the old process could not write; they go out first */
 };
 
+/* FETCH: one request to the outside, on the pipe to the child that makes it. */
+struct message_fetch {
+    struct message_span method;
+    struct message_span url;
+    struct message_span headers; /* lines of name: value, each ended by LF */
+    struct message_span body;
+    uint64_t timeout_ms; /* for all of it */
+    uint64_t answer_max; /* bytes of the answer's body; more is an error */
+};
+
+/* FETCHED: its end. */
+struct message_fetched {
+    uint64_t status; /* of the answer; 0: none, `error` says why */
+    bool refused;    /* not tried: the URL or its address is not allowed */
+    struct message_span error;
+    struct message_span headers; /* lines as in FETCH, names in lower case */
+    struct message_span body;
+};
+
 /* "APPEND"; "unknown" for a number that is no message. */
 const char *message_name(enum message_type type);
 /* Reads the header only: -1 when it is broken, of another version or of an unknown type. */
@@ -338,5 +359,17 @@ void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_he
 MESSAGE_MUST_CHECK int message_handoff_decode(const uint8_t *frame, size_t length,
                                               struct message_header *header_out,
                                               struct message_handoff *message_out);
+
+void message_fetch_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_fetch *message);
+MESSAGE_MUST_CHECK int message_fetch_decode(const uint8_t *frame, size_t length,
+                                            struct message_header *header_out,
+                                            struct message_fetch *message_out);
+
+void message_fetched_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                            const struct message_fetched *message);
+MESSAGE_MUST_CHECK int message_fetched_decode(const uint8_t *frame, size_t length,
+                                              struct message_header *header_out,
+                                              struct message_fetched *message_out);
 
 #endif

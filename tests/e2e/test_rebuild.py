@@ -100,6 +100,19 @@ def test_producers_are_rebuilt(own_box):
     assert "producer plain: the row is missing" in rebuild(box, code=1)[0][0]["detail"]
 
 
+def test_forks_are_rebuilt(box, client):
+    run_id = client.new_run()
+    headers = {"Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
+    assert client.post(f"/api/v1/runs/{run_id}/events", custom(1), headers=headers).status_code == 201
+    client.append_many(run_id, [needed("a"), answered("a"), needed("b")], key="k")
+    client.finish(run_id)
+    for seq in (1, 2, 3, 4, 5):
+        answer = client.post(f"/api/v1/runs/{run_id}/fork", {"seq": seq})
+        assert answer.status_code == 201, answer.text
+        client.append(answer.json()["id"], "CUSTOM", custom(2)["payload"])
+    rebuild(box)
+
+
 CORRUPTIONS = {
     "status": ("update runs set status = 'failed' where run_id = %s", "runs", "status is failed, the log says finished"),
     "started_at": ("update runs set started_at = started_at - interval '1 microsecond' where run_id = %s", "runs",

@@ -407,6 +407,50 @@ static int decode_handoff(const uint8_t *frame, size_t length, struct message_he
     return 0;
 }
 
+static void encode_fetch(struct msgpack_sbuffer *out)
+{
+    struct message_fetch message = {.method = span("GET"),
+                                    .url = span("https://example.org/keys"),
+                                    .headers = span("Accept: application/json\n"),
+                                    .timeout_ms = 15000,
+                                    .answer_max = 65536};
+    message_fetch_encode(out, &header, &message);
+}
+
+static int decode_fetch(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_fetch message;
+    if (message_fetch_decode(frame, length, found, &message) != 0)
+        return -1;
+    assert_span(message.method, span("GET"));
+    assert_span(message.url, span("https://example.org/keys"));
+    assert_span(message.headers, span("Accept: application/json\n"));
+    assert_int_equal(message.body.length, 0);
+    assert_int_equal(message.timeout_ms, 15000);
+    assert_int_equal(message.answer_max, 65536);
+    return 0;
+}
+
+static void encode_fetched(struct msgpack_sbuffer *out)
+{
+    struct message_fetched message = {
+        .status = 200, .headers = span("etag: x\n"), .body = span("{\"keys\":[]}")};
+    message_fetched_encode(out, &header, &message);
+}
+
+static int decode_fetched(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_fetched message;
+    if (message_fetched_decode(frame, length, found, &message) != 0)
+        return -1;
+    assert_int_equal(message.status, 200);
+    assert_false(message.refused);
+    assert_int_equal(message.error.length, 0);
+    assert_span(message.headers, span("etag: x\n"));
+    assert_span(message.body, span("{\"keys\":[]}"));
+    return 0;
+}
+
 static const struct sample {
     enum message_type type;
     const char *name;
@@ -427,6 +471,8 @@ static const struct sample {
     {MESSAGE_HINT, "HINT", encode_hint, decode_hint},
     {MESSAGE_HANDOVER, "HANDOVER", encode_handover, decode_handover},
     {MESSAGE_HANDOFF, "HANDOFF", encode_handoff, decode_handoff},
+    {MESSAGE_FETCH, "FETCH", encode_fetch, decode_fetch},
+    {MESSAGE_FETCHED, "FETCHED", encode_fetched, decode_fetched},
 };
 enum { SAMPLES = sizeof(samples) / sizeof(samples[0]) };
 
