@@ -107,7 +107,7 @@ end
 $$;
 
 -- Usage of tenants on a day as it is after the batch, in the statement of append_batch, which holds the epoch. Counters of a
--- day only grow. A loop over few tenants, each update by key: half the cost of one statement with a join, in a small batch.
+-- day only grow. A loop over few tenants, each update by key: one row a touched tenant, in a small batch.
 create function record_usage(
     p_shard integer, p_epoch bigint, p_day date,
     u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]

@@ -15,6 +15,7 @@
 #include "api/exchange.h"
 #include "api/front.h"
 #include "api/handover.h"
+#include "api/key_set.h"
 #include "api/limit.h"
 #include "api/store.h"
 #include "proto/child_contract.h"
@@ -91,6 +92,7 @@ static int start(struct actor *actor, struct error *err)
     if (start_keys(api, err) != 0) {
         return -1;
     }
+    api->key_set = key_set_create(api);
     api->commands = commands_create(actor, err);
     if (api->commands == NULL) {
         return -1;
@@ -106,7 +108,7 @@ static void reload(struct actor *actor)
 {
     struct api *api = actor->state;
     struct error err;
-    if (auth_reload(api->auth, actor->settings, &err) != 0) {
+    if (auth_reload(api->auth, actor->settings, key_set_text(api->key_set), &err) != 0) {
         LOG_ERROR("the new keys for tokens are not taken, the old ones stay",
                   LOG_TEXT("reason", err.text));
     }
@@ -139,6 +141,7 @@ static void stop(struct actor *actor)
     redis_close(&api->redis);
     limit_destroy(&api->limit);
     store_destroy(&api->store);
+    key_set_destroy(&api->key_set);
     auth_destroy(&api->auth);
     exchange_free_spare(api);
     if (api->cursor_key != NULL) {

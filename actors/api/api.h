@@ -15,6 +15,7 @@ struct cursor_key;
 struct exchange;
 struct handover;
 struct http_server;
+struct key_set;
 struct limit;
 struct redis;
 struct store;
@@ -24,6 +25,7 @@ struct api {
     struct http_server *server; /* owned, as everything below */
     struct store *store;
     struct auth *auth;
+    struct key_set *key_set; /* NULL: no keys are fetched */
     struct commands *commands;
     struct handover *handover;
     struct redis *redis;

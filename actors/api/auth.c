@@ -45,11 +45,12 @@ struct lookup {
 
 /* ---- life ---- */
 
-int auth_reload(struct auth *auth, const struct settings *settings, struct error *err)
+int auth_reload(struct auth *auth, const struct settings *settings, const char *fetched,
+                struct error *err)
 {
     struct jwt_verifier *fresh = NULL;
     const struct jwt_rules rules = {
-        .keys = settings_text(settings, SETTING_AUTH_JWKS),
+        .keys = fetched != NULL ? fetched : settings_text(settings, SETTING_AUTH_JWKS),
         .issuer = settings_text(settings, SETTING_AUTH_JWT_ISSUER),
         .audience = settings_text(settings, SETTING_AUTH_JWT_AUDIENCE),
         .tenant_claim = settings_text(settings, SETTING_AUTH_JWT_TENANT_CLAIM),
@@ -81,7 +82,7 @@ struct auth *auth_create(struct store *store, const struct api_key_pepper *peppe
     for (size_t i = 0; i < AUTH_KINDS; i++) {
         key_cache_init(&auth->caches[i]);
     }
-    if (auth_reload(auth, settings, err) != 0) {
+    if (auth_reload(auth, settings, NULL, err) != 0) {
         auth_destroy(&auth);
     }
     return auth;

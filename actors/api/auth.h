@@ -56,9 +56,10 @@ typedef void auth_done_fn(void *arg, enum auth_verdict verdict, const struct pri
 struct auth *auth_create(struct store *store, const struct api_key_pepper *pepper,
                          const struct settings *settings, struct error *err);
 void auth_destroy(struct auth **auth);
-/* New keys for tokens. -1 and err: the old ones stay. */
+/* New keys for tokens: a key set that was fetched (borrowed), or with NULL the one of the settings.
+ * -1 and err: the old ones stay. */
 SB_MUST_CHECK int auth_reload(struct auth *auth, const struct settings *settings,
-                              struct error *err);
+                              const char *fetched, struct error *err);
 
 /* Whether an Authorization field could be a key or a token at all; costs no cryptography. */
 SB_MUST_CHECK bool auth_bearer(const struct auth *auth, struct http_text authorization,

@@ -10,6 +10,7 @@ enum statement {
     STATEMENT_FIND_KEY,
     STATEMENT_FIND_SESSION,
     STATEMENT_FIND_TENANT,
+    STATEMENT_FIND_KEY_SET,
     STATEMENT_LIST_KEYS,
     STATEMENT_LIST_TENANTS,
     STATEMENT_LIST_AUDIT,
@@ -53,6 +54,8 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
                                 "       user_name, expires_at from find_session($1::text)"},
     [STATEMENT_FIND_TENANT] = {"api_find_tenant",
                                "select 1 from tenants where tenant_id = $1::uuid"},
+    [STATEMENT_FIND_KEY_SET] = {"api_find_key_set",
+                                "select body from jwks_documents where url = $1::text"},
     [STATEMENT_LIST_KEYS] = {"api_list_keys",
                              "select " KEY_ITEM("k", "k.revoked_at") " from api_keys k" BEHIND(
                                  "created_at", "key_id")},
@@ -228,6 +231,12 @@ void store_read_credential(const struct db_result *result, struct store_credenti
     out->scopes = db_bytes(result, 0, 3, &out->scopes_length);
     out->user = db_bytes(result, 0, 4, &out->user_length);
     out->expires_us = db_is_null(result, 0, 5) ? INT64_MAX : db_timestamptz(result, 0, 5);
+}
+
+void store_find_key_set(struct store *store, const char *url, db_done_fn *done, void *arg)
+{
+    db_param_text(&store->params, url, strlen(url));
+    store_give(store, NULL, &statements[STATEMENT_FIND_KEY_SET], done, arg);
 }
 
 void store_find_tenant(struct store *store, const struct uuid *tenant, db_done_fn *done, void *arg)

@@ -24,6 +24,9 @@ void store_read_credential(const struct db_result *result, struct store_credenti
 /* One row when that tenant exists. */
 void store_find_tenant(struct store *store, const struct uuid *tenant, db_done_fn *done, void *arg);
 
+/* One row with the text of the key set (JWKS) fetched from `url`, or none yet. */
+void store_find_key_set(struct store *store, const char *url, db_done_fn *done, void *arg);
+
 /* A row of anything that is shown: when, id, JSON text. */
 struct store_item {
     int64_t at_us;

@@ -8,6 +8,7 @@ import uuid
 import psycopg
 import pytest
 from harness.commander import CUSTOM, FINISHED, Commander, event
+from harness.feeds import TENANT_FEED, open_feed, take, thread_feed, truth
 from harness.paths import fault_bin_dir
 from harness.waiting import wait_until
 from harness.tenant import Tenant
@@ -214,6 +215,24 @@ def test_readers_get_the_copied_events_and_what_follows(box, client):
         shown = client.run(forked)
         assert shown["parent_run_id"] == run and shown["status"] == "running"
         box.drained()
+
+
+def test_feeds_show_the_copied_events_in_their_place(box):
+    """No frame carries them: they are read from the table, and what follows does not overtake them."""
+    with Tenant(box) as tenant:
+        thread = str(uuid.uuid4())
+        run = tenant.commander.create(thread=thread)
+        tenant.commander.append(run, events=[event(CUSTOM)] * 300)
+        for path in (TENANT_FEED, thread_feed(thread)):
+            runs = box.database().rows("select run_id::text from runs where tenant_id = %s", tenant.id)
+            known = len(truth(box, [row[0] for row in runs]))
+            with open_feed(box, path, tenant.key) as stream:
+                take(stream, known)
+                forked = fork(tenant.commander, run, 301)["run"]
+                tenant.commander.append(forked)
+                tenant.commander.append(run)
+                found = [one for _, one in take(stream, 303)]
+            assert found == truth(box, [*(row[0] for row in runs), forked])[-303:]
 
 
 def test_usage_counts_the_run_and_not_the_copies(box):
