@@ -51,6 +51,7 @@ int auth_reload(struct auth *auth, const struct settings *settings, const char *
     struct jwt_verifier *fresh = NULL;
     const struct jwt_rules rules = {
         .keys = fetched != NULL ? fetched : settings_text(settings, SETTING_AUTH_JWKS),
+        .published = fetched != NULL,
         .issuer = settings_text(settings, SETTING_AUTH_JWT_ISSUER),
         .audience = settings_text(settings, SETTING_AUTH_JWT_AUDIENCE),
         .tenant_claim = settings_text(settings, SETTING_AUTH_JWT_TENANT_CLAIM),

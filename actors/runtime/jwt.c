@@ -25,9 +25,14 @@ struct jwt_verifier {
 
 /* ---- the set ---- */
 
-static int add_key(struct jwt_verifier *verifier, const json_t *jwk, struct error *err)
+static int add_key(struct jwt_verifier *verifier, const json_t *jwk, bool published,
+                   struct error *err)
 {
     struct jwt_key *key = NULL;
+    const char *kind = json_string_value(json_object_get(jwk, "kty"));
+    if (published && kind != NULL && strcmp(kind, "oct") == 0) {
+        return 0;
+    }
     switch (jwt_key_create(jwk, &key, err)) {
     case JWT_KEY_NOT_OURS:
         return 0;
@@ -50,8 +55,10 @@ static int add_key(struct jwt_verifier *verifier, const json_t *jwk, struct erro
     return 0;
 }
 
-static int read_keys(struct jwt_verifier *verifier, const char *text, struct error *err)
+static int read_keys(struct jwt_verifier *verifier, const struct jwt_rules *rules,
+                     struct error *err)
 {
+    const char *text = rules->keys;
     json_t *set = NULL;
     const json_t *jwk;
     size_t index;
@@ -66,7 +73,7 @@ static int read_keys(struct jwt_verifier *verifier, const char *text, struct err
     }
     json_array_foreach(keys, index, jwk)
     {
-        result = result == 0 ? add_key(verifier, jwk, err) : result;
+        result = result == 0 ? add_key(verifier, jwk, rules->published, err) : result;
     }
     if (result == 0 && verifier->count == 0) {
         result = error_set(err, "the set holds no key that could be used");
@@ -87,7 +94,7 @@ struct jwt_verifier *jwt_verifier_create(const struct jwt_rules *rules, struct e
     verifier->tenant_claim = memory_string(rules->tenant_claim);
     verifier->scope_claim = memory_string(rules->scope_claim);
     verifier->leeway_s = rules->leeway_s;
-    if (read_keys(verifier, rules->keys, err) != 0) {
+    if (read_keys(verifier, rules, err) != 0) {
         jwt_verifier_destroy(&verifier);
     }
     return verifier;

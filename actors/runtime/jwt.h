@@ -23,6 +23,7 @@ struct jwt_verifier;
 /* All texts are copied. */
 struct jwt_rules {
     const char *keys;         /* the JWK set, JSON */
+    bool published;           /* anybody can read it: a shared secret in it is none, and left out */
     const char *issuer;       /* `iss`, exactly */
     const char *audience;     /* `aud` is it, or an array that holds it */
     const char *tenant_claim; /* names of claims: the tenant's id ... */

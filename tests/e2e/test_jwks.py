@@ -79,6 +79,8 @@ def test_tokens_are_judged_by_the_fetched_keys(own_box):
 
         wait_until(lambda: {status(first) for _ in range(8)} == {200}, "every api to know the keys")
         assert status(second) == 401
+        # Whoever can fetch the set could sign with a secret in it.
+        assert box.client(first.token(tenant, kid="shared")).get("/api/v1/runs").status_code == 401
         origin.reply = reply(second.jwks().encode())
         wait_until(lambda: {status(second) for _ in range(8)} == {200}, "the newer keys")
         wait_until(lambda: {status(first) for _ in range(8)} == {401}, "the older keys to be forgotten")

@@ -561,6 +561,38 @@ static void test_one_key_needs_no_name(void **state)
     buffer_deinit(&set);
 }
 
+/* Whoever can fetch a set could sign with the secrets in it. */
+static void test_secrets_of_a_published_set_are_none(void **state)
+{
+    (void)state;
+    static const char alone[] = "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"h\",\"k\":"
+                                "\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}]}";
+    struct error err;
+    struct jwt_claims claims;
+    struct jwt_rules rules = {.keys = buffer_text(&lab.set),
+                              .published = true,
+                              .issuer = "https://id.example",
+                              .audience = "signalbox",
+                              .tenant_claim = "tenant_id",
+                              .scope_claim = "scope"};
+    struct jwt_verifier *verifier = jwt_verifier_create(&rules, &err);
+    assert_non_null(verifier);
+    char *secret = token("{\"alg\":\"HS256\",\"kid\":\"h\"}", GOOD, 'h');
+    char *pair = token("{\"alg\":\"RS256\",\"kid\":\"r\"}", GOOD, 'r');
+    assert_int_equal(jwt_verify(lab.verifier, NOW, secret, strlen(secret), &claims, &err), 0);
+    assert_int_equal(jwt_verify(verifier, NOW, secret, strlen(secret), &claims, &err), -1);
+    assert_int_equal(jwt_verify(verifier, NOW, pair, strlen(pair), &claims, &err), 0);
+    free(secret);
+    free(pair);
+    jwt_verifier_destroy(&verifier);
+    rules.keys = alone;
+    assert_null(jwt_verifier_create(&rules, &err));
+    rules.published = false;
+    verifier = jwt_verifier_create(&rules, &err);
+    assert_non_null(verifier);
+    jwt_verifier_destroy(&verifier);
+}
+
 static void test_rules_must_be_whole(void **state)
 {
     (void)state;
@@ -604,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_signatures_of_ecdsa),
         cmocka_unit_test(test_sets_that_are_refused),
         cmocka_unit_test(test_one_key_needs_no_name),
+        cmocka_unit_test(test_secrets_of_a_published_set_are_none),
         cmocka_unit_test(test_rules_must_be_whole),
         cmocka_unit_test(test_ids_say_when_they_end),
     };
