@@ -4,6 +4,7 @@
 #include "runtime/base/clock.h"
 #include "supervisor/supervisor.h"
 
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,12 @@ static void write_pid(struct buffer *out, const struct child *child)
     }
 }
 
+/* What a child says, within what readers of JSON take for an integer. */
+static long long told(uint64_t count)
+{
+    return count > INT64_MAX ? LLONG_MAX : (long long)count;
+}
+
 static void write_actor(struct buffer *out, const struct slot *slot, int64_t now_ms)
 {
     const struct child *child = slot->current;
@@ -38,9 +45,9 @@ static void write_actor(struct buffer *out, const struct slot *slot, int64_t now
                   slot_healthy(slot) ? "true" : "false", (unsigned long long)slot->restarts,
                   (unsigned long long)slot->planned_restarts,
                   (long long)(child_alive(child) ? now_ms - child->started_ms : 0));
-    buffer_printf(out, ",\"queued\":%llu,\"in_flight\":%llu,\"last_end\":",
-                  (unsigned long long)child->beat.queued,
-                  (unsigned long long)child->beat.in_flight);
+    buffer_printf(out,
+                  ",\"queued\":%lld,\"in_flight\":%lld,\"last_end\":", told(child->beat.queued),
+                  told(child->beat.in_flight));
     if (slot->last_end[0] == '\0') {
         buffer_append_text(out, "null}");
     } else {

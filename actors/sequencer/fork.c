@@ -133,7 +133,6 @@ static void done(struct sequencer *sequencer, struct command *command,
     sequencer->counter++; /* a frame that never comes: whoever wants the copies reads them */
     publish_hint(sequencer);
     metric_add(METRIC_RUNS_STARTED, 1);
-    metric_add(METRIC_EVENTS_PERSISTED, events);
     LOG_INFO("run forked", LOG_UUID("run_id", &command->run_id), LOG_INT("events", events),
              LOG_INT("took_us", clock_real_us() - sequencer->fork_ts_us));
 }

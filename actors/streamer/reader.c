@@ -53,11 +53,14 @@ static struct streamer *streamer_of(const struct reader *reader)
     return reader->feed != NULL ? reader->feed->streamer : reader->run->streamer;
 }
 
+/* The gauge is set, not added to: at a planned restart two processes share its place. */
 static void set_behind(struct reader *reader, bool behind)
 {
+    struct streamer *streamer = streamer_of(reader);
     if (reader->behind != behind) {
         reader->behind = behind;
-        metric_add(METRIC_STREAMS_CATCHING_UP, behind ? 1 : -1);
+        streamer->catching_up += behind ? 1 : -1;
+        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
     }
 }
 

@@ -282,7 +282,7 @@ static void report(struct actor *actor, struct actor_report *report_out)
     const struct streamer *streamer = actor->state;
     report_out->healthy = streamer->db != NULL && db_is_connected(streamer->db) &&
                           streamer->feed_db != NULL && db_is_connected(streamer->feed_db);
-    report_out->queued = (uint64_t)metric_get(METRIC_STREAMS_CATCHING_UP);
+    report_out->queued = (uint64_t)streamer->catching_up;
     report_out->in_flight = streamer->catch_up.in_flight + streamer->feed_pages.in_flight;
 }
 

@@ -98,7 +98,8 @@ struct streamer {
     struct map keys; /* struct key_use by id */
     uint64_t last_serial;
     size_t readers;
-    size_t refused; /* over a limit, since the log last said so */
+    int64_t catching_up; /* readers whose next event is not in memory */
+    size_t refused;      /* over a limit, since the log last said so */
     int64_t next_refused_ms;
     struct wheel wheel;
     struct list blocked; /* readers whose socket is full, longest wait first */

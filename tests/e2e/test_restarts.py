@@ -495,3 +495,21 @@ def test_wrong_settings_stop_the_start(own_box, name, value):
     assert box.process.wait(30) in (1, 2)
     assert name.split(".")[-1] in (box.log.text()).lower()
     box.allow_error(".")
+
+
+def test_a_planned_restart_with_readers_behind_leaves_the_counts_right(own_box):
+    """Old and new process share one place on the metrics board: what the old one takes back is not the new one's."""
+    box = own_box({"streamer.count": 1})
+    client = box.client()
+    run_id = client.new_run()
+    for part in range(6):
+        client.append_many(run_id, [custom("x" * 4000) for _ in range(200)], key=f"part {part}")
+    slow = [box.stream(run_id, receive_buffer=4096) for _ in range(4)]
+    wait_until(lambda: box.metric("streams_catching_up") == 4, "all of them to be behind")
+    for _ in range(2):
+        box.command("restart", "streamer")
+        assert all(0 <= a["queued"] <= 4 for a in box.actors("streamer")), box.actors("streamer")
+    for stream in slow:
+        stream.close()
+    wait_until(lambda: box.metric("streams_catching_up") == 0, "all of them to be gone")
+    wait_until(lambda: [a["queued"] for a in box.actors("streamer")] == [0], "the beat to say so")

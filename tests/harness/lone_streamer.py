@@ -5,6 +5,7 @@ The database is real; events are put into the table by the test, and published o
 """
 
 import array
+import fcntl
 import json
 import os
 import shutil
@@ -104,7 +105,8 @@ class Streamer:
         environment |= {key: value for key, value in os.environ.items() if key.startswith(("ASAN", "UBSAN", "PATH"))}
 
         def arrange():
-            high = {target: os.dup2(source, 100 + target) for target, source in moved.items()}
+            # Above all that is open: a source may have any number by now.
+            high = {target: fcntl.fcntl(source, fcntl.F_DUPFD, 256) for target, source in moved.items()}
             for target, source in high.items():
                 os.dup2(source, target, inheritable=True)
                 os.close(source)
