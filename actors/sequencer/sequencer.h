@@ -115,7 +115,8 @@ struct command {
     struct uuid tenant;
     struct message_span actor;
     struct uuid trace;       /* W3C trace id of the request; nil: none */
-    uint64_t span;           /* of the request within it */
+    uint64_t span;           /* that caused it, within the trace */
+    uint64_t trace_flags;    /* enum trace_flag */
     struct message_span key; /* the client's, or one that follows from the message; empty: none */
     struct message_span hash;
     enum key_scope key_scope;
