@@ -32,8 +32,8 @@ enum message_type {
     MESSAGE_HINT = 33,      /* sequencer -> streamer, job-runner, exporter */
     MESSAGE_HANDOVER = 48,  /* api -> streamer */
     MESSAGE_HANDOFF = 49,   /* streamer -> streamer */
-    MESSAGE_FETCH = 64,     /* job-runner, exporter -> fetcher */
-    MESSAGE_FETCHED = 65,   /* fetcher -> job-runner, exporter */
+    MESSAGE_FETCH = 64,     /* api, sequencer, job-runner, exporter -> fetcher */
+    MESSAGE_FETCHED = 65,   /* fetcher -> api, sequencer, job-runner, exporter */
 };
 
 struct message_header {

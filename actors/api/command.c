@@ -26,7 +26,8 @@ void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t 
 {
     memcpy(trace, exchange->trace.id, sizeof exchange->trace.id);
     *span = exchange->trace.span;
-    *flags = exchange->trace.given ? TRACE_GIVEN : 0;
+    *flags = (exchange->trace.given ? TRACE_GIVEN : 0U) |
+             (exchange->trace.recorded ? TRACE_RECORDED : 0U);
 }
 
 void command_busy(struct exchange *exchange)

@@ -80,6 +80,7 @@ void trace_begin(struct trace *trace, const char *text, size_t length)
         trace->sampled = true;
     }
     trace->span = random_number();
+    trace->recorded = false;
 }
 
 void trace_child(struct trace *child, const struct trace *trace)

@@ -25,6 +25,7 @@ struct trace {
     uint64_t span;              /* ours; never 0 in a trace */
     bool given;                 /* it is the caller's */
     bool sampled;               /* the caller records it, or there is no caller */
+    bool recorded;              /* spans of it are exported; false when it begins */
 };
 
 /* Takes over a `traceparent`, or begins a trace of its own when `text` is NULL or anything but a

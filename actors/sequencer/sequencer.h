@@ -339,6 +339,11 @@ void timers_committed(struct sequencer *sequencer, const struct batch *batch);
 /* Called once per turn of the loop. */
 void timers_work(struct sequencer *sequencer);
 
+/* traces.c: what is exported of the traces of a batch; nothing, when traces are not exported. */
+void traces_committed(struct sequencer *sequencer, struct batch *batch);
+/* After traces_committed(). started_us: when publishing began, monotonic. */
+void traces_published(struct sequencer *sequencer, struct batch *batch, int64_t started_us);
+
 /* publish.c: the event bus. */
 void publish_batch(struct sequencer *sequencer, const struct batch *batch);
 /* Events of one stored row (drain after a restart). */
