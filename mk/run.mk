@@ -1,7 +1,7 @@
 # Running a server from the tree.
 .PHONY: run dev migrate
 run: ## install what is missing, build, start in the foreground: make run [DIR=var] [LISTEN=127.0.0.1:8080]
-	@ops/deps.sh
+	@ops/deps.sh --run
 	@$(MAKE) --no-print-directory all
 	@exec $(OUT)/bin/signalbox up --dir '$(DIR)' --listen '$(LISTEN)'
 

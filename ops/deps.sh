@@ -3,25 +3,28 @@
 # again; quick when all is there. Starts no service: Signalbox runs a PostgreSQL and a Redis of its own.
 #
 #   ops/deps.sh          install what is missing (needs root; otherwise says what to install and exits 1)
+#   ops/deps.sh --run    the same, but only what `make run` needs
 #   ops/deps.sh --list   print the packages
 set -eu
 
-packages="
-gcc libc6-dev make pkg-config binutils git ca-certificates
-clang-14 libclang-rt-14-dev clang-format-14
+# What `make run` needs, and what the tests need besides.
+packages_run="
+gcc libc6-dev make pkg-config binutils git ca-certificates python3
 libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev
-libcmocka-dev
 postgresql-15 postgresql-client-15 redis-server
-python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
-python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
-node-typescript
-wrk gcovr prometheus
 "
-
-if [ "${1:-}" = --list ]; then
-    printf '%s\n' $packages
-    exit 0
-fi
+packages_test="
+clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev
+python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
+python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
+openssl node-typescript wrk gcovr prometheus
+"
+case "${1:-}" in
+--run) packages=$packages_run ;;
+--list) printf '%s\n' $packages_run $packages_test && exit 0 ;;
+'') packages="$packages_run $packages_test" ;;
+*) echo "ops/deps.sh: unknown argument $1" >&2 && exit 2 ;;
+esac
 
 missing=
 # One query for all; a package is there when its state is "installed".

@@ -353,12 +353,15 @@ int sources_check(const struct sources *sources, struct error *err)
         (strlen(pepper) != 64 || strspn(pepper, "0123456789abcdefABCDEF") != 64)) {
         return error_set(err, "auth.pepper must be 64 hex digits");
     }
-    if (settings_text(settings, SETTING_AUTH_JWKS_FILE)[0] != '\0' &&
-        (settings_bool(settings, SETTING_AUTH_SINGLE_USER) ||
-         settings_text(settings, SETTING_AUTH_JWT_ISSUER)[0] == '\0' ||
-         settings_text(settings, SETTING_AUTH_JWT_AUDIENCE)[0] == '\0')) {
-        return error_set(err, "auth.jwks_file needs auth.jwt_issuer and auth.jwt_audience, and "
-                              "cannot be used with auth.single_user");
+    bool file = settings_text(settings, SETTING_AUTH_JWKS_FILE)[0] != '\0';
+    bool url = settings_text(settings, SETTING_AUTH_JWKS_URL)[0] != '\0';
+    if ((file || url) && settings_bool(settings, SETTING_AUTH_SINGLE_USER)) {
+        return error_set(err, "auth.single_user takes no tokens: auth.jwks_file and auth.jwks_url "
+                              "must be empty");
+    }
+    if (file && (settings_text(settings, SETTING_AUTH_JWT_ISSUER)[0] == '\0' ||
+                 settings_text(settings, SETTING_AUTH_JWT_AUDIENCE)[0] == '\0')) {
+        return error_set(err, "auth.jwks_file needs auth.jwt_issuer and auth.jwt_audience");
     }
     if (settings_int(settings, SETTING_WATCHDOG_WARN_MS) >=
         settings_int(settings, SETTING_WATCHDOG_ABORT_MS)) {

@@ -65,7 +65,7 @@ def check_gate(offences):
 
 def check_pins(offences):
     """A package of which a suite may hold several versions is named with its own."""
-    packages = re.search(r'packages="(.*?)"', read("ops/deps.sh"), re.S)[1].split()
+    packages = " ".join(re.findall(r'packages_\w+="(.*?)"', read("ops/deps.sh"), re.S)).split()
     for family in ("postgresql", "postgresql-client", "clang", "clang-format"):
         named = [name for name in packages if re.fullmatch(rf"{family}(?:-\d+)?", name)]
         offences += [f"ops/deps.sh: {name} without its version" for name in named if not re.search(r"-\d+$", name)]
