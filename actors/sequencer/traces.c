@@ -40,9 +40,10 @@ void traces_committed(struct sequencer *sequencer, struct batch *batch)
     {
         struct command *command = LIST_ENTRY(node, struct command, node);
         if (has_written(command)) {
-            /* allows sql: the name of a span */
-            struct span span = {
-                .kind = SPAN_INTERNAL, .name = "commit", .batch_rows = (int64_t)batch->rows_count};
+            struct span span = {.kind = SPAN_INTERNAL,
+                                /* allows sql: the name of a span */
+                                .name = "commit",
+                                .batch_rows = (int64_t)batch->rows_count};
             command->span = tell(sequencer, command, span, batch->started_us);
         }
     }
