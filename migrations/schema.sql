@@ -118,7 +118,7 @@ $$;
 
 ALTER FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) RETURNS timestamp with time zone
+CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[] DEFAULT NULL::uuid[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -194,19 +194,20 @@ begin
 
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
     insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
-                            command_hash, command_events, origin, command_no)
+                            command_hash, command_events, origin, command_no, trace_id)
     select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
-           e.ts, e.key, e.hash, e.events, e.origin, e.no
+           e.ts, e.key, e.hash, e.events, e.origin, e.no, e.trace
       -- In the select list, not as ROWS FROM: rows stream instead of being stored once more, array by array.
       from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
                    unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
                    unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
-                   generate_subscripts(e_seq, 1) as ordinal) as e
+                   unnest(e_trace) as trace, generate_subscripts(e_seq, 1) as ordinal) as e
      where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
        and (h_closed[e.head] and e.seq = h_new[e.head])
            = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
        and num_nulls(e.events, e.origin, e.no) in (0, 3)
-       and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null);
+       and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null)
+       and (e.trace is null or e.events is not null);
     get diagnostics touched = row_count;
     if touched <> events then
         raise exception 'an event does not fit its place' using errcode = 'SB002';
@@ -244,7 +245,7 @@ begin
 end
 $$;
 
-ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) OWNER TO signalbox_owner;
+ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -834,7 +835,8 @@ CREATE TABLE public.run_events (
     command_events integer,
     origin bigint,
     command_no bigint,
-    dedup_key text
+    dedup_key text,
+    trace_id uuid
 );
 
 ALTER TABLE public.run_events OWNER TO signalbox_owner;
@@ -1230,9 +1232,9 @@ REVOKE ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_
 
 GRANT ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) TO signalbox_sequencer;
 
-REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) FROM PUBLIC;
 
-GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[]) TO signalbox_sequencer;
+GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
 

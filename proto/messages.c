@@ -160,7 +160,7 @@ static void dump_uuid(struct dump *dump, const char *name, const uint8_t uuid[EN
 void message_create_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_create_run *message)
 {
-    put_header(out, MESSAGE_CREATE_RUN, header, 18);
+    put_header(out, MESSAGE_CREATE_RUN, header, 19);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -179,6 +179,7 @@ void message_create_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->started.data, message->started.length);
     envelope_put_uuid(out, message->trace);
     envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
 }
 
 static void get_create_run(struct envelope_reader *reader, struct message_create_run *message)
@@ -201,6 +202,7 @@ static void get_create_run(struct envelope_reader *reader, struct message_create
     message->started.data = envelope_get_text(reader, &message->started.length);
     envelope_get_uuid(reader, message->trace);
     message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
 }
 
 int message_create_run_decode(const uint8_t *frame, size_t length,
@@ -211,7 +213,7 @@ int message_create_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_create_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CREATE_RUN, &header, 18);
+    open_body(&reader, MESSAGE_CREATE_RUN, &header, 19);
     get_create_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -266,7 +268,7 @@ bool message_append_event_next(struct message_list *cursor, struct message_appen
 void message_append_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_append *message)
 {
-    put_header(out, MESSAGE_APPEND, header, 13);
+    put_header(out, MESSAGE_APPEND, header, 14);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -279,6 +281,7 @@ void message_append_encode(struct msgpack_sbuffer *out, const struct message_hea
     envelope_put_u64(out, message->producer_seq);
     envelope_put_uuid(out, message->trace);
     envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
     envelope_put_array(out, message->events.count);
     envelope_put_encoded(out, message->events.data, message->events.length);
 }
@@ -297,6 +300,7 @@ static void get_append(struct envelope_reader *reader, struct message_append *me
     message->producer_seq = envelope_get_u64(reader);
     envelope_get_uuid(reader, message->trace);
     message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
     get_append_events(reader, &message->events);
 }
 
@@ -307,7 +311,7 @@ int message_append_decode(const uint8_t *frame, size_t length, struct message_he
     struct message_header header;
     struct message_append message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_APPEND, &header, 13);
+    open_body(&reader, MESSAGE_APPEND, &header, 14);
     get_append(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -349,7 +353,7 @@ int message_hello_decode(const uint8_t *frame, size_t length, struct message_hea
 void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_cancel_run *message)
 {
-    put_header(out, MESSAGE_CANCEL_RUN, header, 7);
+    put_header(out, MESSAGE_CANCEL_RUN, header, 8);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -357,6 +361,7 @@ void message_cancel_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->payload.data, message->payload.length);
     envelope_put_uuid(out, message->trace);
     envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
 }
 
 static void get_cancel_run(struct envelope_reader *reader, struct message_cancel_run *message)
@@ -368,6 +373,7 @@ static void get_cancel_run(struct envelope_reader *reader, struct message_cancel
     message->payload.data = envelope_get_text(reader, &message->payload.length);
     envelope_get_uuid(reader, message->trace);
     message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
 }
 
 int message_cancel_run_decode(const uint8_t *frame, size_t length,
@@ -378,7 +384,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_cancel_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 7);
+    open_body(&reader, MESSAGE_CANCEL_RUN, &header, 8);
     get_cancel_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -390,7 +396,7 @@ int message_cancel_run_decode(const uint8_t *frame, size_t length,
 void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                                const struct message_resume_run *message)
 {
-    put_header(out, MESSAGE_RESUME_RUN, header, 9);
+    put_header(out, MESSAGE_RESUME_RUN, header, 10);
     envelope_put_u64(out, message->origin);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->run);
@@ -400,6 +406,7 @@ void message_resume_run_encode(struct msgpack_sbuffer *out, const struct message
     envelope_put_text(out, message->payload.data, message->payload.length);
     envelope_put_uuid(out, message->trace);
     envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
 }
 
 static void get_resume_run(struct envelope_reader *reader, struct message_resume_run *message)
@@ -413,6 +420,7 @@ static void get_resume_run(struct envelope_reader *reader, struct message_resume
     message->payload.data = envelope_get_text(reader, &message->payload.length);
     envelope_get_uuid(reader, message->trace);
     message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
 }
 
 int message_resume_run_decode(const uint8_t *frame, size_t length,
@@ -423,7 +431,7 @@ int message_resume_run_decode(const uint8_t *frame, size_t length,
     struct message_header header;
     struct message_resume_run message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_RESUME_RUN, &header, 9);
+    open_body(&reader, MESSAGE_RESUME_RUN, &header, 10);
     get_resume_run(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -915,6 +923,7 @@ static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " started=<%zu bytes>", message.started.length);
     dump_uuid(dump, "trace", message.trace);
     dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
     return 0;
 }
 
@@ -937,6 +946,7 @@ static int dump_append(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " producer_seq=%" PRIu64, message.producer_seq);
     dump_uuid(dump, "trace", message.trace);
     dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
     dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
              message.events.length);
     return 0;
@@ -968,6 +978,7 @@ static int dump_cancel_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
     dump_uuid(dump, "trace", message.trace);
     dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
     return 0;
 }
 
@@ -987,6 +998,7 @@ static int dump_resume_run(const uint8_t *frame, size_t length, struct dump *dum
     dump_add(dump, " payload=<%zu bytes>", message.payload.length);
     dump_uuid(dump, "trace", message.trace);
     dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
     return 0;
 }
 

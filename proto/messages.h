@@ -32,8 +32,8 @@ enum message_type {
     MESSAGE_HINT = 33,      /* sequencer -> streamer, job-runner, exporter */
     MESSAGE_HANDOVER = 48,  /* api -> streamer */
     MESSAGE_HANDOFF = 49,   /* streamer -> streamer */
-    MESSAGE_FETCH = 64,     /* job-runner, exporter -> fetcher */
-    MESSAGE_FETCHED = 65,   /* fetcher -> job-runner, exporter */
+    MESSAGE_FETCH = 64,     /* api, sequencer, job-runner, exporter -> fetcher */
+    MESSAGE_FETCHED = 65,   /* fetcher -> api, sequencer, job-runner, exporter */
 };
 
 struct message_header {
@@ -78,7 +78,8 @@ struct message_create_run {
     struct message_span hash;    /* SHA-256 of the request body (32 bytes); empty without key */
     struct message_span started; /* payload of RUN_STARTED, a JSON object */
     uint8_t trace[16];           /* W3C trace id of the request; none: not said */
-    uint64_t span;               /* span of the request within that trace */
+    uint64_t span;               /* span within that trace that caused the command */
+    uint64_t trace_flags;        /* enum trace_flag (runtime/trace.h) */
 };
 
 /* Item of `events` of APPEND. */
@@ -101,7 +102,8 @@ struct message_append {
     uint64_t producer_epoch;
     uint64_t producer_seq;      /* number of this append within the epoch */
     uint8_t trace[16];          /* W3C trace id of the request; none: not said */
-    uint64_t span;              /* span of the request within that trace */
+    uint64_t span;              /* span within that trace that caused the command */
+    uint64_t trace_flags;       /* enum trace_flag (runtime/trace.h) */
     struct message_list events; /* 1..1000, in order */
 };
 
@@ -120,6 +122,7 @@ struct message_cancel_run {
     struct message_span payload; /* of RUN_CANCEL_REQUESTED, a JSON object */
     uint8_t trace[16];           /* as in APPEND */
     uint64_t span;               /* as in APPEND */
+    uint64_t trace_flags;        /* as in APPEND */
 };
 
 /* RESUME_RUN: answer what an interrupted run waits for. */
@@ -135,6 +138,7 @@ struct message_resume_run {
     struct message_span payload; /* of CLARIFICATION_ANSWERED or RUN_RESUMED, a JSON object */
     uint8_t trace[16];           /* as in APPEND */
     uint64_t span;               /* as in APPEND */
+    uint64_t trace_flags;        /* as in APPEND */
 };
 
 /* FORK_RUN: a new run that begins with the first events of another. */

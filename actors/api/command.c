@@ -21,10 +21,13 @@ struct message_span command_actor(const struct exchange *exchange, char text[COM
     return command_span(text, (size_t)length);
 }
 
-void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t *span)
+void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t *span,
+                   uint64_t *flags)
 {
     memcpy(trace, exchange->trace.id, sizeof exchange->trace.id);
     *span = exchange->trace.span;
+    *flags = (exchange->trace.given ? TRACE_GIVEN : 0U) |
+             (exchange->trace.recorded ? TRACE_RECORDED : 0U);
 }
 
 void command_busy(struct exchange *exchange)

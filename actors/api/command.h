@@ -11,8 +11,9 @@ enum { COMMAND_ACTOR_SIZE = AUTH_ACTOR_SIZE };
 /* "key:PUBLIC_ID", "session:PUBLIC_ID", "user:SUBJECT", for the log. */
 struct message_span command_actor(const struct exchange *exchange, char text[COMMAND_ACTOR_SIZE]);
 struct message_span command_span(const void *data, size_t length);
-/* The request's trace and its span, for the last two fields of a command. */
-void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t *span);
+/* The request's trace, its span and what is to be done with them, for these fields of a command. */
+void command_trace(const struct exchange *exchange, uint8_t trace[16], uint64_t *span,
+                   uint64_t *flags);
 /* The window is full. */
 void command_busy(struct exchange *exchange);
 /* No definite outcome in time. */

@@ -175,7 +175,7 @@ void events_append(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     request_set_producer(&message, &producer, 0);
     exchange->producer_seq = producer.id.length > 0 ? producer.seq : -1;
     SB_FAULT("api_before_command");
@@ -201,6 +201,13 @@ static void write_event(struct buffer *out, const struct store_event *event)
     buffer_append_text(out, ts);
     buffer_append_text(out, "\",\"payload\":");
     buffer_append(out, event->payload, event->payload_length);
+    if (!uuid_is_nil(&event->trace)) {
+        char trace[TRACE_ID_TEXT_SIZE];
+        trace_id_format(event->trace.bytes, trace);
+        buffer_append_text(out, ",\"trace_id\":\"");
+        buffer_append_text(out, trace);
+        buffer_append_byte(out, '"');
+    }
     buffer_append_byte(out, '}');
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/spans.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ static void begin_trace(struct exchange *exchange)
     size_t count = 0;
     struct http_text field = http_request_field(exchange->request, "traceparent", &count);
     trace_begin(&exchange->trace, count == 1 ? field.data : NULL, field.length);
+    exchange->trace.recorded = spans_want(exchange->api->actor->spans, &exchange->trace);
 }
 
 struct exchange *exchange_begin(struct api *api, struct http_request *request)
@@ -82,6 +84,31 @@ static void give_back(struct exchange *exchange)
     }
 }
 
+/* The request is over. status 0: its client did not wait for an answer. */
+static void tell_span(const struct exchange *exchange, int status)
+{
+    if (!exchange->trace.recorded) {
+        return;
+    }
+    int64_t now_us = clock_real_us();
+    int64_t took_us = clock_monotonic_us() - http_request_started_us(exchange->request);
+    struct span span = {.id = exchange->trace.span,
+                        .parent = exchange->trace.parent,
+                        .kind = SPAN_SERVER,
+                        .name = exchange->route == NULL ? "request" : NULL,
+                        .start_us = now_us - took_us,
+                        .end_us = now_us,
+                        .status = status,
+                        .failed = status >= 500};
+    memcpy(span.trace, exchange->trace.id, sizeof span.trace);
+    if (exchange->route != NULL) {
+        span.method = exchange->route->method;
+        span.route = exchange->route->pattern;
+        span.run = strstr(span.route, "/runs") == NULL ? span.run : exchange->id;
+    }
+    spans_add(exchange->api->actor->spans, &span);
+}
+
 bool exchange_resume(struct exchange *exchange)
 {
     bool waiting = exchange->request != NULL;
@@ -91,6 +118,7 @@ bool exchange_resume(struct exchange *exchange)
 
 void exchange_abandon(struct exchange *exchange)
 {
+    tell_span(exchange, 0);
     exchange->request = NULL;
     if (exchange->abandoned != NULL) {
         exchange->abandoned(exchange);
@@ -119,6 +147,7 @@ static struct http_request *take_request(struct exchange *exchange)
 int exchange_detach(struct exchange *exchange)
 {
     struct buffer rest = {0};
+    tell_span(exchange, 200);
     int fd = http_request_detach(take_request(exchange), &rest);
     /* A client must not send anything behind the request for a stream: it is dropped. */
     buffer_deinit(&rest);
@@ -168,6 +197,7 @@ void exchange_reply(struct exchange *exchange, int status, const char *content_t
         all[count++] = fields[i];
     }
     log_answer(exchange, status);
+    tell_span(exchange, status);
     http_reply(take_request(exchange), status, content_type, all, body == NULL ? NULL : body->data,
                body == NULL ? 0 : body->length);
     give_back(exchange);

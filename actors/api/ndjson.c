@@ -250,7 +250,7 @@ static void send_chunk(struct ndjson *batch)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     request_set_producer(&message, &batch->producer, batch->chunks);
     exchange->producer_seq =
         batch->producer.id.length > 0 ? batch->producer.seq + batch->chunks : -1;

@@ -93,7 +93,7 @@ static int send_one(struct sweep *sweep, const struct uuid *run)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, run->bytes, sizeof message.run);
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     return commands_cancel_run(exchange->api->commands, &message, cancelled, sweep);
 }
 

@@ -368,7 +368,7 @@ static void send_creation(struct exchange *exchange, const struct creation *crea
         .hash = command_span(key->hash, key->key.length > 0 ? sizeof key->hash : 0),
         .started = command_span(api->text.data, api->text.length),
     };
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, creation->id.bytes, sizeof message.run);
     memcpy(message.thread, creation->thread.bytes, sizeof message.thread);

@@ -132,7 +132,7 @@ void runs_cancel(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     SB_FAULT("api_before_command");
     exchange_hold(exchange);
     expect(exchange, commands_cancel_run(api->commands, &message, answer_status, exchange));
@@ -237,7 +237,7 @@ void runs_resume(struct exchange *exchange)
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
-    command_trace(exchange, message.trace, &message.span);
+    command_trace(exchange, message.trace, &message.span, &message.trace_flags);
     SB_FAULT("api_before_command");
     exchange_hold(exchange);
     expect(exchange, commands_resume_run(api->commands, &message, resumed, exchange));

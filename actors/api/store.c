@@ -32,15 +32,15 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
                             "  from shard_positions p where p.shard = 0"},
     [STATEMENT_PAGE_EVENTS] =
         {"api_page_events",
-         "select h.last_seq, e.seq, e.event_type::text, e.ts, e.payload "
+         "select h.last_seq, e.seq, e.event_type::text, e.ts, e.payload, e.trace_id "
          "  from run_heads h "
          "  left join lateral "
-         "       (select seq, event_type, ts, payload "
-         "          from (select seq, event_type, ts, payload, "
+         "       (select seq, event_type, ts, payload, trace_id "
+         "          from (select seq, event_type, ts, payload, trace_id, "
          "                       sum(octet_length(payload::text)) "
          "                         over (order by seq rows between unbounded preceding "
          "                                                     and 1 preceding) as before "
-         "                  from (select seq, event_type, ts, payload from run_events "
+         "                  from (select seq, event_type, ts, payload, trace_id from run_events "
          "                         where run_id = $1::uuid and seq > $3::bigint "
          "                         order by seq limit $4::integer) page) summed "
          "         where coalesce(before, 0) < " PAGE_BYTES ") e on true "
@@ -224,4 +224,7 @@ void store_read_event(const struct db_result *result, int row, struct store_even
     event_out->type = db_bytes(result, row, 2, &event_out->type_length);
     event_out->ts_us = db_timestamptz(result, row, 3);
     event_out->payload = db_bytes(result, row, 4, &event_out->payload_length);
+    if (!db_is_null(result, row, 5)) {
+        db_uuid(result, row, 5, &event_out->trace);
+    }
 }

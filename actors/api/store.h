@@ -53,6 +53,7 @@ struct store_event {
     int64_t ts_us;
     const char *payload;
     size_t payload_length;
+    struct uuid trace; /* of its command, on the first event; nil: none */
 };
 void store_read_event(const struct db_result *result, int row, struct store_event *event_out);
 

@@ -14,6 +14,7 @@
 #include "runtime/base/metrics.h"
 #include "runtime/base/number.h"
 #include "runtime/bus.h"
+#include "runtime/spans.h"
 
 #include <errno.h>
 #include <execinfo.h>
@@ -375,6 +376,10 @@ static int open_frame(struct frame *frame, struct error *err)
     if (actor->base == NULL) {
         return error_set(err, "cannot make the event loop");
     }
+    if (spans_create(actor, &actor->spans, err) != 0) {
+        actor->exit_code = EXIT_CODE_CONFIG;
+        return -1;
+    }
     actor->bus = bus_create(actor->base, err);
     return actor->bus == NULL ? -1 : 0;
 }
@@ -417,6 +422,7 @@ static void close_frame(struct frame *frame)
         actor->description->stop(actor);
     }
     bus_destroy(&actor->bus);
+    spans_destroy(&actor->spans);
     struct event **events[] = {&frame->control, &frame->signals, &frame->beat, &frame->orphan_end};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (*events[i] != NULL) {

@@ -17,6 +17,7 @@
 
 struct bus;
 struct actor;
+struct spans;
 
 /* What the actor shows in its beats and on /health. */
 struct actor_report {
@@ -51,6 +52,7 @@ struct actor {
     struct event_base *base;
     struct bus *bus;
     struct settings *settings;
+    struct spans *spans;  /* traces are exported there (runtime/spans.h); NULL: they are not */
     const char *instance; /* "api-1" */
     uint64_t generation;
     uint64_t origin; /* random 63-bit number of this process: names its commands for ever */

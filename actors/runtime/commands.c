@@ -7,12 +7,14 @@
 #include "runtime/commands.h"
 
 #include "proto/child_contract.h"
+#include "proto/outcome.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/limits.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "runtime/bus.h"
+#include "runtime/spans.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -32,6 +34,7 @@ struct entry {
     command_done_fn *done; /* NULL once told, or forgotten */
     void *arg;
     int64_t deadline_ms;
+    struct span *span; /* owned; NULL: not exported, or told already */
 };
 
 struct commands {
@@ -116,6 +119,41 @@ static void advance(struct commands *commands)
     }
 }
 
+/* ---- its span ---- */
+
+/* The command's own span, child of what it names, takes that one's place in the message. NULL: the
+ * trace is not exported. */
+static struct span *begin_span(const struct commands *commands, const char *name,
+                               const uint8_t trace[TRACE_ID_BYTES], const uint8_t run[16],
+                               uint64_t flags, uint64_t *span_inout)
+{
+    if ((flags & TRACE_RECORDED) == 0 || commands->actor->spans == NULL) {
+        return NULL;
+    }
+    struct span *span = memory_new(sizeof *span);
+    *span = (struct span){.id = trace_new_span(),
+                          .parent = *span_inout,
+                          .kind = SPAN_CLIENT,
+                          .name = name,
+                          .start_us = clock_real_us()};
+    memcpy(span->trace, trace, sizeof span->trace);
+    memcpy(span->run.bytes, run, sizeof span->run.bytes);
+    *span_inout = span->id;
+    return span;
+}
+
+static void end_span(const struct commands *commands, struct entry *entry,
+                     const struct message_result *result)
+{
+    struct span *span = entry->span;
+    entry->span = NULL;
+    span->end_us = clock_real_us();
+    span->failed = result == NULL || result->outcome != OUTCOME_OK;
+    span->first_seq = span->failed ? 0 : (int64_t)result->first_seq;
+    spans_add(commands->actor->spans, span);
+    free(span);
+}
+
 static void settle(struct commands *commands, uint64_t number, enum command_state state,
                    const struct message_result *result)
 {
@@ -123,6 +161,9 @@ static void settle(struct commands *commands, uint64_t number, enum command_stat
     command_done_fn *done = entry->done;
     void *arg = entry->arg;
     entry->done = NULL;
+    if (entry->span != NULL) {
+        end_span(commands, entry, result);
+    }
     if (state == COMMAND_DONE) {
         commands->bytes -= entry->length;
         free(entry->frame);
@@ -274,6 +315,7 @@ void commands_destroy(struct commands **commands)
             entry->done(entry->arg, COMMAND_UNKNOWN, NULL);
         }
         free(entry->frame);
+        free(entry->span);
     }
     bus_close(&(*commands)->socket);
     event_free((*commands)->tick);
@@ -296,12 +338,13 @@ static struct message_header next_header(const struct commands *commands)
                                    .request = commands->next};
 }
 
-/* Takes the bytes of `frame`. */
-static int submit(struct commands *commands, struct msgpack_sbuffer *frame, command_done_fn *done,
-                  void *arg)
+/* Takes the bytes of `frame`, and `span`, which may be NULL. */
+static int submit(struct commands *commands, struct msgpack_sbuffer *frame, struct span *span,
+                  command_done_fn *done, void *arg)
 {
     if (!has_room(commands, frame->size) || frame->size > LIMIT_COMMAND_FRAME_BYTES) {
         msgpack_sbuffer_destroy(frame);
+        free(span);
         return -1;
     }
     int64_t now_ms = clock_monotonic_ms();
@@ -315,6 +358,7 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
                        .length = length,
                        .done = done,
                        .arg = arg,
+                       .span = span,
                        .deadline_ms = now_ms + settings_int(commands->actor->settings,
                                                             SETTING_COMMAND_TIMEOUT_MS)};
     commands->bytes += length;
@@ -324,8 +368,13 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
     return 0;
 }
 
-/* One function a kind of command: they differ in the type of the message only. */
-#define COMMAND(kind)                                                              \
+/* One function a kind of command: they differ in the type of the message, and in whether it names
+ * its trace. */
+#define NO_SPAN(commands, kind, message) NULL
+#define SPAN(commands, kind, message)                                                       \
+    begin_span((commands), #kind, (message)->trace, (message)->run, (message)->trace_flags, \
+               &(message)->span)
+#define COMMAND(kind, begin)                                                       \
     int commands_##kind(struct commands *commands, struct message_##kind *message, \
                         command_done_fn *done, void *arg)                          \
     {                                                                              \
@@ -333,16 +382,17 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, comm
         struct msgpack_sbuffer frame;                                              \
         msgpack_sbuffer_init(&frame);                                              \
         message->origin = commands->actor->origin;                                 \
+        struct span *span = begin(commands, kind, message);                        \
         message_##kind##_encode(&frame, &header, message);                         \
-        return submit(commands, &frame, done, arg);                                \
+        return submit(commands, &frame, span, done, arg);                          \
     }
 
-COMMAND(create_run)
-COMMAND(append)
-COMMAND(cancel_run)
-COMMAND(resume_run)
-COMMAND(fork_run)
-COMMAND(touch_run)
+COMMAND(create_run, SPAN)
+COMMAND(append, SPAN)
+COMMAND(cancel_run, SPAN)
+COMMAND(resume_run, SPAN)
+COMMAND(fork_run, NO_SPAN)
+COMMAND(touch_run, NO_SPAN)
 
 void commands_forget(struct commands *commands, void *arg)
 {

@@ -23,6 +23,9 @@ enum { WAITING_MAX = 256, RESTART_MS = 1000, LOOK_MS = 500, GRACE_MS = 2000 };
 
 struct fetch {
     struct actor *actor; /* borrowed */
+    bool http;
+    char *allow; /* owned, like ports */
+    char *ports;
     struct frame_pipe *child;
     pid_t pid; /* 0: none */
     int64_t ended_ms;
@@ -124,26 +127,23 @@ static void run_child(int fd, const char *program, char *const *arguments, pid_t
 
 static pid_t spawn(const struct fetch *fetch, int fd)
 {
-    const struct settings *settings = fetch->actor->settings;
     char program[PATH_MAX];
     char *arguments[8] = {program};
     int count = 1;
     snprintf(program, sizeof program, "%s/signalbox-fetcher",
-             settings_text(settings, SETTING_INSTANCE_BIN_DIR));
-    if (settings_bool(settings, SETTING_EGRESS_HTTP)) {
+             settings_text(fetch->actor->settings, SETTING_INSTANCE_BIN_DIR));
+    if (fetch->http) {
         arguments[count++] = "--http";
     }
     arguments[count++] = "--allow";
-    arguments[count++] = memory_string(settings_text(settings, SETTING_EGRESS_ALLOW));
+    arguments[count++] = fetch->allow;
     arguments[count++] = "--ports";
-    arguments[count++] = memory_string(settings_text(settings, SETTING_EGRESS_PORTS));
+    arguments[count++] = fetch->ports;
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
         run_child(fd, program, arguments, parent);
     }
-    free(arguments[count - 3]);
-    free(arguments[count - 1]);
     return pid;
 }
 
@@ -171,9 +171,21 @@ static int start_child(struct fetch *fetch, struct error *err)
 
 struct fetch *fetch_create(struct actor *actor)
 {
+    const struct settings *settings = actor->settings;
+    return fetch_create_reaching(
+        actor, &(struct fetch_reach){.http = settings_bool(settings, SETTING_EGRESS_HTTP),
+                                     .allow = settings_text(settings, SETTING_EGRESS_ALLOW),
+                                     .ports = settings_text(settings, SETTING_EGRESS_PORTS)});
+}
+
+struct fetch *fetch_create_reaching(struct actor *actor, const struct fetch_reach *reach)
+{
     struct fetch *fetch = memory_new(sizeof *fetch);
     struct timeval every = {.tv_usec = LOOK_MS * 1000};
     fetch->actor = actor;
+    fetch->http = reach->http;
+    fetch->allow = memory_string(reach->allow);
+    fetch->ports = memory_string(reach->ports);
     list_init(&fetch->waiting);
     fetch->clock = event_new(actor->base, -1, EV_PERSIST, look, fetch);
     event_add(fetch->clock, &every);
@@ -187,6 +199,8 @@ void fetch_destroy(struct fetch **fetch)
     }
     lose_child(*fetch);
     event_free((*fetch)->clock);
+    free((*fetch)->allow);
+    free((*fetch)->ports);
     free(*fetch);
     *fetch = NULL;
 }

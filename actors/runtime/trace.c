@@ -72,13 +72,15 @@ static int parse(const char *text, size_t length, struct trace *trace)
 
 void trace_begin(struct trace *trace, const char *text, size_t length)
 {
-    if (text == NULL || parse(text, length, trace) != 0) {
+    trace->given = text != NULL && parse(text, length, trace) == 0;
+    if (!trace->given) {
         uint64_t id[2] = {random_number(), random_number()};
         memcpy(trace->id, id, sizeof trace->id);
         trace->parent = 0;
         trace->sampled = true;
     }
     trace->span = random_number();
+    trace->recorded = false;
 }
 
 void trace_child(struct trace *child, const struct trace *trace)
@@ -86,6 +88,11 @@ void trace_child(struct trace *child, const struct trace *trace)
     *child = *trace;
     child->parent = trace->span;
     child->span = random_number();
+}
+
+uint64_t trace_new_span(void)
+{
+    return random_number();
 }
 
 bool trace_is_none(const uint8_t id[TRACE_ID_BYTES])

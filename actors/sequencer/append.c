@@ -26,7 +26,7 @@ bool append_decode(struct command *command, struct message_header *header)
         commands_key(command, KEY_OF_RUN, append->key, append->hash);
     }
     command->actor = append->actor;
-    commands_trace(command, append->trace, append->span);
+    commands_trace(command, append->trace, append->span, append->trace_flags);
     return true;
 }
 

@@ -221,6 +221,7 @@ static void committed(struct sequencer *sequencer)
     sequencer->batch = sequencer->spare_batch;
     sequencer->spare_batch = done;
     take_heads(sequencer, done);
+    traces_committed(sequencer, done);
     timers_committed(sequencer, done);
     ease_split(sequencer);
     let_go(sequencer, done);
@@ -229,7 +230,9 @@ static void committed(struct sequencer *sequencer)
     batch_start(sequencer);
     answer_all(sequencer, done);
     SB_FAULT("sequencer_after_ack");
+    int64_t publishing_us = clock_monotonic_us();
     publish_batch(sequencer, done);
+    traces_published(sequencer, done, publishing_us);
     touch_heads(sequencer, done);
     empty(done); /* the rows' payloads were its commands' */
     runs_evict(sequencer);

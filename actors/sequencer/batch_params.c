@@ -2,6 +2,7 @@
  * byte once. */
 #include "sequencer/batch_params.h"
 
+#include "runtime/trace.h"
 #include "sequencer/sequencer.h"
 
 #include <string.h>
@@ -212,6 +213,29 @@ static void put_origins(struct db_params *params, const struct batch *batch)
     db_array_end(params);
 }
 
+static bool has_trace(const struct row *row)
+{
+    return row->first != NULL && (row->first->trace_flags & TRACE_GIVEN) != 0;
+}
+
+/* An entry a row, or none at all when nobody named a trace. */
+static void put_traces(struct db_params *params, const struct batch *batch)
+{
+    bool any = false;
+    for (size_t i = 0; i < batch->rows_count && !any; i++) {
+        any = has_trace(&batch->rows[i]);
+    }
+    db_array_begin(params, DB_ARRAY_UUID, any ? batch->rows_count : 0);
+    for (size_t i = 0; i < batch->rows_count && any; i++) {
+        if (has_trace(&batch->rows[i])) {
+            db_array_uuid(params, batch->rows[i].first->trace.bytes);
+        } else {
+            db_array_null(params);
+        }
+    }
+    db_array_end(params);
+}
+
 void batch_params(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
@@ -232,4 +256,5 @@ void batch_params(struct sequencer *sequencer)
     put_origins(params, batch);
     producers_params(sequencer, params);
     quota_params(sequencer, params, batch->ts_us);
+    put_traces(params, batch);
 }

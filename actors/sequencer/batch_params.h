@@ -1,4 +1,4 @@
-/* The parameters of append_batch (migrations/0005), from the batch being built. */
+/* The parameters of append_batch (migrations/0011), from the batch being built. */
 #ifndef SIGNALBOX_SEQUENCER_BATCH_PARAMS_H
 #define SIGNALBOX_SEQUENCER_BATCH_PARAMS_H
 

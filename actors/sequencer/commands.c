@@ -104,10 +104,11 @@ void commands_address(struct command *command, uint64_t sender, const uint8_t te
     memcpy(command->run_id.bytes, run, sizeof command->run_id.bytes);
 }
 
-void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span)
+void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span, uint64_t flags)
 {
     memcpy(command->trace.bytes, trace, sizeof command->trace.bytes);
     command->span = span;
+    command->trace_flags = flags;
 }
 
 void commands_key(struct command *command, enum key_scope scope, struct message_span key,

@@ -50,7 +50,8 @@ void commands_evaluate(struct sequencer *sequencer, struct command *command);
 void commands_address(struct command *command, uint64_t sender, const uint8_t tenant[16],
                       const uint8_t run[16]);
 /* Which request it comes from. */
-void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span);
+void commands_trace(struct command *command, const uint8_t trace[16], uint64_t span,
+                    uint64_t flags);
 /* The key of the command; ignored when empty. */
 void commands_key(struct command *command, enum key_scope scope, struct message_span key,
                   struct message_span hash);

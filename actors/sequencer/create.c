@@ -22,7 +22,7 @@ bool create_decode(struct command *command, struct message_header *header)
     commands_address(command, create->origin, create->tenant, create->run);
     commands_key(command, KEY_OF_TENANT, create->key, create->hash);
     command->actor = create->created_by;
-    commands_trace(command, create->trace, create->span);
+    commands_trace(command, create->trace, create->span, create->trace_flags);
     return true;
 }
 

@@ -46,7 +46,7 @@ bool lifecycle_decode_cancel(struct command *command, struct message_header *hea
     }
     commands_address(command, cancel->origin, cancel->tenant, cancel->run);
     command->actor = cancel->actor;
-    commands_trace(command, cancel->trace, cancel->span);
+    commands_trace(command, cancel->trace, cancel->span, cancel->trace_flags);
     return true;
 }
 
@@ -87,7 +87,7 @@ bool lifecycle_decode_resume(struct command *command, struct message_header *hea
     }
     commands_address(command, resume->origin, resume->tenant, resume->run);
     command->actor = resume->actor;
-    commands_trace(command, resume->trace, resume->span);
+    commands_trace(command, resume->trace, resume->span, resume->trace_flags);
     command->hash = resume->hash;
     if (resume->clarification.length > 0) {
         size_t prefix = sizeof resume_prefix - 1;

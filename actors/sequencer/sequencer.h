@@ -116,7 +116,8 @@ struct command {
     struct uuid tenant;
     struct message_span actor;
     struct uuid trace;       /* W3C trace id of the request; nil: none */
-    uint64_t span;           /* of the request within it */
+    uint64_t span;           /* that caused it, within the trace */
+    uint64_t trace_flags;    /* enum trace_flag */
     struct message_span key; /* the client's, or one that follows from the message; empty: none */
     struct message_span hash;
     enum key_scope key_scope;
@@ -343,6 +344,11 @@ void timers_queued(struct sequencer *sequencer);
 void timers_committed(struct sequencer *sequencer, const struct batch *batch);
 /* Called once per turn of the loop. */
 void timers_work(struct sequencer *sequencer);
+
+/* traces.c: what is exported of the traces of a batch; nothing, when traces are not exported. */
+void traces_committed(struct sequencer *sequencer, struct batch *batch);
+/* After traces_committed(). started_us: when publishing began, monotonic. */
+void traces_published(struct sequencer *sequencer, struct batch *batch, int64_t started_us);
 
 /* publish.c: the event bus. */
 void publish_batch(struct sequencer *sequencer, const struct batch *batch);

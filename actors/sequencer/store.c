@@ -133,7 +133,7 @@ const struct db_statement store_statements[STORE_COUNT] = {
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
          " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
-         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40),"
+         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $54),"
          "       case when cardinality($41::uuid[]) > 0"
          "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
          "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"

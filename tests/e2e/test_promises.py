@@ -177,7 +177,7 @@ class Sender:
 
     def append(self, number):
         payload = f'{{"name":"command","value":{number}}}'
-        self.send(APPEND, number, [self.origin, *self.ids, -1, "test", "", b"", "", 0, 0, bytes(16), 0, [[17, "", payload]]])
+        self.send(APPEND, number, [self.origin, *self.ids, -1, "test", "", b"", "", 0, 0, bytes(16), 0, 0, [[17, "", payload]]])
 
     def answer(self) -> tuple:
         """(type, command number, body) of the next frame."""

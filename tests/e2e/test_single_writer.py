@@ -36,6 +36,7 @@ class Batch:
             "h_closed": [False], "e_head": [1] * len(seqs), "e_seq": seqs, "e_type": [self.number(kind) for kind in kinds],
             "e_payload": ['{"name":"attack","value":1}'] * len(seqs), "e_ts": ["2026-01-01Z"] * len(seqs),
             "e_actor": none, "e_key": none, "e_hash": none, "e_events": none, "e_origin": none, "e_no": none,
+            "e_trace": none,
         }  # fmt: skip
 
     def number(self, kind) -> int:
@@ -121,6 +122,11 @@ def refused(batch, sqlstate, **changed):
     with pytest.raises(psycopg.Error) as error:
         batch.run(**changed)
     assert sqlstate is None or error.value.sqlstate == sqlstate, (error.value.sqlstate, str(error.value))
+
+
+@pytest.mark.requirement("I10")
+def test_a_trace_belongs_to_the_first_event_of_a_command(database, unchanged):
+    refused(Batch(database, unchanged), "SB002", e_trace=[str(uuid.uuid4())])
 
 
 @pytest.mark.requirement("I10")

@@ -96,7 +96,7 @@ class Bus:
         return self.call(CREATE_RUN, [
             self.tenant.bytes, as_bytes(run or uuid.uuid4()), as_bytes(thread), NONE, "{}", "test", deliverable, start_at_us,
             STRATEGIES[strategy], group, limit, liveness_ms, key, sha256(body) if key else b"", "{}",
-            NONE, 0,
+            NONE, 0, 0,
         ])  # fmt: skip
 
     def append(self, run, *events, expected=-1, key=""):
@@ -104,16 +104,16 @@ class Bus:
         listed = [[TYPES[kind], payload.get("clarification_id", ""), json.dumps(payload)] for kind, payload in events]
         digest = sha256(json.dumps(events)) if key else b""
         return self.call(
-            APPEND, [self.tenant.bytes, as_bytes(run), expected, "test", key, digest, "", 0, 0, NONE, 0, listed]
+            APPEND, [self.tenant.bytes, as_bytes(run), expected, "test", key, digest, "", 0, 0, NONE, 0, 0, listed]
         )
 
     def cancel(self, run, payload=None):
-        return self.call(CANCEL_RUN, [self.tenant.bytes, as_bytes(run), "test", json.dumps(payload or {"by": "test"}), NONE, 0])
+        return self.call(CANCEL_RUN, [self.tenant.bytes, as_bytes(run), "test", json.dumps(payload or {"by": "test"}), NONE, 0, 0])
 
     def resume(self, run, clarification, response):
         payload = {"clarification_id": clarification, "response": response} if clarification else {"response": response}
         return self.call(RESUME_RUN, [
-            self.tenant.bytes, as_bytes(run), "test", clarification, sha256(json.dumps(response)), json.dumps(payload), NONE, 0
+            self.tenant.bytes, as_bytes(run), "test", clarification, sha256(json.dumps(response)), json.dumps(payload), NONE, 0, 0
         ])  # fmt: skip
 
     def touch(self, run):

@@ -68,7 +68,8 @@ static void encode_create_run(struct msgpack_sbuffer *out)
                                          .key = span("k-1"),
                                          .hash = span("0123456789abcdef0123456789abcdef"),
                                          .started = span("{}"),
-                                         .span = 1ULL << 63};
+                                         .span = 1ULL << 63,
+                                         .trace_flags = 3};
     fill(message.trace, 7);
     fill(message.tenant, 1);
     fill(message.run, 50);
@@ -98,6 +99,7 @@ static int decode_create_run(const uint8_t *frame, size_t length, struct message
     fill(parent, 7);
     assert_memory_equal(message.trace, parent, 16);
     assert_true(message.span == 1ULL << 63);
+    assert_int_equal(message.trace_flags, 3);
     return 0;
 }
 
@@ -111,6 +113,7 @@ static void encode_append(struct msgpack_sbuffer *out)
                                      .producer_epoch = 3,
                                      .producer_seq = 300,
                                      .span = 77,
+                                     .trace_flags = 1,
                                      .events = append_events(&list)};
     fill(message.tenant, 1);
     fill(message.run, 2);
@@ -130,6 +133,7 @@ static int decode_append(const uint8_t *frame, size_t length, struct message_hea
     assert_int_equal(message.producer_epoch, 3);
     assert_int_equal(message.producer_seq, 300);
     assert_int_equal(message.span, 77);
+    assert_int_equal(message.trace_flags, 1);
     assert_int_equal(message.events.count, 2);
     struct message_list cursor = message.events;
     assert_true(message_append_event_next(&cursor, &event));

@@ -35,12 +35,13 @@ static void test_taken_over(void **state)
         trace_span_format(trace.parent, parent);
         assert_string_equal(id, ID);
         assert_string_equal(parent, PARENT);
-        assert_true(trace.sampled);
+        assert_true(trace.sampled && trace.given);
         assert_true(trace.span != 0 && trace.span != trace.parent);
     }
     struct trace trace;
     begin(&trace, "00-" ID "-" PARENT "-00");
     assert_false(trace.sampled);
+    assert_true(trace.given);
 }
 
 static void test_anything_else_begins_anew(void **state)
@@ -65,7 +66,7 @@ static void test_anything_else_begins_anew(void **state)
         "00-" ID "-0000000000000000-01",
         "00-" ID "-b7ad6b716920333-001",
     };
-    struct trace before = {{0}, 0, 0, false};
+    struct trace before = {.span = 0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct trace trace;
         char id[TRACE_ID_TEXT_SIZE];
@@ -74,7 +75,7 @@ static void test_anything_else_begins_anew(void **state)
         assert_string_not_equal(id, ID);
         assert_false(trace_is_none(trace.id));
         assert_int_equal(trace.parent, 0);
-        assert_true(trace.sampled);
+        assert_true(trace.sampled && !trace.given);
         assert_memory_not_equal(trace.id, before.id, sizeof trace.id);
         before = trace;
     }
