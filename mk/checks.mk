@@ -106,7 +106,7 @@ check-config: $(OUT)/bin/signalbox ## fail when ops/config/signalbox.conf is not
 .PHONY: asan-system
 asan-system:
 	@$(MAKE) --no-print-directory VARIANT=asan all
-	SIGNALBOX_TEST_BIN=build/asan/bin UBSAN_OPTIONS=print_stacktrace=1 $(PYTEST) -q -n $(WORKERS) --dist loadfile tests/contract tests/e2e $(TESTS)
+	SIGNALBOX_TEST_BIN=build/asan/bin UBSAN_OPTIONS=print_stacktrace=1 $(PYTEST) -q -n $(WORKERS) --dist loadfile tests/e2e $(TESTS)
 
 .PHONY: asan-check
 asan-check: ## unit and black-box tests on the build with ASan and UBSan
