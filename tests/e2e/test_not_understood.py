@@ -17,10 +17,10 @@ NOT_UNDERSTOOD = {
     "a body that is cut off": (APPEND, [NOBODY]),
     "fields of other types": (TOUCH_RUN, ["a run", 7]),
     "a field too many": (TOUCH_RUN, [NOBODY, NOBODY, "more"]),
-    "an append of nothing": (APPEND, [NOBODY, NOBODY, -1, "test", "", b"", "", 0, 0, NOBODY, 0, []]),
+    "an append of nothing": (APPEND, [NOBODY, NOBODY, -1, "test", "", b"", "", 0, 0, NOBODY, 0, 0, []]),
     "a strategy there is not": (
-        CREATE_RUN, [NOBODY, NOBODY, NOBODY, NOBODY, "{}", "test", "", 0, 9, "", 0, 0, "", b"", "{}", NOBODY, 0]),
-    "an answer without its hash": (RESUME_RUN, [NOBODY, NOBODY, "test", "a", b"", "{}", NOBODY, 0]),
+        CREATE_RUN, [NOBODY, NOBODY, NOBODY, NOBODY, "{}", "test", "", 0, 9, "", 0, 0, "", b"", "{}", NOBODY, 0, 0]),
+    "an answer without its hash": (RESUME_RUN, [NOBODY, NOBODY, "test", "a", b"", "{}", NOBODY, 0, 0]),
     "a fork without a source": (FORK_RUN, [NOBODY, NOBODY]),
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ def test_refusals_keep_their_place_among_the_others(bus):
     first = bus.number + 1
     bus.number += 4
     commands = [
-        (CREATE_RUN, [bus.tenant.bytes, run.bytes, NOBODY, NOBODY, "{}", "test", "", 0, 0, "", 0, 0, "", b"", "{}", NOBODY, 0]),
+        (CREATE_RUN, [bus.tenant.bytes, run.bytes, NOBODY, NOBODY, "{}", "test", "", 0, 0, "", 0, 0, "", b"", "{}", NOBODY, 0, 0]),
         (99, ["newer"]),
         (APPEND, ["not an id"]),
         (TOUCH_RUN, [bus.tenant.bytes, run.bytes]),
