@@ -337,6 +337,15 @@ static int check_redis(const char *url, struct error *err)
     return 0;
 }
 
+/* Roughly: the actors look at all of it. */
+static int check_collector(const char *url, struct error *err)
+{
+    if (url[0] != '\0' && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        return error_set(err, "trace.otlp_url must begin with http:// or https://");
+    }
+    return 0;
+}
+
 int sources_check(const struct sources *sources, struct error *err)
 {
     static const char *const formats[] = {"auto", "json", "text", NULL};
@@ -373,5 +382,8 @@ int sources_check(const struct sources *sources, struct error *err)
     if (check_database(settings_text(settings, SETTING_DATABASE_URL), err) != 0) {
         return -1;
     }
-    return check_redis(settings_text(settings, SETTING_REDIS_URL), err);
+    if (check_redis(settings_text(settings, SETTING_REDIS_URL), err) != 0) {
+        return -1;
+    }
+    return check_collector(settings_text(settings, SETTING_TRACE_OTLP_URL), err);
 }

@@ -55,6 +55,7 @@ def test_up_refuses_wrong_settings_before_it_touches_anything(config, tmp_path):
         (("--config", config("http { idle = 1 }\n")), {}, "idle"),
         (("--config", tmp_path / "absent.conf"), {}, "absent.conf"),
         ((), {"REDIS_URL": "rediss://cache.example"}, "TLS"),
+        ((), {"SIGNALBOX_TRACE_OTLP_URL": "localhost:4318"}, "trace.otlp_url must begin with http://"),
         ((), {"DATABASE_URL": "mysql://db.example/app?ssl=1"}, "database.url must begin with postgresql://"),
     ]
     for arguments, environment, told in wrong:

@@ -199,6 +199,8 @@ static void test_check_finds_what_does_not_fit(void **state)
         {SETTING_REDIS_URL, "unix:/run/redis.sock", 0},
         {SETTING_REDIS_URL, "rediss://cache.example", -1},
         {SETTING_REDIS_URL, "cache.example", -1},
+        {SETTING_TRACE_OTLP_URL, "https://collector.example/v1/traces", 0},
+        {SETTING_TRACE_OTLP_URL, "collector.example:4318", -1},
         {SETTING_WATCHDOG_WARN_MS, "10000", -1},
     };
     (void)state;
