@@ -7,11 +7,11 @@
     "   from run_questions q where q.run_id = " run " and q.answered_seq is null)"
 
 /* A run to be looked at, from runs r, run_heads h and its expired question q: how it is, and what it
- * would be told. Only the last 100,000 events are searched: a timer must not take for ever. */
-#define LISTED(type, id)                                                             \
-    " coalesce((select json_agg(i.id) from (select e.payload->>'" id "' as id"       \
-    "   from run_events e where e.run_id = r.run_id and e.seq > h.last_seq - 100000" \
-    "    and e.event_type = '" type "' order by e.seq limit 1000) i"                 \
+ * would be told. Only the last 10,000 events are searched: a timer must not take for ever. */
+#define LISTED(type, id)                                                            \
+    " coalesce((select json_agg(i.id) from (select e.payload->>'" id "' as id"      \
+    "   from run_events e where e.run_id = r.run_id and e.seq > h.last_seq - 10000" \
+    "    and e.event_type = '" type "' order by e.seq limit 1000) i"                \
     "  where i.id is not null), '[]')"
 #define DUE_RUN                                                                                    \
     " r.run_id, r.tenant_id, r.status::text, h.last_seq, r.wake_at, r.created_at,"                 \
