@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from harness.client import PROBLEM, assert_problem, custom, random_id
+from harness.paths import is_asan
 from harness.raw import RawConnection
 from harness.waiting import wait_until
 
@@ -230,6 +231,7 @@ def resident_kb(pid) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
 @pytest.mark.requirement("R027")
 def test_memory_stays_bounded_however_long_the_body_is(own_box):
     """60 MB in one request; the process that takes it grows by a few MB (its chunk, its window of commands)."""
