@@ -739,7 +739,7 @@ int message_hint_decode(const uint8_t *frame, size_t length, struct message_head
 void message_handover_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                              const struct message_handover *message)
 {
-    put_header(out, MESSAGE_HANDOVER, header, 8);
+    put_header(out, MESSAGE_HANDOVER, header, 15);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
@@ -748,6 +748,13 @@ void message_handover_encode(struct msgpack_sbuffer *out, const struct message_h
     envelope_put_u64(out, message->kind);
     envelope_put_uuid(out, message->thread);
     envelope_put_bytes(out, message->signing.data, message->signing.length);
+    envelope_put_u64(out, message->format);
+    envelope_put_u64(out, message->types);
+    envelope_put_u64(out, message->stop_after);
+    envelope_put_u64(out, message->scopes);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_text(out, message->accept.data, message->accept.length);
+    envelope_put_bytes(out, message->early.data, message->early.length);
 }
 
 static void get_handover(struct envelope_reader *reader, struct message_handover *message)
@@ -760,6 +767,13 @@ static void get_handover(struct envelope_reader *reader, struct message_handover
     message->kind = envelope_get_u64(reader);
     envelope_get_uuid(reader, message->thread);
     message->signing.data = envelope_get_bytes(reader, &message->signing.length);
+    message->format = envelope_get_u64(reader);
+    message->types = envelope_get_u64(reader);
+    message->stop_after = envelope_get_u64(reader);
+    message->scopes = envelope_get_u64(reader);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    message->accept.data = envelope_get_text(reader, &message->accept.length);
+    message->early.data = envelope_get_bytes(reader, &message->early.length);
 }
 
 int message_handover_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
@@ -769,7 +783,7 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
     struct message_header header;
     struct message_handover message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOVER, &header, 8);
+    open_body(&reader, MESSAGE_HANDOVER, &header, 15);
     get_handover(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -781,7 +795,7 @@ int message_handover_decode(const uint8_t *frame, size_t length, struct message_
 void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                             const struct message_handoff *message)
 {
-    put_header(out, MESSAGE_HANDOFF, header, 10);
+    put_header(out, MESSAGE_HANDOFF, header, 17);
     envelope_put_uuid(out, message->tenant);
     envelope_put_uuid(out, message->key);
     envelope_put_uuid(out, message->run);
@@ -790,6 +804,13 @@ void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_he
     envelope_put_u64(out, message->kind);
     envelope_put_uuid(out, message->thread);
     envelope_put_bytes(out, message->signing.data, message->signing.length);
+    envelope_put_u64(out, message->format);
+    envelope_put_u64(out, message->types);
+    envelope_put_u64(out, message->stop_after);
+    envelope_put_u64(out, message->scopes);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_bool(out, message->live);
+    envelope_put_bytes(out, message->state.data, message->state.length);
     envelope_put_bool(out, message->ended);
     envelope_put_bytes(out, message->unsent.data, message->unsent.length);
 }
@@ -804,6 +825,13 @@ static void get_handoff(struct envelope_reader *reader, struct message_handoff *
     message->kind = envelope_get_u64(reader);
     envelope_get_uuid(reader, message->thread);
     message->signing.data = envelope_get_bytes(reader, &message->signing.length);
+    message->format = envelope_get_u64(reader);
+    message->types = envelope_get_u64(reader);
+    message->stop_after = envelope_get_u64(reader);
+    message->scopes = envelope_get_u64(reader);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    message->live = envelope_get_bool(reader);
+    message->state.data = envelope_get_bytes(reader, &message->state.length);
     message->ended = envelope_get_bool(reader);
     message->unsent.data = envelope_get_bytes(reader, &message->unsent.length);
 }
@@ -815,7 +843,7 @@ int message_handoff_decode(const uint8_t *frame, size_t length, struct message_h
     struct message_header header;
     struct message_handoff message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HANDOFF, &header, 10);
+    open_body(&reader, MESSAGE_HANDOFF, &header, 17);
     get_handoff(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
@@ -1122,6 +1150,13 @@ static int dump_handover(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " kind=%" PRIu64, message.kind);
     dump_uuid(dump, "thread", message.thread);
     dump_add(dump, " signing=<%zu bytes>", message.signing.length);
+    dump_add(dump, " format=%" PRIu64, message.format);
+    dump_add(dump, " types=%" PRIu64, message.types);
+    dump_add(dump, " stop_after=%" PRIu64, message.stop_after);
+    dump_add(dump, " scopes=%" PRIu64, message.scopes);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_add(dump, " accept=<%zu bytes>", message.accept.length);
+    dump_add(dump, " early=<%zu bytes>", message.early.length);
     return 0;
 }
 
@@ -1140,6 +1175,13 @@ static int dump_handoff(const uint8_t *frame, size_t length, struct dump *dump)
     dump_add(dump, " kind=%" PRIu64, message.kind);
     dump_uuid(dump, "thread", message.thread);
     dump_add(dump, " signing=<%zu bytes>", message.signing.length);
+    dump_add(dump, " format=%" PRIu64, message.format);
+    dump_add(dump, " types=%" PRIu64, message.types);
+    dump_add(dump, " stop_after=%" PRIu64, message.stop_after);
+    dump_add(dump, " scopes=%" PRIu64, message.scopes);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_add(dump, " live=%s", message.live ? "true" : "false");
+    dump_add(dump, " state=<%zu bytes>", message.state.length);
     dump_add(dump, " ended=%s", message.ended ? "true" : "false");
     dump_add(dump, " unsent=<%zu bytes>", message.unsent.length);
     return 0;

@@ -226,6 +226,15 @@ struct message_handover {
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
     uint8_t thread[16];          /* of a thread's stream */
     struct message_span signing; /* signs the cursors of a feed (16 bytes); empty for a run */
+    /* enum stream_format (proto/stream_kind.h): what a run's stream is written as */
+    uint64_t format;
+    uint64_t types; /* which events are shown: 1 << enum event_type; 0: all */
+    /* a conversation's stream ends at the first interrupt behind this seq */
+    uint64_t stop_after;
+    uint64_t scopes;            /* what the key may do on a WebSocket; else 0 */
+    struct message_span actor;  /* whom commands on a WebSocket come from; else empty */
+    struct message_span accept; /* Sec-WebSocket-Accept; empty: no WebSocket */
+    struct message_span early;  /* what the client of a WebSocket sent behind its request */
 };
 
 /* HANDOFF: one open stream moves to the successor; its socket travels as SCM_RIGHTS. */
@@ -239,6 +248,13 @@ struct message_handoff {
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
     uint8_t thread[16];          /* of a thread's stream */
     struct message_span signing; /* signs the cursors of a feed (16 bytes); empty for a run */
+    uint64_t format;             /* as in HANDOVER */
+    uint64_t types;              /* as in HANDOVER */
+    uint64_t stop_after;         /* as in HANDOVER */
+    uint64_t scopes;             /* as in HANDOVER */
+    struct message_span actor;   /* as in HANDOVER */
+    bool live;                   /* it was caught up, and told so */
+    struct message_span state;   /* what else the successor must know of a WebSocket; else empty */
     bool ended;                  /* nothing follows but `unsent`, then close */
     struct message_span unsent;  /* bytes the old process could not write; they go out first */
 };

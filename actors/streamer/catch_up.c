@@ -160,6 +160,9 @@ static void read_row(const struct db_result *result, int row, const char *run_id
                                    .seq = (uint64_t)db_int8(result, row, STORE_PAGE_SEQ),
                                    .ts_us = db_timestamptz(result, row, STORE_PAGE_TS)};
     event->type = db_bytes(result, row, STORE_PAGE_TYPE, &event->type_length);
+    if (event_type_find(event->type, event->type_length, &event->number) != 0) {
+        event->number = 0; /* of a newer schema: shown, but nothing to a projection */
+    }
     event->payload = db_bytes(result, row, STORE_PAGE_PAYLOAD, &event->payload_length);
 }
 

@@ -210,6 +210,7 @@ void run_take_frame(struct run *run, const struct message_events *frame)
             struct native_event event = {.run_id = id,
                                          .seq = seq,
                                          .ts_us = item.ts,
+                                         .number = (enum event_type)item.type,
                                          .type = type,
                                          .type_length = strlen(type),
                                          .payload = (const char *)item.payload.data,

@@ -6,7 +6,7 @@ import subprocess
 import uuid
 
 import pytest
-from harness.lone_streamer import HANDOVER, Stage, envelope
+from harness.lone_streamer import HANDOVER, NATIVE, Stage, envelope
 from harness.paths import bin_dir, is_asan
 from harness.postgres import Postgres
 from harness.sse import StreamEnded
@@ -255,7 +255,7 @@ def test_limits_are_answered_with_a_later_retry(make_stage):
 
 
 def test_malformed_packets_are_dropped(stage):
-    good = envelope(HANDOVER, [bytes(16), bytes(16), bytes(16), 0, 0, 0, bytes(16), b""])
+    good = envelope(HANDOVER, [bytes(16), bytes(16), bytes(16), 0, 0, 0, bytes(16), b"", *NATIVE])
     with open(os.devnull) as null:
         for packet, descriptors in [
             (b"x", []), (good, []), (good, [null.fileno()]), (good[:-1], [null.fileno()]), (b"\x97" * 300, [null.fileno()]),

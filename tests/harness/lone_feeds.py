@@ -5,7 +5,7 @@ import socket
 import uuid
 from dataclasses import dataclass
 
-from harness.lone_streamer import EVENTS, HANDOVER, HINT, TS_US, TYPES, Reader, Stage, envelope
+from harness.lone_streamer import EVENTS, HANDOVER, HINT, NATIVE, TS_US, TYPES, Reader, Stage, envelope
 
 THREAD, TENANT = 1, 2
 SIGNING = bytes(range(16))
@@ -124,7 +124,7 @@ class FeedStage(Stage):
         tenant = tenant or self.tenant
         body = [tenant.bytes, (key or self.key_of(tenant)).bytes, bytes(16), after,
                 self.position if head is None else head, THREAD if thread else TENANT,
-                (thread or uuid.UUID(int=0)).bytes, SIGNING]  # fmt: skip
+                (thread or uuid.UUID(int=0)).bytes, SIGNING, *NATIVE]  # fmt: skip
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         self.sockets.append(client)

@@ -24,6 +24,8 @@ from harness.sse import ChunkDecoder, StreamEnded, parse_frame
 from harness.waiting import wait_until
 
 EVENTS, HINT, HANDOVER = 32, 33, 48
+# The end of a HANDOVER body for a native stream of everything: format, types, stop_after, scopes, actor, accept, early.
+NATIVE = [0, 0, 0, 0, "", "", b""]
 TYPES = {"RUN_STARTED": 1, "RUN_FINISHED": 2, "MESSAGE_DELTA": 6, "CUSTOM": 17}
 RECORD = struct.Struct("=IIQqIIQQQQ")
 READY, DRAIN = 1, 33
@@ -316,7 +318,7 @@ class Stage:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after, 0, bytes(16), b""]
+        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after, 0, bytes(16), b"", *NATIVE]
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         self.sockets.append(client)

@@ -2,6 +2,7 @@
 #ifndef SIGNALBOX_STREAMER_FORMATS_NATIVE_H
 #define SIGNALBOX_STREAMER_FORMATS_NATIVE_H
 
+#include "contracts/generated/event_types.h"
 #include "runtime/base/uuid.h"
 
 #include <stddef.h>
@@ -13,7 +14,8 @@ struct native_event {
     const char *run_id; /* UUID_TEXT_SIZE */
     uint64_t seq;
     int64_t ts_us; /* microseconds since 1970 */
-    const char *type;
+    enum event_type number;
+    const char *type;   /* its name */
     size_t type_length; /* at most NATIVE_TYPE_MAX */
     const char *payload;
     size_t payload_length;
