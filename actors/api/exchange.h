@@ -36,6 +36,7 @@ struct exchange {
     struct http_request *request;
     const struct route *route;
     struct http_text segment; /* what "{}" stood for; valid while `request` is */
+    struct http_text second;  /* the same of a second "{}" */
     struct principal who;
     struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
@@ -81,7 +82,11 @@ struct exchange {
         } secret;
         struct {
             enum stream_kind kind;
-            int64_t after_seq; /* of a feed: log position */
+            enum stream_format format; /* of a run */
+            uint64_t types;            /* 1 << enum event_type; 0: all */
+            int64_t stop_after;        /* of a conversation */
+            bool join;                 /* what the run has come to, then what follows */
+            int64_t after_seq;         /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
             struct feed_key signing; /* of a feed's cursors */
