@@ -2,6 +2,7 @@
 #include "runtime/ws_codec.h"
 
 #include "runtime/utf8_stream.h"
+#include "runtime/ws_accept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -413,6 +414,28 @@ static void test_utf8(void **state)
     assert_false(utf8_stream_take(&stream, (const uint8_t *)"eight or more\x80", 14));
 }
 
+/* The example of RFC 6455, and keys that are not the base64 of 16 bytes. */
+static void test_accept(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "dGhlIHNhbXBsZSBub25jZQ",
+                                      "dGhlIHNhbXBsZSBub25jZQ= ",
+                                      "dGhlIHNhbXBsZSBub25jZQ===",
+                                      "dGhlIHNhbXBsZSBub25jZR==",
+                                      "dGhlIHNhbXBsZSBub25jZXM=",
+                                      "dGhlIHNhbXBsZSBub25j",
+                                      "dGhlIHNhbXBsZSBub25jZXNz",
+                                      "dGhl!HNhbXBsZSBub25jZQ==",
+                                      "dGhlIHNh-_BsZSBub25jZQ=="};
+    char text[WS_ACCEPT_SIZE];
+    assert_int_equal(ws_accept("dGhlIHNhbXBsZSBub25jZQ==", 24, text), 0);
+    assert_string_equal(text, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ws_accept(bad[i], strlen(bad[i]), text), -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_sending),
         cmocka_unit_test(test_handing_over),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_accept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
