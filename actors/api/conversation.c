@@ -2,11 +2,9 @@
  * written down even when it has gone by then. */
 #include "api/conversation.h"
 
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/command.h"
-#include "api/events.h"
 #include "api/handover.h"
-#include "api/payload.h"
 #include "api/request.h"
 #include "api/store_conversation.h"
 #include "api/stream.h"
@@ -82,16 +80,21 @@ int conversation_add(struct conversation *conversation, const char *type,
                      const struct buffer *payload)
 {
     struct exchange *exchange = conversation->exchange;
-    struct msgpack_sbuffer *scratch = &exchange->api->events;
+    struct submission *submission = &exchange->api->submission;
     struct buffer event = {0};
-    msgpack_sbuffer_clear(scratch);
+    submission_begin(submission);
     buffer_printf(&event, "{\"type\":\"%s\",\"payload\":", type);
     buffer_append(&event, payload->data, payload->length);
     buffer_append_byte(&event, '}');
-    int added = events_add(exchange, (struct json_span){(const char *)event.data, event.length});
+    int added = submission_add(submission,
+                               (struct json_span){(const char *)event.data, event.length},
+                               SUBMISSION_ALONE);
     if (added == 0) {
-        msgpack_sbuffer_write(&conversation->events, scratch->data, scratch->size);
+        msgpack_sbuffer_write(&conversation->events, submission->events.data,
+                              submission->events.size);
         conversation->events_count++;
+    } else {
+        exchange_refuse(exchange, &submission->refusal);
     }
     buffer_deinit(&event);
     return added;
