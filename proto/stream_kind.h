@@ -25,4 +25,7 @@ enum stream_format {
  * follows; for formats that have such a summary. */
 #define STREAM_JOIN UINT64_MAX
 
+/* What the key of a WebSocket may do besides reading; or-ed in HANDOVER and HANDOFF. */
+enum stream_right { STREAM_MAY_APPEND = 1 };
+
 #endif
