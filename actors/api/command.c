@@ -131,6 +131,10 @@ void command_refused(struct exchange *exchange, const struct message_result *res
         exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
                          "The run waits for no answer to this question.", NULL);
         return;
+    case OUTCOME_QUESTION_ASKED:
+        exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
+                         "A question of this clarification_id was asked in the run before.", NULL);
+        return;
     case OUTCOME_SEQ_BEYOND_HEAD:
         exchange_problem(exchange, PROBLEM_SEQ_BEYOND_HEAD,
                          "seq is not an event that a fork can take along.",
