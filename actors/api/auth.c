@@ -45,6 +45,16 @@ struct lookup {
 
 /* ---- life ---- */
 
+static void log_left_out(const struct jwt_verifier *verifier)
+{
+    const char *why;
+    size_t count = jwt_verifier_left_out(verifier, &why);
+    if (count > 0) {
+        LOG_WARN("fetched keys for tokens are left out", LOG_INT("keys", count),
+                 LOG_TEXT("first", why));
+    }
+}
+
 int auth_reload(struct auth *auth, const struct settings *settings, const char *fetched,
                 struct error *err)
 {
@@ -63,6 +73,7 @@ int auth_reload(struct auth *auth, const struct settings *settings, const char *
         if (fresh == NULL) {
             return -1;
         }
+        log_left_out(fresh);
     }
     jwt_verifier_destroy(&auth->tokens);
     auth->tokens = fresh;
