@@ -11,14 +11,14 @@ set -eu
 # What `make run` needs, and what the tests need besides.
 packages_run="
 gcc libc6-dev make pkg-config binutils git ca-certificates python3
-libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev
+libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev libwslay-dev
 postgresql-15 postgresql-client-15 redis-server
 "
 packages_test="
 clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev
 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3-h11 python3-psycopg python3-zmq
 python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
-openssl node-typescript wrk gcovr prometheus
+openssl node-typescript wrk gcovr prometheus python3-websockets python3-wsproto python3-autobahn
 "
 # A Node.js that is there already, whoever installed it, is good enough; the two of Debian do not go with another's.
 command -v npm >/dev/null 2>&1 || packages_test="$packages_test nodejs npm"
