@@ -2,8 +2,9 @@
  * A run as the AI SDK's stream: where its message begins, pauses and ends. What stands between is in
  * ai_sdk_content.c and ai_sdk_data.c.
  *
- * A message begins anew behind every answer, so that a reader can be given the stream from there on;
- * its id stays, and a client that is given everything from the first `start` goes through without
+ * A message begins anew with every answer, so that a reader can be given the stream from there on
+ * (what an agent writes while it waits is a message of its own each time, with the same id). The id
+ * stays, and a client that is given everything from the first `start` goes through without
  * noticing. Only when the answer came as a message of the user's does what follows stand in another
  * message, with an id of its own: clients replace messages by their ids.
  */
@@ -179,12 +180,8 @@ static void change_message(struct ai_sdk *told)
     }
 }
 
-/* Behind an answer everything begins anew, whatever was sent while the run waited. */
 static void begin_again(struct ai_sdk *told)
 {
-    if (told->projection->in_message) {
-        finish(told, "other");
-    }
     if (ai_sdk_is_string(ai_sdk_member(told, "message_id"))) {
         change_message(told);
     }
@@ -266,6 +263,9 @@ static enum projection_after take(struct projection *projection, const struct na
         tellers[event->number](&told);
     } else {
         ai_sdk_data(&told);
+    }
+    if (projection->waits && projection->in_message) {
+        finish(&told, "other");
     }
     if (told.begun) {
         buffer_printf(out, "\nid: %llu\n\n", (unsigned long long)event->seq);

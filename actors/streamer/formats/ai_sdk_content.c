@@ -258,6 +258,9 @@ void ai_sdk_tool_started(struct ai_sdk *told)
     struct json_span name = ai_sdk_member(told, "name");
     struct open_item *item = call_of(told);
     struct buffer input = {0};
+    if (item->is_settled) {
+        return;
+    }
     buffer_clear(&item->name);
     buffer_append(&item->name, name.data, name.length);
     if (ai_sdk_is_string(arguments)) {
@@ -336,43 +339,38 @@ void ai_sdk_tool_failed(struct ai_sdk *told)
 
 /* ---- both ---- */
 
+/* Clients look for a call's input in the step they are at, for its output everywhere. */
+static void settle(struct ai_sdk *told, struct open_item *item)
+{
+    if (item->live && !item->too_long) {
+        input_available(told, item, &item->text);
+    }
+    item->live = false;
+    item->is_settled = true;
+}
+
 void ai_sdk_rest(struct ai_sdk *told, struct open_item *item)
 {
-    if (!item->live) {
-        return;
-    }
-    switch (item->family) {
-    case OPEN_MESSAGE:
-        bare(told, texts.end, item);
+    if (item->family == OPEN_TOOL) {
+        settle(told, item);
+    } else if (item->live) {
+        bare(told, item->family == OPEN_MESSAGE ? texts.end : thoughts.end, item);
         item->live = false;
-        return;
-    case OPEN_REASONING:
-        bare(told, thoughts.end, item);
-        item->live = false;
-        return;
-    case OPEN_TOOL: /* in the next step its part could not go on: this is all of its input */
-        if (!item->too_long) {
-            input_available(told, item, &item->text);
-        }
-        item->live = false;
-        return;
-    case OPEN_TASK:
-    case OPEN_QUESTION:
-        return;
     }
 }
 
 void ai_sdk_error_text(struct ai_sdk *told, const char *words)
 {
     struct json_span error = ai_sdk_member(told, "error");
-    struct json_span message = json_member(error, "message");
+    bool is_object = error.length > 0 && error.data[0] == '{';
+    struct json_span message = is_object ? json_member(error, "message") : (struct json_span){0};
     struct json_span reason = ai_sdk_member(told, "reason");
     struct json_span said = ai_sdk_is_string(error)     ? error
                             : ai_sdk_is_string(message) ? message
                                                         : reason;
     if (ai_sdk_is_string(said)) {
         ai_sdk_value(told, "errorText", said);
-    } else if (error.length > 0 && error.data[0] == '{') {
+    } else if (is_object) {
         ai_sdk_text(told, "errorText", error.data, error.length);
     } else {
         ai_sdk_text(told, "errorText", words, strlen(words));

@@ -155,7 +155,7 @@ static void keep_task(struct ai_sdk *told)
     struct buffer text = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct json_span value = ai_sdk_member(told, names[i]);
-        if (value.data == NULL && item != NULL) {
+        if (value.data == NULL && item != NULL && item->text.length > 0) {
             struct json_span kept = {(const char *)item->text.data, item->text.length};
             value = json_member(kept, names[i]);
         }

@@ -20,6 +20,7 @@ struct open_item {
     enum open_family family;
     bool hidden; /* a message that is not the assistant's */
     bool live;   /* its part has begun and not ended; of a tool call: its input is being written */
+    bool is_settled; /* a tool call of an earlier step: only its output can follow */
     bool too_long;   /* `text` is not all of it */
     uint64_t length; /* of a message: bytes shown so far, and their hash */
     uint64_t hash;
