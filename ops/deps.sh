@@ -4,6 +4,7 @@
 #
 #   ops/deps.sh          install what is missing (needs root; otherwise says what to install and exits 1)
 #   ops/deps.sh --run    the same, but only what `make run` needs
+#   ops/deps.sh --bench  the same, with the servers that `make bench-stream` measures beside ours
 #   ops/deps.sh --list   print the packages
 set -eu
 
@@ -19,7 +20,9 @@ python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3
 python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
 openssl node-typescript wrk gcovr prometheus
 "
+packages_bench="nginx libnginx-mod-nchan pushpin"
 case "${1:-}" in
+--bench) packages="$packages_run $packages_test $packages_bench" ;;
 --run) packages=$packages_run ;;
 --list) printf '%s\n' $packages_run $packages_test && exit 0 ;;
 '') packages="$packages_run $packages_test" ;;
@@ -68,4 +71,6 @@ install() {
 } </dev/null >&2
 
 # A service that came with its package shall not start at the next boot either.
-case "$missing" in *redis-server*) update-rc.d redis-server disable >/dev/null 2>&1 || true ;; esac
+for service in redis-server nginx pushpin; do
+    case "$missing" in *"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;; esac
+done

@@ -53,14 +53,13 @@ static struct streamer *streamer_of(const struct reader *reader)
     return reader->feed != NULL ? reader->feed->streamer : reader->run->streamer;
 }
 
-/* The gauge is set, not added to: at a planned restart two processes share its place. */
 static void set_behind(struct reader *reader, bool behind)
 {
     struct streamer *streamer = streamer_of(reader);
     if (reader->behind != behind) {
         reader->behind = behind;
         streamer->catching_up += behind ? 1 : -1;
-        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+        streamer_show_counts(streamer);
     }
 }
 
@@ -450,7 +449,7 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     pings_place(streamer, reader);
     streamer->readers++;
     metric_add(METRIC_STREAMS_OPENED, 1);
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
     return reader;
 }
 
@@ -512,7 +511,7 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
     drop_rest(reader);
     pool_free(&streamer->reader_pool, reader);
     streamer->readers--;
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
     if (feed != NULL) {
         feed_hold(feed);
         feed_release(feed);

@@ -126,5 +126,8 @@ struct streamer {
 
 /* Has the leftovers of this pass done after it: writing, questions to the database. */
 void streamer_wake(struct streamer *streamer);
+/* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
+ * successor's; so one that drains leaves them alone, and every tick puts them right. */
+void streamer_show_counts(const struct streamer *streamer);
 
 #endif
