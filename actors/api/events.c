@@ -1,115 +1,41 @@
 /*
- * Events of a run. Appending is the hot path: the body is checked once, payloads travel as the
+ * Appending events to a run, the hot path: the body is checked once, payloads travel as the
  * bytes they came in, no query is made and nothing is allocated for an event but its place in the
  * frame.
  */
 #include "api/events.h"
 
-#include "api/body.h"
 #include "api/command.h"
 #include "api/ndjson.h"
-#include "api/payload.h"
 #include "api/request.h"
-#include "api/store.h"
 #include "proto/outcome.h"
-#include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
-#include "runtime/base/number.h"
 #include "runtime/commands.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* ---- POST ---- */
-
-static int add_listed(struct exchange *exchange, struct json_span object, int index)
-{
-    struct json_span cursor = {0};
-    struct json_span name;
-    struct json_span value;
-    struct payload_event event = {0};
-    if (!body_is_object(object)) {
-        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, index, "",
-                             "An event must be an object.");
-    }
-    while (json_pair(object, &cursor, &name, &value)) {
-        if (!payload_take(&event, name, value)) {
-            return payload_unknown(exchange, index, name);
-        }
-    }
-    return payload_add(exchange, &event, index);
-}
-
-int events_add(struct exchange *exchange, struct json_span object)
-{
-    return add_listed(exchange, object, -1);
-}
-
-static int add_list(struct exchange *exchange, struct json_span array, uint32_t *count_out)
-{
-    int64_t max = settings_int(exchange->api->actor->settings, SETTING_HTTP_EVENTS_MAX);
-    struct json_span cursor = {0};
-    struct json_span element;
-    int count = 0;
-    if (!body_is_array(array)) {
-        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE, "/events",
-                             "events must be an array.");
-    }
-    while ((element = json_element(array, &cursor)).data != NULL) {
-        if (count == max) {
-            return payload_wrong(exchange, PROBLEM_TOO_LARGE, PAYLOAD_ALONE, "/events",
-                                 "There are more events than one request may hold.");
-        }
-        if (add_listed(exchange, element, count++) != 0) {
-            return -1;
-        }
-    }
-    if (count == 0) {
-        return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE, "/events",
-                             "events must hold at least one event.");
-    }
-    *count_out = (uint32_t)count;
-    return 0;
-}
-
-struct append_text {
-    struct payload_event single;
-    struct json_span list;
-    int64_t expected_seq;
-};
-
 static int read_append(struct exchange *exchange, struct json_span object,
-                       struct append_text *append)
+                       struct submission_append *append)
 {
+    struct submission *submission = &exchange->api->submission;
     struct json_span cursor = {0};
     struct json_span name;
     struct json_span value;
     while (json_pair(object, &cursor, &name, &value)) {
-        if (body_is(name, "events")) {
-            append->list = value;
-        } else if (body_is(name, "expected_seq")) {
-            if (body_number(value, &append->expected_seq) != 0) {
-                return payload_wrong(exchange, PROBLEM_INVALID_PAYLOAD, PAYLOAD_ALONE,
-                                     "/expected_seq",
-                                     "expected_seq must be a whole number from 0 up.");
-            }
-        } else if (!payload_take(&append->single, name, value)) {
-            request_unknown_field(exchange, "", name);
+        enum submission_taken taken = submission_append_member(submission, append, name, value);
+        if (taken == SUBMISSION_NOT_MINE) {
+            (void)refusal_unknown_field(&submission->refusal, "", name);
+        }
+        if (taken != SUBMISSION_TAKEN) {
+            exchange_refuse(exchange, &submission->refusal);
             return -1;
         }
     }
-    if (append->list.data != NULL && append->single.type.data != NULL) {
-        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/type",
-                             "type has no place beside events.");
+    if (submission_append_events(submission, append) != 0) {
+        exchange_refuse(exchange, &submission->refusal);
+        return -1;
     }
-    if (append->list.data != NULL && append->single.payload.data != NULL) {
-        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/payload",
-                             "payload has no place beside events.");
-    }
-    if (append->list.data != NULL && append->single.schema_version.data != NULL) {
-        return payload_wrong(exchange, PROBLEM_UNKNOWN_FIELD, PAYLOAD_ALONE, "/schema_version",
-                             "schema_version has no place beside events.");
-    }
+    exchange->usage = submission->usage;
     return 0;
 }
 
@@ -127,7 +53,7 @@ static void appended(void *arg, enum command_state state, const struct message_r
         command_refused(exchange, result);
         return;
     }
-    payload_count_usage(exchange, result->duplicate);
+    submission_count_usage(&exchange->usage, result->duplicate);
     SB_FAULT("api_before_answer");
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);
@@ -143,25 +69,19 @@ static void appended(void *arg, enum command_state state, const struct message_r
 void events_append(struct exchange *exchange)
 {
     struct api *api = exchange->api;
-    struct append_text append = {.expected_seq = -1};
+    struct submission_append append = {.expected_seq = -1};
     struct request_key key;
     struct request_producer producer;
     struct json_span object;
     char actor[COMMAND_ACTOR_SIZE];
-    uint32_t count = 1;
     if (http_request_is_streamed(exchange->request)) {
         ndjson_begin(exchange);
         return;
     }
-    msgpack_sbuffer_clear(&api->events);
     if (request_idempotency(exchange, &key) != 0 ||
         request_read_producer(exchange, &key, &producer) != 0 ||
         request_body(exchange, false, &object) != 0 ||
         read_append(exchange, object, &append) != 0) {
-        return;
-    }
-    if ((append.list.data == NULL ? payload_add(exchange, &append.single, PAYLOAD_ALONE)
-                                  : add_list(exchange, append.list, &count)) != 0) {
         return;
     }
     struct message_append message = {
@@ -169,9 +89,9 @@ void events_append(struct exchange *exchange)
         .actor = command_actor(exchange, actor),
         .key = command_span(key.key.data, key.key.length),
         .hash = command_span(key.hash, key.key.length > 0 ? sizeof key.hash : 0),
-        .events = {.data = (const uint8_t *)api->events.data,
-                   .length = api->events.size,
-                   .count = count},
+        .events = {.data = (const uint8_t *)api->submission.events.data,
+                   .length = api->submission.events.size,
+                   .count = api->submission.count},
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
@@ -185,90 +105,4 @@ void events_append(struct exchange *exchange)
         command_busy(exchange);
     }
     SB_FAULT("api_after_command");
-}
-
-/* ---- GET ---- */
-
-static void write_event(struct buffer *out, const struct store_event *event)
-{
-    char ts[CLOCK_TEXT_SIZE];
-    clock_format(event->ts_us, ts);
-    buffer_append_text(out, "{\"seq\":");
-    buffer_append_int(out, event->seq);
-    buffer_append_text(out, ",\"type\":\"");
-    buffer_append(out, event->type, event->type_length);
-    buffer_append_text(out, "\",\"ts\":\"");
-    buffer_append_text(out, ts);
-    buffer_append_text(out, "\",\"payload\":");
-    buffer_append(out, event->payload, event->payload_length);
-    if (!uuid_is_nil(&event->trace)) {
-        char trace[TRACE_ID_TEXT_SIZE];
-        trace_id_format(event->trace.bytes, trace);
-        buffer_append_text(out, ",\"trace_id\":\"");
-        buffer_append_text(out, trace);
-        buffer_append_byte(out, '"');
-    }
-    buffer_append_byte(out, '}');
-}
-
-static void show_page(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct exchange *exchange = arg;
-    struct store_event event = {0};
-    if (!exchange_resume(exchange)) {
-        return;
-    }
-    if (status != DB_OK) {
-        exchange_unavailable(exchange);
-        return;
-    }
-    int rows = db_rows(result);
-    if (rows == 0) {
-        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
-        return;
-    }
-    struct buffer *body = &exchange->api->text;
-    buffer_clear(body);
-    buffer_append_text(body, "{\"events\":[");
-    for (int row = 0; row < rows; row++) {
-        store_read_event(result, row, &event);
-        if (event.seq == 0) {
-            break;
-        }
-        if (row > 0) {
-            buffer_append_byte(body, ',');
-        }
-        write_event(body, &event);
-    }
-    if (exchange->page.after_seq > event.head) {
-        exchange_problem(exchange, PROBLEM_CURSOR_BEYOND_HEAD,
-                         "The position lies behind the last event of the run.",
-                         &(struct problem_extra){.number_name = "last_seq", .number = event.head});
-        return;
-    }
-    buffer_append_text(body, "],\"last_seq\":");
-    buffer_append_int(body, event.head);
-    buffer_append_byte(body, '}');
-    exchange_json(exchange, 200, body);
-}
-
-void events_page(struct exchange *exchange)
-{
-    struct request_parameter parameters[] = {{.name = "after_seq"}, {.name = "limit"}};
-    const struct request_parameter *after = &parameters[0];
-    int64_t after_seq = 0;
-    int32_t limit;
-    if (request_parameters(exchange, parameters, 2) != 0 ||
-        request_limit(exchange, &parameters[1], &limit) != 0) {
-        return;
-    }
-    if (after->given && number_parse(after->value, after->length, &after_seq) != 0) {
-        exchange_problem(exchange, PROBLEM_INVALID_CURSOR, "after_seq must be a whole number.",
-                         NULL);
-        return;
-    }
-    exchange->page.after_seq = after_seq;
-    exchange_hold(exchange);
-    store_page_events(exchange->api->store, &exchange->who.tenant, &exchange->id, after_seq, limit,
-                      show_page, exchange);
 }
