@@ -106,7 +106,8 @@ static void follow_run(struct ws_subscription *subscription)
 {
     struct position *at = &subscription->at;
     struct run *run =
-        run_watch(subscription->ws->hub->streamer, &subscription->run, &subscription->ws->tenant);
+        run_watch(subscription->ws->hub->streamer, &subscription->run, &subscription->ws->tenant,
+                  (struct run_form){STREAM_FORMAT_NATIVE, 0});
     position_follow_run(at, run);
     if (run->known && at->cursor >= run->window.next) {
         heads_ask(run);
@@ -157,20 +158,18 @@ static enum next tell_failure(struct ws_subscription *subscription)
     return NEXT_OVER;
 }
 
-/* Nothing is in memory. Caught up is who has had all that is known to be there. */
+/* Nothing is in memory. */
 static enum next settle(struct ws_subscription *subscription)
 {
-    const struct run *run = position_run(&subscription->at);
-    if (position_ends_at(&subscription->at, (struct window_position){subscription->at.cursor, 0})) {
+    const struct window_position here = {subscription->at.cursor, 0};
+    if (position_ends_at(&subscription->at, here)) {
         ws_answer_position(subscription, "end");
         return NEXT_OVER;
     }
-    if (!position_settle(&subscription->at)) {
-        subscription->caught_up = false; /* it is read from the table */
-        return NEXT_NOTHING;
+    bool complete = position_settle(&subscription->at);
+    if (subscription->at.waiting) {
+        subscription->caught_up = false; /* what it lacks comes from the table */
     }
-    bool complete = run == NULL ? position_feed(&subscription->at)->joined
-                                : subscription->at.cursor >= run->target;
     if (complete && !subscription->caught_up) {
         subscription->caught_up = true;
         ws_answer_position(subscription, "caught_up");
