@@ -1,7 +1,6 @@
 /* See position.h. */
 #include "streamer/position.h"
 
-#include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/feed.h"
 #include "streamer/feed_pages.h"
@@ -183,11 +182,10 @@ bool position_ends_at(const struct position *position, struct window_position at
 void position_set_behind(struct position *position, bool behind)
 {
     struct streamer *streamer = position_streamer(position);
-    /* The gauge is set, not added to: at a planned restart two processes share its place. */
     if (position->behind != behind) {
         position->behind = behind;
         streamer->catching_up += behind ? 1 : -1;
-        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+        streamer_show_counts(streamer);
     }
 }
 

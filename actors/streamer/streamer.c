@@ -87,6 +87,14 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+void streamer_show_counts(const struct streamer *streamer)
+{
+    if (!streamer->actor->draining) {
+        metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -106,6 +114,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     feed_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
     tell_refused(streamer, now_ms);
+    streamer_show_counts(streamer);
 }
 
 static void on_database(void *arg, bool up)

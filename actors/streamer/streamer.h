@@ -133,5 +133,8 @@ struct streamer {
 void streamer_wake(struct streamer *streamer);
 /* The same after sockets and bus have been looked at: for work that is done in parts. */
 void streamer_wake_later(struct streamer *streamer);
+/* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
+ * successor's; so one that drains leaves them alone, and every tick puts them right. */
+void streamer_show_counts(const struct streamer *streamer);
 
 #endif
