@@ -7,7 +7,7 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
-from harness.lone_streamer import AI_SDK, FILTERED, HANDOVER, JOIN, NATIVE, NDJSON, TS_US, TYPES, Stage, envelope
+from harness.lone_streamer import AG_UI, AI_SDK, FILTERED, HANDOVER, JOIN, NATIVE, NDJSON, TS_US, TYPES, Stage, envelope
 from harness.paths import bin_dir
 from harness.postgres import Postgres
 from harness.sse import StreamEnded
@@ -16,7 +16,7 @@ from harness.waiting import wait_until
 NEVER = 600_000  # milliseconds: longer than any test
 TS = datetime.fromtimestamp(TS_US // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{TS_US % 1_000_000:06}Z"
 SHOWN = ("RUN_STARTED", "MESSAGE_DELTA", "RUN_INTERRUPTED")
-KINDS = ["CUSTOM", "CUSTOM", "MESSAGE_STARTED", "MESSAGE_DELTA", "MESSAGE_DELTA", "RUN_INTERRUPTED", "RUN_RESUMED"]
+CONVERSATIONS = (AI_SDK, AG_UI)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,26 @@ def stage(make_stage):
 # ---- what clients must see, written down a second time ---------------------------------------------------------------
 
 def random_log(rng, length) -> list:
-    """(type, payload) from seq 1 on, the end included."""
-    def payload():
-        return '{"x":"%s"}' % ("é" * rng.choice([0, 1, 5, 5, 20, 200, 3000]))
+    """(type, payload) from seq 1 on, the end included: messages one after the other, pauses and answers."""
+    log, message, waits = [("RUN_STARTED", "{}")], 0, False
+    while len(log) < length - 1:
+        text = "é" * rng.choice([0, 1, 5, 5, 20, 200, 3000])
+        kind = rng.choice(["CUSTOM", "MESSAGE_STARTED", "MESSAGE_DELTA", "MESSAGE_DELTA", "MESSAGE_DELTA", "RUN_INTERRUPTED"])
+        if waits:
+            kind = rng.choice(["CUSTOM", "RUN_RESUMED"])
+        message += kind == "MESSAGE_STARTED"
+        waits = kind == "RUN_INTERRUPTED" or (waits and kind == "CUSTOM")
+        log.append((kind, {
+            "CUSTOM": '{"name":"x","value":"%s"}' % text,
+            "MESSAGE_STARTED": '{"message_id":"m%d","role":"assistant"}' % message,
+            "MESSAGE_DELTA": '{"message_id":"m%d","delta":"%s"}' % (message, text),
+        }.get(kind, "{}")))
+    return [*log, ("RUN_FINISHED", "{}")]
 
-    events = [(rng.choice(KINDS), payload()) for _ in range(length - 2)]
-    return [("RUN_STARTED", "{}"), *events, ("RUN_FINISHED", "{}")]
+
+def pause_after(log, seq) -> int:
+    """Where a conversation ends that was opened with this stop_after."""
+    return next((at for at, (kind, _) in enumerate(log, 1) if kind == "RUN_INTERRUPTED" and at > seq), len(log))
 
 
 def filtered(run, log, after=0, types=SHOWN) -> bytes:
@@ -219,6 +233,54 @@ def test_an_event_is_written_once_for_all_who_share_its_form(stage):
     assert streamer.metric("stream_events_sent") >= 300 * 42
 
 
+# ---- conversations ---------------------------------------------------------------------------------------------------
+
+ASKED = [("RUN_STARTED", "{}"), ("MESSAGE_STARTED", '{"message_id":"m1","role":"assistant"}'),
+         ("MESSAGE_DELTA", '{"message_id":"m1","delta":"Which one?"}'), ("CUSTOM", '{"name":"x","value":1}'), ("RUN_INTERRUPTED", "{}")]
+ANSWERED = [("RUN_RESUMED", "{}"), ("MESSAGE_DELTA", '{"message_id":"m1","delta":" Done."}'), ("RUN_FINISHED", "{}")]
+
+
+@pytest.mark.requirement("R058")
+@pytest.mark.parametrize("form", CONVERSATIONS)
+def test_a_conversation_ends_where_the_run_pauses(stage, form):
+    run = stage.make_run(0)
+    stage.store_events(run, ASKED[:3])
+    live = stage.open(run, form=form)
+    while b"Which one?" not in live.body:
+        live._read(5)
+    goes_on = stage.open(run, form=form, stop_after=len(ASKED))
+    stage.publish(run, *stage.store_events(run, ASKED[3:]))
+    first, tidy = end_of(stage, live)
+    assert tidy
+    again = stage.open(run, form=form)
+    assert end_of(stage, again) == (first, True) or without_pings(first) == without_pings(again.body)
+    stage.publish(run, *stage.store_events(run, ANSWERED))
+    whole, tidy = end_of(stage, goes_on)
+    assert tidy and without_pings(whole).startswith(without_pings(first)) and b"Done." in whole
+    assert b"Done." not in first and b"event: ping" not in whole
+
+
+def test_who_joins_a_conversation_is_told_it_in_short(stage):
+    run = stage.make_run(0)
+    stage.store_events(run, ASKED[:4])
+    joined = stage.open(run, after=JOIN, form=AG_UI)
+    while b"Which one?" not in joined.body:
+        joined._read(5)
+    stage.publish(run, *stage.store_events(run, ASKED[4:]))
+    body, tidy = end_of(stage, joined)
+    assert tidy and body.count(b'"RUN_STARTED"') == 1
+    body, tidy = end_of(stage, stage.open(run, after=JOIN, form=AG_UI))
+    assert tidy and b"Which one?" in body
+    stays = stage.open(run, after=JOIN, form=AG_UI, stop_after=len(ASKED))
+    while b"Which one?" not in stays.body:
+        stays._read(5)
+    stage.publish(run, *stage.store_events(run, ANSWERED))
+    body, tidy = end_of(stage, stays)
+    assert tidy and b"Done." in body
+    body, tidy = end_of(stage, stage.open(run, after=JOIN, form=AG_UI))
+    assert tidy and b"Done." in body and body.count(b'"RUN_FINISHED"') == 1
+
+
 # ---- any split of any log --------------------------------------------------------------------------------------------
 
 class Client:
@@ -227,15 +289,19 @@ class Client:
     def __init__(self, stage, run, log, after, form, rng):
         self.stage, self.run, self.log, self.after, self.form, self.rng = stage, run, log, after, form, rng
         self.seen, self.position, self.tidy = b"", after, False
+        self.stop_after = rng.choice([0, len(log), rng.randint(0, len(log))])
         self.open()
 
     def open(self):
         self.reader = self.stage.open(
-            self.run, self.position, form=self.form, types=SHOWN if self.form == FILTERED else (),
+            self.run, self.position, form=self.form, types=SHOWN if self.form == FILTERED else (), stop_after=self.stop_after,
             receive_buffer=self.rng.choice([None, 4096]))
 
     def take(self, body):
-        """Whole events only, as any client does."""
+        """Whole events only, as any client does; a conversation is always told from the start."""
+        if self.form in CONVERSATIONS:
+            self.seen = without_pings(body) if self.tidy else b""
+            return
         mark = b"\n\n" if self.form == FILTERED else b"\n"
         whole, _, _ = body.rpartition(mark)
         whole = without_pings(whole + mark) if whole else b""
@@ -256,8 +322,23 @@ class Client:
         return self.tidy
 
     def check(self):
-        want = filtered if self.form == FILTERED else ndjson
-        assert self.seen == want(self.run, self.log, self.after)
+        if self.form in CONVERSATIONS:
+            whole = self.whole()
+            assert whole.startswith(self.seen)
+            assert self.last_of(self.seen) == pause_after(self.log, self.stop_after)
+        else:
+            want = filtered if self.form == FILTERED else ndjson
+            assert self.seen == want(self.run, self.log, self.after)
+
+    def whole(self):
+        """What one who reads at leisure from a table at rest is given."""
+        body, tidy = end_of(self.stage, self.stage.open(self.run, form=self.form, stop_after=len(self.log)))
+        assert tidy and self.last_of(without_pings(body)) == len(self.log)
+        return without_pings(body)
+
+    @staticmethod
+    def last_of(body) -> int:
+        return int(body.rpartition(b"id: ")[2].partition(b"\n")[0])
 
 
 @pytest.mark.requirement("I5")
@@ -279,7 +360,9 @@ def test_any_split_of_a_log_gives_the_same_bytes(make_stage, seed):
             stage.publish(run, *frame)
         done += count
         if len(clients) < 10 and rng.random() < 0.3:
-            clients.append(Client(stage, run, log, rng.choice([0, 0, rng.randint(0, done)]), rng.choice([FILTERED, FILTERED, NDJSON]), rng))
+            form = rng.choice([FILTERED, FILTERED, NDJSON, *CONVERSATIONS])
+            after = 0 if form in CONVERSATIONS else rng.choice([0, 0, rng.randint(0, done)])
+            clients.append(Client(stage, run, log, after, form, rng))
         for at in [at for at in ends if at <= done]:
             before, current = current, stage.start(f"streamer-{done}")
             if ends.pop(at) == "drain":
