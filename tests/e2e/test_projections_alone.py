@@ -252,8 +252,8 @@ def test_a_conversation_ends_where_the_run_pauses(stage, form):
     stage.publish(run, *stage.store_events(run, ASKED[3:]))
     first, tidy = end_of(stage, live)
     assert tidy
-    again = stage.open(run, form=form)
-    assert end_of(stage, again) == (first, True) or without_pings(first) == without_pings(again.body)
+    again, tidy = end_of(stage, stage.open(run, form=form))
+    assert tidy and without_pings(again) == without_pings(first)
     stage.publish(run, *stage.store_events(run, ANSWERED))
     whole, tidy = end_of(stage, goes_on)
     assert tidy and without_pings(whole).startswith(without_pings(first)) and b"Done." in whole
@@ -312,6 +312,8 @@ class Client:
 
     def step(self) -> bool:
         """Reads for a moment; true at the end."""
+        if self.tidy:
+            return True
         try:
             body, self.tidy = self.reader.bytes_to_end(0.002)
         except TimeoutError:

@@ -35,7 +35,7 @@ static void assert_takes(const struct projection_format *format, struct projecti
     buffer_deinit(&out);
 }
 
-#define OBJECT(seq, more, type)                                                                \
+#define OBJECT(seq, more, type)                                                                  \
     "{\"run_id\":\"018f2b3c-0000-7000-8000-000000000001\",\"seq\":" seq more ",\"type\":\"" type \
     "\",\"ts\":\"2025-11-20T09:02:00.123456Z\",\"payload\":{\"a\": 1}}"
 
