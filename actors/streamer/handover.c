@@ -69,6 +69,25 @@ static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span s
     return 0;
 }
 
+/* What both packets say about the form and place of a stream. -1: it makes no sense. Only runs have
+ * forms. */
+static int read_form(uint64_t format, uint64_t types, struct reader_opening *opening)
+{
+    const struct projection_format *projection = projection_format((enum stream_format)format);
+    bool is_run = opening->kind == STREAM_KIND_RUN;
+    bool joins = is_run && projection != NULL && projection->join != NULL &&
+                 opening->cursor == STREAM_AFTER_JOIN;
+    if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
+        (projection != NULL && !is_run) ||
+        (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
+        (opening->cursor > INT64_MAX && !joins)) {
+        return -1;
+    }
+    opening->format = (enum stream_format)format;
+    opening->types = types;
+    return 0;
+}
+
 static int open_socket(struct streamer *streamer, const struct message_handover *message, int fd)
 {
     struct ws_opening opening = {.rights = (unsigned)message->scopes,
@@ -87,25 +106,6 @@ static int open_socket(struct streamer *streamer, const struct message_handover 
     memcpy(opening.tenant.bytes, message->tenant, sizeof message->tenant);
     memcpy(opening.key.bytes, message->key, sizeof message->key);
     ws_open(streamer, &opening);
-    return 0;
-}
-
-/* What both packets say about the form and place of a stream. -1: it makes no sense. Only runs have
- * forms. */
-static int read_form(uint64_t format, uint64_t types, struct reader_opening *opening)
-{
-    const struct projection_format *projection = projection_format((enum stream_format)format);
-    bool is_run = opening->kind == STREAM_KIND_RUN;
-    bool joins = is_run && projection != NULL && projection->join != NULL &&
-                 opening->cursor == STREAM_AFTER_JOIN;
-    if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
-        (projection != NULL && !is_run) ||
-        (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
-        (opening->cursor > INT64_MAX && !joins)) {
-        return -1;
-    }
-    opening->format = (enum stream_format)format;
-    opening->types = types;
     return 0;
 }
 

@@ -105,9 +105,9 @@ void ws_subscription_fail(struct ws_subscription *subscription, enum problem pro
 static void follow_run(struct ws_subscription *subscription)
 {
     struct position *at = &subscription->at;
-    struct run *run =
-        run_watch(subscription->ws->hub->streamer, &subscription->run, &subscription->ws->tenant,
-                  (struct run_form){STREAM_FORMAT_NATIVE, 0});
+    const struct run_form native = {STREAM_FORMAT_NATIVE, 0};
+    struct run *run = run_watch(subscription->ws->hub->streamer, &subscription->run,
+                                &subscription->ws->tenant, native);
     position_follow_run(at, run);
     if (run->known && at->cursor >= run->window.next) {
         heads_ask(run);

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from contract import websocket_cases as table
-from harness.websocket import Broken, Echo, WebSocket, handshake
+from harness.raw_websocket import Broken, Echo, WebSocket, handshake
 
 CLOSE_MS = 150
 PATHS = ("/echo", "/bytes", "/successor")
@@ -57,8 +57,11 @@ def check(echo, case, path):
 
 
 def failures(echo, cases, paths):
+    """What goes wrong, the first few: an answer that does not come is waited for."""
     found = []
     for case in cases:
+        if len(found) >= 2:
+            break
         for path in (case.path,) if case.path else paths:
             try:
                 check(echo, case, path)
