@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
 #include "api/problem.h"
@@ -63,6 +64,9 @@ struct exchange {
         } run;
         struct {
             int64_t after_seq;
+            uint64_t types; /* those that are shown: 1 << enum event_type; 0: all */
+            int32_t limit;
+            enum events_format format;
         } page;
         struct {
             struct uuid source;
@@ -81,7 +85,10 @@ struct exchange {
         } secret;
         struct {
             enum stream_kind kind;
-            int64_t after_seq; /* of a feed: log position */
+            enum stream_format format; /* of a run */
+            uint64_t types;            /* as in HANDOVER */
+            int64_t stop_after;        /* as in HANDOVER */
+            int64_t after_seq;         /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
             struct feed_key signing; /* of a feed's cursors */
