@@ -49,7 +49,7 @@ object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 .PHONY: all
 all: $(PROGRAMS) ## build every program into build/bin
 
-LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto 2>/dev/null)
+LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto 2>/dev/null) -lwslay
 LIBS_FETCHER := $(shell pkg-config --libs libevent_core libcurl msgpack 2>/dev/null)
 LIBS_CLI := $(shell pkg-config --libs libpq jansson libsodium libconfuse libcurl 2>/dev/null)
 CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)

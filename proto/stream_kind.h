@@ -2,6 +2,8 @@
 #ifndef SIGNALBOX_PROTO_STREAM_KIND_H
 #define SIGNALBOX_PROTO_STREAM_KIND_H
 
+#include <stdint.h>
+
 enum stream_kind {
     STREAM_KIND_RUN = 0,    /* the events of one run, by seq */
     STREAM_KIND_THREAD = 1, /* the events of all runs of one thread, by log position */
@@ -18,5 +20,9 @@ enum stream_format {
     STREAM_FORMAT_AG_UI = 3,
     STREAM_FORMAT_AI_SDK = 4
 };
+
+/* after_seq of a HANDOVER whose reader is given what its run has come to, in short, and then what
+ * follows; for formats that have such a summary. */
+#define STREAM_JOIN UINT64_MAX
 
 #endif

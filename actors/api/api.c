@@ -30,13 +30,6 @@
 
 /* ---- start ---- */
 
-static void read_limits(struct api *api)
-{
-    const struct settings *settings = api->actor->settings;
-    api->json_limits.depth = (size_t)settings_int(settings, SETTING_JSON_DEPTH);
-    api->json_limits.keys = (size_t)settings_int(settings, SETTING_JSON_KEYS);
-}
-
 /* What is keyed by the installation's secret. */
 static int start_keys(struct api *api, struct error *err)
 {
@@ -83,11 +76,10 @@ static int start(struct actor *actor, struct error *err)
     actor->state = api;
     api->actor = actor;
     list_init(&api->spare);
-    msgpack_sbuffer_init(&api->events);
+    submission_init(&api->submission, actor->settings);
     if (sodium_init() < 0) {
         return error_set(err, "libsodium cannot be used");
     }
-    read_limits(api);
     api->store = store_create(actor);
     if (start_keys(api, err) != 0) {
         return -1;
@@ -148,9 +140,8 @@ static void stop(struct actor *actor)
         sodium_memzero(api->cursor_key, sizeof *api->cursor_key);
         free(api->cursor_key);
     }
-    buffer_deinit(&api->body);
     buffer_deinit(&api->text);
-    msgpack_sbuffer_destroy(&api->events);
+    submission_deinit(&api->submission);
     free(api);
     actor->state = NULL;
 }

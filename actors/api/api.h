@@ -5,9 +5,7 @@
 #include "runtime/actor.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/list.h"
-#include "runtime/json.h"
-
-#include <msgpack/sbuffer.h>
+#include "runtime/submission.h"
 
 struct auth;
 struct commands;
@@ -31,15 +29,13 @@ struct api {
     struct redis *redis;
     struct limit *limit;
     struct cursor_key *cursor_key; /* signs the cursors of lists */
-    struct json_limits json_limits;
-    struct list spare;  /* exchanges to use again */
-    uint64_t exchanges; /* begun so far: numbers them in the log */
-    size_t open;        /* begun and not yet over */
+    struct list spare;             /* exchanges to use again */
+    uint64_t exchanges;            /* begun so far: numbers them in the log */
+    size_t open;                   /* begun and not yet over */
 
     /* Scratch, valid within one call of a handler. */
-    struct buffer body;
+    struct submission submission;
     struct buffer text;
-    struct msgpack_sbuffer events;
 };
 
 #endif

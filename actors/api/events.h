@@ -2,8 +2,6 @@
 #ifndef SIGNALBOX_API_EVENTS_H
 #define SIGNALBOX_API_EVENTS_H
 
-#include "runtime/json.h"
-
 struct exchange;
 
 /* What a page is written as. */
@@ -12,7 +10,5 @@ enum events_format { EVENTS_JSON, EVENTS_STREAM, EVENTS_LINES, EVENTS_CLOUD, EVE
 void events_append(struct exchange *exchange);
 /* The page, or, when the client wants a stream, that. */
 void events_page(struct exchange *exchange);
-/* Adds one event, as an append has it, to those in api->events. -1: answered. */
-SB_MUST_CHECK int events_add(struct exchange *exchange, struct json_span object);
 
 #endif

@@ -58,15 +58,9 @@ void exchange_hold(struct exchange *exchange)
 /* Nothing is under way: what large requests have grown is given back. */
 static void trim_scratch(struct api *api)
 {
-    if (api->body.capacity > SCRATCH_KEPT_BYTES) {
-        buffer_deinit(&api->body);
-    }
+    submission_trim(&api->submission);
     if (api->text.capacity > SCRATCH_KEPT_BYTES) {
         buffer_deinit(&api->text);
-    }
-    if (api->events.alloc > SCRATCH_KEPT_BYTES) {
-        msgpack_sbuffer_destroy(&api->events);
-        msgpack_sbuffer_init(&api->events);
     }
 }
 
@@ -249,6 +243,13 @@ void exchange_problem(struct exchange *exchange, enum problem problem, const cha
     }
     reply_problem(exchange, problem, &body);
     buffer_deinit(&body);
+}
+
+void exchange_refuse(struct exchange *exchange, const struct refusal *refusal)
+{
+    exchange->retry_after_s = refusal->retry_after_s;
+    exchange_problem(exchange, refusal->problem, (const char *)refusal->detail.data,
+                     &refusal->extra);
 }
 
 void exchange_reply_deferred(struct exchange *exchange, struct exchange_deferred *deferred)

@@ -13,9 +13,10 @@
 #include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
-#include "api/problem.h"
 #include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
+#include "runtime/submission.h"
+#include "runtime/problem.h"
 #include "runtime/trace.h"
 
 #include <event2/event.h>
@@ -37,17 +38,14 @@ struct exchange {
     struct http_request *request;
     const struct route *route;
     struct http_text segment; /* what "{}" stood for; valid while `request` is */
+    struct http_text second;  /* the same of a second "{}" */
     struct principal who;
     struct uuid id; /* of the run, or the thread, in the path */
     uint64_t number;
-    struct trace trace;   /* of the request: its traceparent, or begun here */
-    int64_t producer_seq; /* Producer-Seq of the request; -1: none */
-    struct {
-        int64_t input_tokens;
-        int64_t output_tokens;
-        int64_t cost_micros;
-    } usage;                /* told by the events of the command under way */
-    int64_t lines_accepted; /* of a body in lines, told with every problem; -1: it is none */
+    struct trace trace;            /* of the request: its traceparent, or begun here */
+    int64_t producer_seq;          /* Producer-Seq of the request; -1: none */
+    struct submission_usage usage; /* told by the events of the command under way */
+    int64_t lines_accepted;        /* of a body in lines, told with every problem; -1: it is none */
     struct exchange_deferred
         *deferred;       /* where a problem goes instead of being answered; or NULL */
     const char *problem; /* slug of what was answered, for the log */
@@ -86,8 +84,9 @@ struct exchange {
         struct {
             enum stream_kind kind;
             enum stream_format format; /* of a run */
-            uint64_t types;            /* as in HANDOVER */
-            int64_t stop_after;        /* as in HANDOVER */
+            uint64_t types;            /* as in HANDOVER; 0: all */
+            int64_t stop_after;        /* of a conversation */
+            bool join;                 /* what the run has come to, then what follows */
             int64_t after_seq;         /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
@@ -125,6 +124,8 @@ void exchange_reply(struct exchange *exchange, int status, const char *content_t
 void exchange_json(struct exchange *exchange, int status, const struct buffer *body);
 void exchange_problem(struct exchange *exchange, enum problem problem, const char *detail,
                       const struct problem_extra *extra);
+/* What a check said was wrong. */
+void exchange_refuse(struct exchange *exchange, const struct refusal *refusal);
 /* A problem that went to exchange->deferred. */
 void exchange_reply_deferred(struct exchange *exchange, struct exchange_deferred *deferred);
 /* 503 for a database that is not there or refused. */

@@ -1,7 +1,7 @@
 /* See fields.h. */
 #include "api/fields.h"
 
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/request.h"
 
 #include <stdio.h>
@@ -30,7 +30,7 @@ json_t *fields_read(struct exchange *exchange, const char *const *known)
         }
     }
     struct error err;
-    if (json_check(object.data, object.length, &exchange->api->json_limits, &body, &err) !=
+    if (json_check(object.data, object.length, &exchange->api->submission.json, &body, &err) !=
         JSON_OK) {
         exchange_problem(exchange, PROBLEM_MALFORMED_JSON, err.text, NULL);
     }

@@ -121,7 +121,8 @@ static void enter(struct exchange *exchange)
         exchange_problem(exchange, PROBLEM_FORBIDDEN, "The key lacks the scope this needs.", NULL);
         return;
     }
-    if (segment.data != NULL && uuid_parse(segment.data, segment.length, &exchange->id) != 0) {
+    if (segment.data != NULL && !exchange->route->free_ids &&
+        uuid_parse(segment.data, segment.length, &exchange->id) != 0) {
         exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is nothing with this id.", NULL);
         return;
     }
@@ -187,6 +188,7 @@ void front_handle(void *arg, struct http_request *request)
     }
     exchange->route = match.route;
     exchange->segment = match.segment;
+    exchange->second = match.second;
     if (asks_for_key(match.route, request)) {
         identify(exchange);
     } else {

@@ -113,12 +113,13 @@ static void encode(struct handover *handover, const struct exchange *exchange)
 {
     struct message_header header = {.type = MESSAGE_HANDOVER,
                                     .generation = handover->actor->generation};
-    struct message_handover message = {.after_seq = (uint64_t)exchange->stream.after_seq,
-                                       .head = (uint64_t)exchange->stream.head,
-                                       .kind = (uint64_t)exchange->stream.kind,
-                                       .format = (uint64_t)exchange->stream.format,
-                                       .types = exchange->stream.types,
-                                       .stop_after = (uint64_t)exchange->stream.stop_after};
+    struct message_handover message = {
+        .after_seq = exchange->stream.join ? STREAM_JOIN : (uint64_t)exchange->stream.after_seq,
+        .head = (uint64_t)exchange->stream.head,
+        .kind = (uint64_t)exchange->stream.kind,
+        .format = (uint64_t)exchange->stream.format,
+        .types = exchange->stream.types,
+        .stop_after = (uint64_t)exchange->stream.stop_after};
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.key, exchange->who.key.bytes, sizeof message.key);
     if (exchange->stream.kind == STREAM_KIND_RUN) {

@@ -9,19 +9,20 @@ static bool text_is(struct http_text text, const char *want)
     return text.length == strlen(want) && memcmp(text.data, want, text.length) == 0;
 }
 
-static bool path_fits(const char *pattern, struct http_text path, struct http_text *segment_out)
+static bool path_fits(const char *pattern, struct http_text path, struct http_text segments[2])
 {
+    unsigned count = 0;
     const char *at = path.data;
     const char *end = path.data + path.length;
     for (; *pattern != '\0'; pattern++) {
         if (pattern[0] == '{') {
-            assert(pattern[1] == '}');
+            assert(pattern[1] == '}' && count < 2);
             const char *slash = memchr(at, '/', (size_t)(end - at));
             const char *stop = slash == NULL ? end : slash;
             if (stop == at) {
                 return false;
             }
-            *segment_out = (struct http_text){at, (size_t)(stop - at)};
+            segments[count++] = (struct http_text){at, (size_t)(stop - at)};
             at = stop;
             pattern++;
         } else if (at == end || *at++ != *pattern) {
@@ -50,13 +51,14 @@ enum match_result match_route(const struct route *routes, size_t count, struct h
     bool head = text_is(method, "HEAD");
     *match_out = (struct match){0};
     for (size_t i = 0; i < count; i++) {
-        struct http_text segment = {0};
-        if (!path_fits(routes[i].pattern, path, &segment)) {
+        struct http_text segments[2] = {{0}};
+        if (!path_fits(routes[i].pattern, path, segments)) {
             continue;
         }
         if (text_is(method, routes[i].method) || (head && strcmp(routes[i].method, "GET") == 0)) {
             match_out->route = &routes[i];
-            match_out->segment = segment;
+            match_out->segment = segments[0];
+            match_out->second = segments[1];
             return MATCH_FOUND;
         }
         allow(match_out, routes[i].method);

@@ -1,10 +1,8 @@
 /* See ndjson.h. */
 #include "api/ndjson.h"
 
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/command.h"
-#include "api/events.h"
-#include "api/payload.h"
 #include "api/request.h"
 #include "proto/outcome.h"
 #include "runtime/base/fault.h"
@@ -101,19 +99,22 @@ static void too_large(struct ndjson *batch, const char *detail)
 static void take_line(struct ndjson *batch, struct json_span line)
 {
     struct exchange *exchange = batch->exchange;
+    struct submission *submission = &exchange->api->submission;
     struct json_span object;
     bool empty = body_trim(line.data, line.length).length == 0;
     if (!empty) {
-        msgpack_sbuffer_clear(&exchange->api->events);
         if (batch->events >= limit(batch, SETTING_HTTP_NDJSON_EVENTS)) {
             too_large(batch, "There are more events than one request may hold.");
             return;
         }
-        if (request_object(exchange, line, &object) != 0 || events_add(exchange, object) != 0) {
+        submission_begin(submission);
+        if (submission_object(submission, line, &object) != 0 ||
+            submission_add(submission, object, SUBMISSION_ALONE) != 0) {
+            exchange_refuse(exchange, &submission->refusal);
             return;
         }
-        msgpack_sbuffer_write(&batch->chunk, exchange->api->events.data,
-                              exchange->api->events.size);
+        msgpack_sbuffer_write(&batch->chunk, submission->events.data, submission->events.size);
+        submission_add_usage(&exchange->usage, &submission->usage);
         (void)crypto_hash_sha256_update(&batch->chunk_hash, (const uint8_t *)line.data,
                                         line.length);
         (void)crypto_hash_sha256_update(&batch->chunk_hash, (const uint8_t *)"\n", 1);
@@ -206,7 +207,7 @@ static void chunk_done(void *arg, enum command_state state, const struct message
         batch->all_duplicates = batch->all_duplicates && result->duplicate;
         batch->accepted = batch->lines;
         batch->chunks++;
-        payload_count_usage(exchange, result->duplicate);
+        submission_count_usage(&exchange->usage, result->duplicate);
         clear_chunk(batch);
         go_on(batch);
         return;

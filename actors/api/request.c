@@ -1,7 +1,6 @@
 /* See request.h. */
 #include "api/request.h"
 
-#include "api/body.h"
 #include "runtime/base/limits.h"
 #include "runtime/base/number.h"
 #include "runtime/event_mask.h"
@@ -107,41 +106,13 @@ int request_limit(struct exchange *exchange, const struct request_parameter *par
     return 0;
 }
 
-/* Payload text is kept byte for byte, except for line breaks between tokens: they would end a line
- * of a stream. Most bodies have none and are read where they are. */
-static struct json_span flatten(struct api *api, struct json_span text)
-{
-    if (memchr(text.data, '\n', text.length) == NULL &&
-        memchr(text.data, '\r', text.length) == NULL) {
-        return text;
-    }
-    buffer_clear(&api->body);
-    buffer_append(&api->body, text.data, text.length);
-    json_flatten((char *)api->body.data, api->body.length);
-    return (struct json_span){(const char *)api->body.data, text.length};
-}
-
 int request_object(struct exchange *exchange, struct json_span text, struct json_span *object_out)
 {
-    struct error err;
-    switch (json_check(text.data, text.length, &exchange->api->json_limits, NULL, &err)) {
-    case JSON_OK:
-        break;
-    case JSON_MALFORMED:
-    case JSON_TOO_DEEP:
-        exchange_problem(exchange, PROBLEM_MALFORMED_JSON, err.text, NULL);
-        return -1;
-    case JSON_OUT_OF_RANGE:
-        exchange_problem(exchange, PROBLEM_NUMBER_OUT_OF_RANGE, err.text, NULL);
+    struct submission *submission = &exchange->api->submission;
+    if (submission_object(submission, text, object_out) != 0) {
+        exchange_refuse(exchange, &submission->refusal);
         return -1;
     }
-    struct json_span object = body_trim(text.data, text.length);
-    if (!body_is_object(object)) {
-        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "This must be a JSON object.",
-                         &(struct problem_extra){.pointer = ""});
-        return -1;
-    }
-    *object_out = flatten(exchange->api, object);
     return 0;
 }
 
@@ -158,21 +129,9 @@ int request_body(struct exchange *exchange, bool may_be_empty, struct json_span 
 
 void request_unknown_field(struct exchange *exchange, const char *prefix, struct json_span name)
 {
-    struct buffer pointer = {0};
-    buffer_append_text(&pointer, prefix);
-    body_pointer(&pointer, name);
-    exchange_problem(exchange, PROBLEM_UNKNOWN_FIELD, "The request has a field not known here.",
-                     &(struct problem_extra){.pointer = buffer_text(&pointer)});
-    buffer_deinit(&pointer);
-}
-
-static bool is_printable(struct http_text text, size_t longest)
-{
-    bool good = text.length >= 1 && text.length <= longest;
-    for (size_t i = 0; good && i < text.length; i++) {
-        good = text.data[i] >= 0x20 && text.data[i] <= 0x7e;
-    }
-    return good;
+    struct refusal *refusal = &exchange->api->submission.refusal;
+    (void)refusal_unknown_field(refusal, prefix, name);
+    exchange_refuse(exchange, refusal);
 }
 
 int request_idempotency(struct exchange *exchange, struct request_key *key_out)
@@ -184,7 +143,7 @@ int request_idempotency(struct exchange *exchange, struct request_key *key_out)
     if (count == 0) {
         return 0;
     }
-    if (count != 1 || !is_printable(key, LIMIT_IDEMPOTENCY_KEY_BYTES)) {
+    if (count != 1 || !submission_is_printable(key.data, key.length, LIMIT_IDEMPOTENCY_KEY_BYTES)) {
         exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
                          "Idempotency-Key must be one field of 1 to 255 printable ASCII "
                          "characters.",
@@ -228,13 +187,13 @@ int request_read_producer(struct exchange *exchange, const struct request_key *k
     if (key->key.length > 0) {
         return bad_producer(exchange, "A producer's numbers stand in place of an Idempotency-Key.");
     }
-    if (!is_printable(fields[0], REQUEST_PRODUCER_ID_BYTES)) {
+    if (!submission_is_printable(fields[0].data, fields[0].length, SUBMISSION_PRODUCER_ID_BYTES)) {
         return bad_producer(exchange, "Producer-Id must be 1 to 255 printable ASCII characters.");
     }
     if (number_parse(fields[1].data, fields[1].length, &producer_out->epoch) != 0 ||
         number_parse(fields[2].data, fields[2].length, &producer_out->seq) != 0 ||
-        producer_out->epoch > REQUEST_PRODUCER_NUMBER_MAX ||
-        producer_out->seq > REQUEST_PRODUCER_NUMBER_MAX) {
+        producer_out->epoch > SUBMISSION_PRODUCER_NUMBER_MAX ||
+        producer_out->seq > SUBMISSION_PRODUCER_NUMBER_MAX) {
         return bad_producer(exchange, "Producer-Epoch and Producer-Seq must be whole numbers from "
                                       "0 to 9007199254740991.");
     }

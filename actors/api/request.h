@@ -5,19 +5,16 @@
 
 #include "api/exchange.h"
 #include "proto/messages.h"
-#include "runtime/json.h"
+#include "runtime/submission.h"
 
 #include <stdint.h>
 
 enum {
-    REQUEST_KEY_HASH_BYTES = 32,
+    REQUEST_KEY_HASH_BYTES = SUBMISSION_HASH_BYTES,
     REQUEST_LIMIT_DEFAULT = 100,
     REQUEST_LIMIT_MAX = 1000,
     REQUEST_PARAMETERS_MAX = 16
 };
-
-enum { REQUEST_PRODUCER_ID_BYTES = 255 };
-#define REQUEST_PRODUCER_NUMBER_MAX 9007199254740991LL /* 2^53 - 1 */
 
 /* One query parameter that a handler knows. */
 struct request_parameter {

@@ -11,11 +11,11 @@
 #include "api/tenants.h"
 
 /* clang-format off */
-#define READ(method, pattern, handler) {method, pattern, SCOPE_READ, handler, false, false}
-#define APPEND(method, pattern, handler) {method, pattern, SCOPE_APPEND, handler, false, false}
-#define ADMIN(method, pattern, handler) {method, pattern, SCOPE_ADMIN, handler, false, false}
-#define ANYBODY(method, pattern, handler) {method, pattern, SCOPE_TENANT | SCOPE_OPERATOR, handler, false, false}
-#define OPEN(method, pattern, handler) {method, pattern, SCOPE_OPEN, handler, false, false}
+#define READ(method, pattern, handler) {method, pattern, SCOPE_READ, handler, .append_body = false}
+#define APPEND(method, pattern, handler) {method, pattern, SCOPE_APPEND, handler, .append_body = false}
+#define ADMIN(method, pattern, handler) {method, pattern, SCOPE_ADMIN, handler, .append_body = false}
+#define ANYBODY(method, pattern, handler) {method, pattern, SCOPE_TENANT | SCOPE_OPERATOR, handler, .append_body = false}
+#define OPEN(method, pattern, handler) {method, pattern, SCOPE_OPEN, handler, .append_body = false}
 
 const struct route routes[] = {
     APPEND("POST", "/api/v1/runs", runs_create),
@@ -26,7 +26,7 @@ const struct route routes[] = {
     APPEND("POST", "/api/v1/runs/{}/resume", runs_resume),
     APPEND("POST", "/api/v1/runs/{}/fork", runs_fork),
     APPEND("POST", "/api/v1/runs/{}/heartbeat", runs_heartbeat),
-    {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true, false},
+    {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true},
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
@@ -35,17 +35,17 @@ const struct route routes[] = {
     ADMIN("POST", "/api/v1/keys", keys_create),
     ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),
     ADMIN("GET", "/api/v1/tenants", tenants_list),
-    {"POST", "/api/v1/tenants", SCOPE_OPERATOR, tenants_create, false, false},
+    {"POST", "/api/v1/tenants", SCOPE_OPERATOR, tenants_create, .append_body = false},
     ADMIN("GET", "/api/v1/tenants/{}", tenants_get),
     ADMIN("GET", "/api/v1/tenants/{}/quota", tenants_get_quota),
-    {"PUT", "/api/v1/tenants/{}/quota", SCOPE_OPERATOR, tenants_set_quota, false, false},
+    {"PUT", "/api/v1/tenants/{}/quota", SCOPE_OPERATOR, tenants_set_quota, .append_body = false},
     ADMIN("GET", "/api/v1/audit", tenants_audit),
     ANYBODY("POST", "/api/v1/session", session_start),
     ANYBODY("GET", "/api/v1/session", session_show),
     ANYBODY("DELETE", "/api/v1/session", session_end),
     OPEN("GET", "/health", operations_health),
     OPEN("GET", "/ready", operations_ready),
-    {"GET", "/metrics", SCOPE_ADMIN, operations_metrics, false, .open_on_loopback = true},
+    {"GET", "/metrics", SCOPE_ADMIN, operations_metrics, .open_on_loopback = true},
     OPEN("GET", "/problems/{}", operations_problem),
 };
 /* clang-format on */

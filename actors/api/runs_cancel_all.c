@@ -4,7 +4,7 @@
  * most CANCEL_MAX in one call. What was cancelled does not match any more, so the caller goes on
  * with the number that remained.
  */
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/command.h"
 #include "api/request.h"
 #include "api/runs.h"

@@ -2,7 +2,7 @@
  * POST /runs. Creating a run is a command to the sequencer, which writes RUN_STARTED as seq 1, or
  * leaves the run pending. The answer is read from the table and shows the run as it was created.
  */
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/command.h"
 #include "api/request.h"
 #include "api/runs.h"

@@ -2,8 +2,9 @@
  * is wrong is said as the words behind its name. */
 #include "api/runs_filter.h"
 
-#include "api/body.h"
 #include "api/time_text.h"
+#include "runtime/body.h"
+#include "runtime/run_status.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ static const char *const names[RUNS_FILTER_FIELDS] = {
 static const char *take_status(struct store_runs_filter *filter, const char *name, size_t length)
 {
     for (unsigned i = 0; i < STORE_RUN_STATUSES; i++) {
-        const char *known = store_status_name((enum run_status)i);
+        const char *known = run_status_name(i);
         if (strlen(known) == length && memcmp(known, name, length) == 0) {
             filter->statuses |= 1U << i;
             return NULL;
@@ -113,7 +114,7 @@ static const char *take_metadata(const struct api *api, struct store_runs_filter
 {
     struct error err;
     struct json_span span = body_trim(text, length);
-    if (json_check(text, length, &api->json_limits, NULL, &err) != JSON_OK ||
+    if (json_check(text, length, &api->submission.json, NULL, &err) != JSON_OK ||
         !body_is_object(span)) {
         return "must be a JSON object";
     }

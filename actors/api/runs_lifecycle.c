@@ -3,7 +3,7 @@
  * decides by the run's status. Asking again is answered as the first time: a cancelled run is
  * cancelled, the same response to the same question has been given.
  */
-#include "api/body.h"
+#include "runtime/body.h"
 #include "api/command.h"
 #include "api/request.h"
 #include "api/runs.h"
@@ -11,11 +11,9 @@
 #include "proto/outcome.h"
 #include "runtime/base/fault.h"
 #include "runtime/commands.h"
+#include "runtime/run_status.h"
 
-#include <sodium.h>
 #include <string.h>
-
-enum { REASON_CHARACTERS_MAX = 1000, CLARIFICATION_CHARACTERS_MAX = 255 };
 
 /* ---- what they have in common ---- */
 
@@ -45,12 +43,6 @@ static bool is_done(struct exchange *exchange, enum command_state state,
     return false;
 }
 
-static const char *status_of(const struct message_result *result)
-{
-    return result->status < STORE_RUN_STATUSES ? store_status_name((enum run_status)result->status)
-                                               : "running";
-}
-
 static void answer_status(void *arg, enum command_state state, const struct message_result *result)
 {
     struct exchange *exchange = arg;
@@ -61,7 +53,7 @@ static void answer_status(void *arg, enum command_state state, const struct mess
     struct buffer *body = &exchange->api->text;
     uuid_format(&exchange->id, id);
     buffer_clear(body);
-    buffer_printf(body, "{\"id\":\"%s\",\"status\":\"%s\"}", id, status_of(result));
+    buffer_printf(body, "{\"id\":\"%s\",\"status\":\"%s\"}", id, run_status_name(result->status));
     exchange_json(exchange, 202, body);
 }
 
@@ -74,20 +66,17 @@ static void expect(struct exchange *exchange, int sent)
     }
 }
 
-/* ,"by":"key:…"} behind the members before it. */
-static void close_payload(struct exchange *exchange, struct buffer *payload)
+static int refuse(struct exchange *exchange)
 {
-    char actor[COMMAND_ACTOR_SIZE];
-    struct message_span by = command_actor(exchange, actor);
-    buffer_append_text(payload, payload->length > 1 ? ",\"by\":" : "\"by\":");
-    buffer_append_json(payload, (const char *)by.data, by.length);
-    buffer_append_byte(payload, '}');
+    exchange_refuse(exchange, &exchange->api->submission.refusal);
+    return -1;
 }
 
 /* ---- cancel ---- */
 
-static int read_reason(struct exchange *exchange, struct json_span *reason_out)
+static int read_cancel(struct exchange *exchange, struct submission_cancel *cancel)
 {
+    struct submission *submission = &exchange->api->submission;
     struct json_span object;
     struct json_span cursor = {0};
     struct json_span name;
@@ -96,17 +85,14 @@ static int read_reason(struct exchange *exchange, struct json_span *reason_out)
         return -1;
     }
     while (json_pair(object, &cursor, &name, &value)) {
-        if (!body_is(name, "reason")) {
+        enum submission_taken taken = submission_cancel_member(submission, cancel, name, value);
+        if (taken == SUBMISSION_NOT_MINE) {
             request_unknown_field(exchange, "", name);
             return -1;
         }
-        if (body_is_null(value)) {
-            continue;
+        if (taken == SUBMISSION_REFUSED) {
+            return refuse(exchange);
         }
-        if (!body_is_string(value) || body_string_length(value) > REASON_CHARACTERS_MAX) {
-            return wrong(exchange, "/reason", "reason must be a text of at most 1000 characters.");
-        }
-        *reason_out = value;
     }
     return 0;
 }
@@ -114,18 +100,12 @@ static int read_reason(struct exchange *exchange, struct json_span *reason_out)
 void runs_cancel(struct exchange *exchange)
 {
     struct api *api = exchange->api;
-    struct json_span reason = {0};
+    struct submission_cancel cancel = {0};
     char actor[COMMAND_ACTOR_SIZE];
-    if (read_reason(exchange, &reason) != 0) {
+    if (read_cancel(exchange, &cancel) != 0) {
         return;
     }
-    buffer_clear(&api->text);
-    buffer_append_byte(&api->text, '{');
-    if (reason.data != NULL) {
-        buffer_append_text(&api->text, "\"reason\":");
-        buffer_append(&api->text, reason.data, reason.length);
-    }
-    close_payload(exchange, &api->text);
+    submission_cancel_payload(&cancel, exchange->who.actor, &api->text);
     struct message_cancel_run message = {
         .actor = command_actor(exchange, actor),
         .payload = command_span(api->text.data, api->text.length),
@@ -140,13 +120,9 @@ void runs_cancel(struct exchange *exchange)
 
 /* ---- resume ---- */
 
-struct resumption {
-    struct json_span clarification; /* with its quotes; absent: the run asks no question */
-    struct json_span response;
-};
-
-static int read_resumption(struct exchange *exchange, struct resumption *resumption)
+static int read_resume(struct exchange *exchange, struct submission_resume *resume)
 {
+    struct submission *submission = &exchange->api->submission;
     struct json_span object;
     struct json_span cursor = {0};
     struct json_span name;
@@ -155,80 +131,47 @@ static int read_resumption(struct exchange *exchange, struct resumption *resumpt
         return -1;
     }
     while (json_pair(object, &cursor, &name, &value)) {
-        if (body_is(name, "clarification_id")) {
-            size_t length = body_is_string(value) ? body_string_length(value) : 0;
-            if (!body_is_null(value) && (length < 1 || length > CLARIFICATION_CHARACTERS_MAX)) {
-                return wrong(exchange, "/clarification_id",
-                             "clarification_id must be a text of 1 to 255 characters, or null.");
-            }
-            resumption->clarification = body_is_null(value) ? (struct json_span){0} : value;
-        } else if (body_is(name, "response")) {
-            resumption->response = value;
-        } else {
+        enum submission_taken taken = submission_resume_member(submission, resume, name, value);
+        if (taken == SUBMISSION_NOT_MINE) {
             request_unknown_field(exchange, "", name);
             return -1;
         }
-    }
-    if (resumption->clarification.data != NULL && resumption->response.data == NULL) {
-        return wrong(exchange, "/response", "A question needs a response, which may be any value.");
+        if (taken == SUBMISSION_REFUSED) {
+            return refuse(exchange);
+        }
     }
     return 0;
 }
 
-/* Payload of CLARIFICATION_ANSWERED or RUN_RESUMED. */
-static void write_answer(struct exchange *exchange, const struct resumption *resumption,
-                         struct buffer *payload)
-{
-    buffer_clear(payload);
-    buffer_append_byte(payload, '{');
-    if (resumption->clarification.data != NULL) {
-        buffer_append_text(payload, "\"clarification_id\":");
-        buffer_append(payload, resumption->clarification.data, resumption->clarification.length);
-        buffer_append_byte(payload, ',');
-    }
-    if (resumption->response.data != NULL) {
-        buffer_append_text(payload, "\"response\":");
-        buffer_append(payload, resumption->response.data, resumption->response.length);
-    }
-    close_payload(exchange, payload);
-}
-
-/* The same question answered with something else. */
 static void resumed(void *arg, enum command_state state, const struct message_result *result)
 {
     struct exchange *exchange = arg;
-    if (state == COMMAND_DONE && result->outcome == OUTCOME_KEY_MISMATCH) {
-        if (exchange_resume(exchange)) {
-            exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
-                             "The question has been answered with another response.", NULL);
-        }
-        return;
+    if (state != COMMAND_DONE || result->outcome != OUTCOME_KEY_MISMATCH) {
+        answer_status(arg, state, result);
+    } else if (exchange_resume(exchange)) {
+        submission_resume_refused(&exchange->api->submission, result);
+        (void)refuse(exchange);
     }
-    answer_status(arg, state, result);
 }
 
 void runs_resume(struct exchange *exchange)
 {
     struct api *api = exchange->api;
-    struct resumption resumption = {0};
+    struct submission_resume resume = {0};
     struct buffer clarification = {0};
     uint8_t hash[REQUEST_KEY_HASH_BYTES];
     char actor[COMMAND_ACTOR_SIZE];
-    if (read_resumption(exchange, &resumption) != 0) {
+    if (read_resume(exchange, &resume) != 0) {
         return;
     }
-    write_answer(exchange, &resumption, &api->text);
-    if (api->text.length > (size_t)settings_int(api->actor->settings, SETTING_HTTP_EVENT_BYTES)) {
-        exchange_problem(exchange, PROBLEM_TOO_LARGE,
-                         "The response is larger than one event may be.",
-                         &(struct problem_extra){.pointer = "/response"});
+    if (submission_resume_payload(&api->submission, &resume, exchange->who.actor, &api->text,
+                                  hash) != 0) {
+        (void)refuse(exchange);
         return;
     }
-    if (resumption.clarification.data != NULL) {
-        body_string(&clarification, resumption.clarification);
+    if (resume.clarification.data != NULL) {
+        body_string(&clarification, resume.clarification);
     }
-    (void)crypto_hash_sha256(hash, (const uint8_t *)resumption.response.data,
-                             resumption.response.length);
     struct message_resume_run message = {
         .actor = command_actor(exchange, actor),
         .clarification = command_span(clarification.data, clarification.length),
@@ -364,7 +307,7 @@ static void touched(void *arg, enum command_state state, const struct message_re
     struct buffer *body = &exchange->api->text;
     buffer_clear(body);
     buffer_printf(body, "{\"cancel_requested\":%s,\"status\":\"%s\"}",
-                  result->cancel_requested ? "true" : "false", status_of(result));
+                  result->cancel_requested ? "true" : "false", run_status_name(result->status));
     exchange_json(exchange, 200, body);
 }
 

@@ -6,6 +6,7 @@
 
 #include "api/request.h"
 #include "api/store_internal.h"
+#include "runtime/run_status.h"
 
 #include <assert.h>
 #include <string.h>
@@ -124,13 +125,6 @@ static const struct db_statement selects = {"api_select_runs", SELECT(
     BY_TENANT " and r.status = any (" WANTED_STATUSES ")")};
 /* clang-format on */
 
-const char *store_status_name(enum run_status status)
-{
-    static const char *const names[STORE_RUN_STATUSES] = {
-        "pending", "running", "interrupted", "cancelling", "finished", "failed", "cancelled"};
-    return names[status];
-}
-
 void store_get_run(struct store *store, const struct uuid *tenant, const struct uuid *run,
                    db_done_fn *done, void *arg)
 {
@@ -150,7 +144,7 @@ static void param_statuses(struct db_params *params, unsigned statuses)
     db_array_begin(params, DB_ARRAY_TEXT, (size_t)__builtin_popcount(statuses));
     for (unsigned i = 0; i < STORE_RUN_STATUSES; i++) {
         if ((statuses & 1U << i) != 0) {
-            const char *name = store_status_name((enum run_status)i);
+            const char *name = run_status_name(i);
             db_array_bytes(params, name, strlen(name));
         }
     }

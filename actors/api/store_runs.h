@@ -57,9 +57,6 @@ struct store_run {
     int64_t fork_seq;     /* 0: not a fork */
 };
 
-/* The word of the interface; NULL-terminated. */
-const char *store_status_name(enum run_status status);
-
 /* No row: not there, or another tenant's. */
 void store_get_run(struct store *store, const struct uuid *tenant, const struct uuid *run,
                    db_done_fn *done, void *arg);

@@ -103,8 +103,8 @@ enum http_parse http_chunked_feed(struct http_chunked *chunked, const char *byte
                                   size_t *used_out, struct http_range *data_out,
                                   struct http_problem *problem_out);
 
-/* Decodes the escapes of a path that http_head_feed let through, in place; "%2F" stays as it is.
- * Returns the new length. */
+/* Decodes the escapes of a path that http_head_feed let through, in place; "%2F" stays as it is, and
+ * so does "%25", so that nothing else looks like it. Returns the new length. */
 size_t http_path_decode(char *path, size_t length);
 
 /* -1 when `length` bytes at `text` are not one percent-decoded value: appends nothing then. '+' is a

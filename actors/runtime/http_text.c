@@ -44,8 +44,8 @@ size_t http_path_decode(char *path, size_t length)
         int value = path[from] == '%' ? http_escape_value(path + from, length - from) : -1;
         if (value < 0) {
             path[to++] = path[from++];
-        } else if (value == '/') {
-            memcpy(path + to, "%2F", 3);
+        } else if (value == '/' || value == '%') {
+            memcpy(path + to, value == '/' ? "%2F" : "%25", 3);
             to += 3;
             from += 3;
         } else {

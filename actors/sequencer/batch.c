@@ -70,6 +70,7 @@ static void leave(struct run *run)
     run->batch_head = 0;
     free(run->batch_questions);
     run->batch_questions = NULL;
+    run->batch_resumed = (struct uuid){{0}};
 }
 
 /* The next batch may take its runs and origins; its rows and commands stay. */
@@ -163,7 +164,7 @@ static void log_appended(const struct batch *batch)
     }
 }
 
-static void take_head(struct run *run)
+static void take_head(struct run *run, uint64_t commit)
 {
     bool starts = run->last_seq == 0 && run->batch_status != RUN_CANCELLED;
     run->last_seq = run->batch_seq;
@@ -172,6 +173,11 @@ static void take_head(struct run *run)
         free(run->questions);
         run->questions = run->batch_questions;
         run->batch_questions = NULL;
+        run->asked_commit = commit;
+    }
+    if (!uuid_is_nil(&run->batch_resumed)) {
+        run->resumed = run->batch_resumed;
+        run->resumed_known = true;
     }
     metric_add(METRIC_RUNS_STARTED, starts ? 1 : 0);
     metric_add(METRIC_RUNS_FINISHED, status_is_closed(run->status) ? 1 : 0);
@@ -179,8 +185,9 @@ static void take_head(struct run *run)
 
 static void take_heads(struct sequencer *sequencer, const struct batch *batch)
 {
+    sequencer->commits++;
     for (size_t i = 0; i < batch->heads_count; i++) {
-        take_head(batch->heads[i].run);
+        take_head(batch->heads[i].run, sequencer->commits);
     }
     producers_commit(sequencer);
     accounts_commit(&sequencer->quotas.accounts);
@@ -389,7 +396,7 @@ static void mark_origin(struct batch *batch, const struct command *command)
  * run is no longer as it was then. */
 static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
 {
-    if (lifecycle_needs_last_answer(command)) {
+    if (lifecycle_needs_last_answer(command) || append_needs_questions(command)) {
         return true;
     }
     if (producers_concern(command)) {

@@ -39,6 +39,7 @@ struct run {
     struct questions *questions; /* owned; NULL: none open */
     struct uuid resumed;         /* hash of the last answer that named no question; nil: none */
     bool resumed_known;          /* `resumed` is what the table has */
+    uint64_t asked_commit;       /* the last commit here that changed its questions; 0: none */
     int64_t liveness_ms;         /* without a sign of life for so long it fails; 0: never */
     int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
     unsigned users;              /* queued commands that point here: not evicted */
@@ -47,6 +48,7 @@ struct run {
     int64_t batch_seq;
     enum run_status batch_status;
     struct questions *batch_questions; /* owned; NULL: as they are */
+    struct uuid batch_resumed;         /* nil: `resumed` stays */
     bool batch_new;                    /* made by it */
 };
 
@@ -128,7 +130,10 @@ struct command {
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
     struct key_entry *found; /* owned; NULL unless key_found */
-    bool recover;            /* re-asked from before this process: look in the table first */
+    bool asks;            /* APPEND with questions; the table knows which ids have been used ... */
+    bool asked_before;    /* ... and one of these was, as of ... */
+    uint64_t seen_commit; /* ... this commit */
+    bool recover;         /* re-asked from before this process: look in the table first */
     enum command_need need;
     struct gate *gate; /* owned; NULL: has not looked */
     unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
@@ -228,9 +233,11 @@ struct sequencer {
     size_t queue_bytes;
     struct event *work; /* looks for something to resolve or to commit, once per turn of the loop */
     unsigned resolving; /* resolve queries under way */
-    uint64_t resolving_epoch; /* in which they were asked */
-    struct map found_keys;    /* struct key_entry by hash, owned: what they have found */
-    struct map runs;          /* struct run by id, owned */
+    uint64_t resolving_epoch;  /* in which they were asked */
+    uint64_t resolving_commit; /* after which */
+    uint64_t commits;          /* batches, ever */
+    struct map found_keys;     /* struct key_entry by hash, owned: what they have found */
+    struct map runs;           /* struct run by id, owned */
     struct list runs_by_use;
     struct map keys; /* struct key_entry by hash, in key_ring */
     struct key_entry *key_ring;
@@ -297,6 +304,7 @@ void runs_load_questions(struct run *run, const struct db_result *result, int ro
 int64_t runs_seq(const struct run *run);
 enum run_status runs_status(const struct run *run);
 const struct questions *runs_questions(const struct run *run);
+const struct uuid *runs_resumed(const struct run *run);
 /* Of a key within its run or tenant. */
 struct uuid keys_hash(enum key_scope scope, const struct uuid *id, struct message_span key);
 const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash);

@@ -16,6 +16,7 @@
 
 enum {
     TIMERS_SOON_US = 5000,
+    TIMERS_AGAIN_US = 100000, /* between two looks at a run that its agent still writes to */
     TIMERS_STALE_US = 1000000 /* so long overdue: what was read for it is new enough */
 };
 
@@ -364,7 +365,7 @@ static void force_end(struct sequencer *sequencer, struct command *command)
     /* Tasks may have been completed since it was read: read again, but not for ever. */
     if (runs_seq(command->run) != due->last_seq &&
         clock_real_us() - due->wake_us < TIMERS_STALE_US) {
-        sequencer->timers.overdue = true;
+        timers_note(sequencer, clock_real_us() + TIMERS_AGAIN_US);
         return;
     }
     add_event(sequencer, command, EVENT_TYPE_RUN_CANCELLED);

@@ -6,7 +6,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "streamer/reader.h"
+#include "streamer/position.h"
 #include "streamer/run.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
@@ -113,34 +113,16 @@ void catch_up_enqueue(struct run *run)
     }
 }
 
-void catch_up_want(struct reader *reader)
-{
-    if (!reader->waiting) {
-        reader->waiting = true;
-        list_remove(&reader->in_wait);
-        list_append(&reader->run->waiting, &reader->in_wait);
-    }
-    catch_up_enqueue(reader->run);
-}
-
-void catch_up_leave(struct reader *reader)
-{
-    if (reader->waiting) {
-        reader->waiting = false;
-        list_remove(&reader->in_wait);
-    }
-}
-
 /* Position behind which the page for the first waiting reader starts: its own, or that of a waiting
  * neighbour a little behind it, who then needs no page of its own. */
 static uint64_t page_start(const struct run *run)
 {
-    uint64_t leader = LIST_ENTRY(run->waiting.next, struct reader, in_wait)->cursor;
+    uint64_t leader = LIST_ENTRY(run->waiting.next, struct position, in_wait)->cursor;
     uint64_t start = leader;
     unsigned looked_at = 0;
     LIST_FOR_EACH(node, &run->waiting)
     {
-        uint64_t cursor = LIST_ENTRY(node, struct reader, in_wait)->cursor;
+        uint64_t cursor = LIST_ENTRY(node, struct position, in_wait)->cursor;
         if (cursor < start && leader - cursor <= NEIGHBOURS_EVENTS) {
             start = cursor;
         }
@@ -206,17 +188,16 @@ static void serve_waiting(struct run *run)
     list_init(&ready);
     LIST_FOR_EACH(node, &run->waiting)
     {
-        struct reader *reader = LIST_ENTRY(node, struct reader, in_wait);
-        uint64_t seq = reader->cursor + 1;
+        uint64_t seq = LIST_ENTRY(node, struct position, in_wait)->cursor + 1;
         if (run_window_has(&run->window, seq) || catch_up_page(run, seq) != NULL) {
             list_remove(node);
             list_append(&ready, node);
         }
     }
     while ((first = list_first(&ready)) != NULL) {
-        struct reader *reader = LIST_ENTRY(first, struct reader, in_wait);
-        catch_up_leave(reader);
-        reader_resume(reader);
+        struct position *position = LIST_ENTRY(first, struct position, in_wait);
+        position_unwait(position);
+        position_resume(position);
     }
 }
 
@@ -226,9 +207,9 @@ static void break_off_waiting(struct run *run, uint64_t seq)
     LOG_ERROR("an event is missing in the log", LOG_UUID("run_id", &run->id), LOG_INT("seq", seq));
     LIST_FOR_EACH(node, &run->waiting)
     {
-        struct reader *reader = LIST_ENTRY(node, struct reader, in_wait);
-        if (reader->cursor + 1 == seq) {
-            reader_close(reader, READER_CLOSE_BROKEN, "an event is missing in the log");
+        struct position *position = LIST_ENTRY(node, struct position, in_wait);
+        if (position->cursor + 1 == seq) {
+            position_break_off(position, "an event is missing in the log");
         }
     }
 }
@@ -352,7 +333,7 @@ void catch_up_go(struct streamer *streamer)
         list_remove(first);
         run_hold(run);
         serve_waiting(run); /* what they wait for may have come by the bus or in another's page */
-        if (list_is_empty(&run->readers)) {
+        if (list_is_empty(&run->positions)) {
             run_release(run);
             continue;
         }

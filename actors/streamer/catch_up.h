@@ -13,15 +13,11 @@
 
 #include <stdint.h>
 
-struct reader;
 struct run;
 struct streamer;
 
-/* The reader's next event is not in memory: it is told (reader_pump) when it is. */
-void catch_up_want(struct reader *reader);
-/* The reader does not wait any more. */
-void catch_up_leave(struct reader *reader);
-/* The run has a hole to be read. */
+/* The run has a hole to be read, or positions that wait for a page: they are told (position_resume)
+ * when it is in memory. */
 void catch_up_enqueue(struct run *run);
 /* The page that holds `seq`, or NULL. */
 const struct run_window *catch_up_page(struct run *run, uint64_t seq);

@@ -6,7 +6,7 @@
 #include "streamer/feed_pages.h"
 #include "streamer/feed_tail.h"
 #include "streamer/keys.h"
-#include "streamer/reader.h"
+#include "streamer/position.h"
 #include "streamer/streamer.h"
 
 #include <assert.h>
@@ -44,8 +44,8 @@ static struct feed *create(struct streamer *streamer, struct feed_tenant *tenant
                            const struct uuid *thread, const struct feed_key *key)
 {
     struct feed *feed = pool_new(&streamer->feed_pool);
-    struct list *lists[] = {&feed->in_all,    &feed->in_tail, &feed->in_changed, &feed->in_queue,
-                            &feed->in_recent, &feed->readers, &feed->waiting,    &feed->pages};
+    struct list *lists[] = {&feed->in_all,    &feed->in_tail,   &feed->in_changed, &feed->in_queue,
+                            &feed->in_recent, &feed->positions, &feed->waiting,    &feed->pages};
     struct feed **whole = place_of(tenant, thread);
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         list_init(lists[i]);
@@ -137,20 +137,20 @@ void feed_hold(struct feed *feed)
 void feed_release(struct feed *feed)
 {
     assert(feed->holds > 0);
-    if (--feed->holds == 0 && list_is_empty(&feed->readers)) {
+    if (--feed->holds == 0 && list_is_empty(&feed->positions)) {
         destroy(feed);
     }
 }
 
-void feed_add(struct feed *feed, struct reader *reader)
+void feed_add(struct feed *feed, struct position *position)
 {
-    list_append(&feed->readers, &reader->in_run);
+    list_append(&feed->positions, &position->in_shown);
     feed->count++;
 }
 
-void feed_remove(struct feed *feed, struct reader *reader)
+void feed_remove(struct feed *feed, struct position *position)
 {
-    list_remove(&reader->in_run);
+    list_remove(&position->in_shown);
     feed->count--;
 }
 
@@ -165,22 +165,23 @@ void feed_refresh(struct feed *feed)
 
 /* Readers that had everything so far keep that: without it an idle feed would be read again from
  * the last event that it had, however long ago. */
-static void park_readers(struct feed *feed)
+static void park_positions(struct feed *feed)
 {
     feed_refresh(feed);
-    LIST_FOR_EACH(node, &feed->readers)
+    LIST_FOR_EACH(node, &feed->positions)
     {
-        struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
-        if (!reader->frozen && reader->skip == 0 &&
-            reader->cursor >= feed_window_last(&feed->window) && reader->cursor < feed->window.to) {
-            reader->cursor = feed->window.to;
+        struct position *position = LIST_ENTRY(node, struct position, in_shown);
+        if (!position->frozen && position->skip == 0 &&
+            position->cursor >= feed_window_last(&feed->window) &&
+            position->cursor < feed->window.to) {
+            position->cursor = feed->window.to;
         }
     }
 }
 
 void feed_restart(struct feed *feed, uint64_t position)
 {
-    park_readers(feed);
+    park_positions(feed);
     drop_window(feed);
     feed_window_start(&feed->window, position);
     feed->batch.count = feed->batch.used = 0;
@@ -239,14 +240,14 @@ static size_t serve(struct feed *feed, size_t most)
     size_t served = 0;
     struct list *first;
     feed_hold(feed);
-    while (served < most && feed->unserved > 0 && (first = list_first(&feed->readers)) != NULL) {
+    while (served < most && feed->unserved > 0 && (first = list_first(&feed->positions)) != NULL) {
         feed->unserved--;
         served++;
         list_remove(first);
-        list_append(&feed->readers, first);
-        reader_pump(LIST_ENTRY(first, struct reader, in_run));
+        list_append(&feed->positions, first);
+        position_pump(LIST_ENTRY(first, struct position, in_shown));
     }
-    if (list_is_empty(&feed->readers)) {
+    if (list_is_empty(&feed->positions)) {
         feed->unserved = 0;
     }
     feed_release(feed);
@@ -279,11 +280,11 @@ void feed_break_off(struct streamer *streamer, bool only_ended_keys, const char 
     while (at != &streamer->feeds) {
         struct feed *feed = LIST_ENTRY(at, struct feed, in_all);
         feed_hold(feed);
-        LIST_FOR_EACH(node, &feed->readers)
+        LIST_FOR_EACH(node, &feed->positions)
         {
-            struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
-            if (!only_ended_keys || (keys_has_ended(reader->key) && !reader->frozen)) {
-                reader_close(reader, READER_CLOSE_BROKEN, why);
+            struct position *position = LIST_ENTRY(node, struct position, in_shown);
+            if (!only_ended_keys || (keys_has_ended(position->key) && !position->frozen)) {
+                position_break_off(position, why);
             }
         }
         at = at->next;

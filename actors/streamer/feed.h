@@ -4,7 +4,7 @@
  *
  * The window holds every event in (window.from, window.to]; a reader before it reads pages. A feed
  * that has joined gets all events behind `from` from the bus, batch by batch (feed_tail.h). It lives
- * as long as it has readers.
+ * as long as it has positions.
  */
 #ifndef SIGNALBOX_STREAMER_FEED_H
 #define SIGNALBOX_STREAMER_FEED_H
@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct reader;
+struct position;
 struct streamer;
 
 /* Feeds of one tenant. */
@@ -57,16 +57,16 @@ struct feed {
     struct list in_changed;
     struct list in_queue;
     struct list in_recent;
-    struct list readers;
-    struct list waiting; /* readers that need a page */
+    struct list positions; /* struct position */
+    struct list waiting;   /* those that need a page */
     struct list pages;
     struct feed_window window;
     struct feed_batch batch;
     size_t accounted; /* bytes of `window` in the streamer's sum */
     int64_t recent_ms;
     uint64_t span;   /* positions that the next page looks at */
-    size_t count;    /* readers */
-    size_t unserved; /* of them, at the front of `readers`: have not seen the last change */
+    size_t count;    /* positions */
+    size_t unserved; /* of them, at the front of `positions`: have not seen the last change */
     unsigned holds;
     bool joined;
     bool paging;
@@ -78,12 +78,12 @@ struct feed *feed_watch(struct streamer *streamer, const struct uuid *tenant,
 /* NULL when not watched; also when `serial` is not 0 and of another life. */
 struct feed *feed_find(struct streamer *streamer, const struct uuid *tenant,
                        const struct uuid *thread, uint64_t serial);
-/* While held, a feed without readers stays; the last release ends it. */
+/* While held, a feed without positions stays; the last release ends it. */
 void feed_hold(struct feed *feed);
 void feed_release(struct feed *feed);
-/* A reader comes or goes; the caller releases the feed after the last one. */
-void feed_add(struct feed *feed, struct reader *reader);
-void feed_remove(struct feed *feed, struct reader *reader);
+/* A position comes or goes; the caller releases the feed after the last one. */
+void feed_add(struct feed *feed, struct position *position);
+void feed_remove(struct feed *feed, struct position *position);
 /* The window reaches as far as the bus has told. Call before using it. */
 void feed_refresh(struct feed *feed);
 /* Everything behind `position` will come by the bus, everything before it is in the table. */
@@ -91,7 +91,7 @@ void feed_restart(struct feed *feed, uint64_t position);
 /* The window has grown: keeps the sums and limits; readers will be served. */
 void feed_grown(struct feed *feed);
 void feed_changed(struct feed *feed);
-/* Serves readers of changed feeds, a bounded number of them; the rest in the next pass. */
+/* Serves positions on changed feeds, a bounded number of them; the rest in the next pass. */
 void feed_serve_changed(struct streamer *streamer);
 void feed_drop_idle_windows(struct streamer *streamer, int64_t now_ms);
 /* Breaks off all streams, or those whose key has ended. */

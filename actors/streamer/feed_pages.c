@@ -5,9 +5,8 @@
 #include "runtime/base/fault.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "streamer/catch_up.h"
 #include "streamer/feed.h"
-#include "streamer/reader.h"
+#include "streamer/position.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
 
@@ -114,7 +113,7 @@ void feed_pages_tick(struct streamer *streamer, int64_t now_ms)
 
 /* ---- who wants one ---- */
 
-static void enqueue(struct feed *feed)
+void feed_pages_enqueue(struct feed *feed)
 {
     if (!list_is_linked(&feed->in_queue) && !feed->paging) {
         list_append(&feed->streamer->feed_pages.queue, &feed->in_queue);
@@ -122,26 +121,16 @@ static void enqueue(struct feed *feed)
     }
 }
 
-void feed_pages_want(struct reader *reader)
-{
-    if (!reader->waiting) {
-        reader->waiting = true;
-        list_remove(&reader->in_wait);
-        list_append(&reader->feed->waiting, &reader->in_wait);
-    }
-    enqueue(reader->feed);
-}
-
 /* The cursor of the first that waits, or of one a little before it, who then needs no page of its
  * own. */
 static uint64_t page_start(const struct feed *feed)
 {
-    uint64_t leader = LIST_ENTRY(feed->waiting.next, struct reader, in_wait)->cursor;
+    uint64_t leader = LIST_ENTRY(feed->waiting.next, struct position, in_wait)->cursor;
     uint64_t start = leader;
     unsigned looked_at = 0;
     LIST_FOR_EACH(node, &feed->waiting)
     {
-        uint64_t cursor = LIST_ENTRY(node, struct reader, in_wait)->cursor;
+        uint64_t cursor = LIST_ENTRY(node, struct position, in_wait)->cursor;
         if (cursor < start && leader - cursor <= NEIGHBOURS_POSITIONS) {
             start = cursor;
         }
@@ -236,18 +225,18 @@ static bool serve_waiting(struct feed *feed)
     list_init(&ready);
     LIST_FOR_EACH(node, &feed->waiting)
     {
-        struct reader *reader = LIST_ENTRY(node, struct reader, in_wait);
-        if (count < SERVED_AT_ONCE && (reader->cursor >= feed->window.from ||
-                                       feed_pages_find(feed, reader->cursor) != NULL)) {
+        uint64_t cursor = LIST_ENTRY(node, struct position, in_wait)->cursor;
+        if (count < SERVED_AT_ONCE &&
+            (cursor >= feed->window.from || feed_pages_find(feed, cursor) != NULL)) {
             list_remove(node);
             list_append(&ready, node);
             count++;
         }
     }
     while ((first = list_first(&ready)) != NULL) {
-        struct reader *reader = LIST_ENTRY(first, struct reader, in_wait);
-        catch_up_leave(reader);
-        reader_resume(reader);
+        struct position *position = LIST_ENTRY(first, struct position, in_wait);
+        position_unwait(position);
+        position_resume(position);
     }
     return count == SERVED_AT_ONCE;
 }
@@ -275,7 +264,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
             (void)serve_waiting(feed); /* who is left is served in its turn */
         }
         if (!list_is_empty(&feed->waiting)) {
-            enqueue(feed);
+            feed_pages_enqueue(feed);
         }
         feed_release(feed);
     }
@@ -339,7 +328,7 @@ void feed_pages_go(struct streamer *streamer)
         feed_hold(feed);
         more = serve_waiting(feed); /* what they wait for may have come in another's page */
         if (!list_is_empty(&feed->waiting) && more) {
-            enqueue(feed);
+            feed_pages_enqueue(feed);
         } else if (!list_is_empty(&feed->waiting)) {
             ask(feed);
         }

@@ -12,11 +12,11 @@
 #include <stdint.h>
 
 struct feed;
-struct reader;
 struct streamer;
 
-/* What lies behind the reader's cursor is not in memory: it is told (reader_resume) when it is. */
-void feed_pages_want(struct reader *reader);
+/* The feed has positions that wait for a page: they are told (position_resume) when it is in memory.
+ */
+void feed_pages_enqueue(struct feed *feed);
 /* The page that knows what is behind `cursor`, or NULL. */
 const struct feed_window *feed_pages_find(struct feed *feed, uint64_t cursor);
 void feed_pages_drop(struct feed *feed);

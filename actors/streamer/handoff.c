@@ -162,14 +162,15 @@ static void encode(const struct handoff *handoff, const struct reader *reader,
 {
     const struct actor *actor = handoff->streamer->actor;
     const struct message_header header = {.type = MESSAGE_HANDOFF, .generation = actor->generation};
-    const struct feed *feed = reader->feed;
+    const struct run *run = position_run(&reader->at);
+    const struct feed *feed = position_feed(&reader->at);
     struct message_handoff message = {
         .cursor = cursor, .ended = reader->ending, .unsent = {unsent->data, unsent->length}};
-    memcpy(message.key, keys_id(reader->key)->bytes, sizeof message.key);
+    memcpy(message.key, keys_id(reader->at.key)->bytes, sizeof message.key);
     if (feed == NULL) {
         message.kind = STREAM_KIND_RUN;
-        memcpy(message.tenant, reader->run->tenant.bytes, sizeof message.tenant);
-        memcpy(message.run, reader->run->id.bytes, sizeof message.run);
+        memcpy(message.tenant, run->tenant.bytes, sizeof message.tenant);
+        memcpy(message.run, run->id.bytes, sizeof message.run);
     } else {
         message.kind = uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT : STREAM_KIND_THREAD;
         message.head = feed->streamer->tail.settled;
@@ -260,8 +261,8 @@ static enum launch launch(struct handoff *handoff, struct reader *reader)
         encode(handoff, reader, &unsent, cursor, &packet);
         result = launch_packet(handoff, reader, &packet);
         msgpack_sbuffer_destroy(&packet);
-    } else if (!reader->frozen) {
-        reader_want(reader);
+    } else if (!reader->at.frozen) {
+        position_want(&reader->at);
     }
     buffer_deinit(&unsent);
     return result;

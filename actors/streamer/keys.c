@@ -6,7 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/jwt.h"
 #include "streamer/feed.h"
-#include "streamer/reader.h"
+#include "streamer/position.h"
 #include "streamer/run.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
@@ -70,11 +70,11 @@ static void break_off(struct streamer *streamer)
         runs[count++] = run;
     }
     for (size_t i = 0; i < count; i++) {
-        LIST_FOR_EACH(node, &runs[i]->readers)
+        LIST_FOR_EACH(node, &runs[i]->positions)
         {
-            struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
-            if (reader->key->ended && !reader->frozen) {
-                reader_close(reader, READER_CLOSE_BROKEN, "its key has ended");
+            struct position *position = LIST_ENTRY(node, struct position, in_shown);
+            if (position->key->ended && !position->frozen) {
+                position_break_off(position, "its key has ended");
             }
         }
         run_release(runs[i]);

@@ -1,9 +1,9 @@
 /*
  * One open stream. It owns a socket and a position; never a queue of events.
  *
- * What it gets next is found by its position: in its run's window, in a page from the table, or not
- * in memory, then it asks for a page. When its socket is full it is left alone until the socket
- * drains. A reader of a feed does the same by log position; what differs is in feed_reader.c.
+ * What it gets next is found by its position (position.h): in memory, or it waits for a page. When
+ * its socket is full it is left alone until the socket drains. reader.c is its life,
+ * reader_write.c what it writes, reader_socket.c what its socket says.
  */
 #ifndef SIGNALBOX_STREAMER_READER_H
 #define SIGNALBOX_STREAMER_READER_H
@@ -13,14 +13,12 @@
 #include "runtime/base/list.h"
 #include "runtime/base/uuid.h"
 #include "runtime/feed_cursor.h"
+#include "streamer/position.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct feed;
-struct key_use;
-struct run;
 struct streamer;
 
 /* Bytes that are nobody else's: response head, ping, what a predecessor could not write. */
@@ -32,25 +30,14 @@ struct reader_rest {
 
 /* Memory per idle stream is a promise: this struct is all there is of it besides its run. */
 struct reader {
-    struct list in_run;  /* or in its feed */
-    struct list in_slot; /* of the wheel; while draining, of the hand-off */
-    struct list in_wait; /* run->waiting or streamer->blocked */
-    struct run *run;     /* NULL for a feed's reader */
-    struct feed *feed;   /* NULL for a run's reader */
-    struct key_use *key;
+    struct position at;
+    struct list in_slot;      /* of the wheel; while draining, of the hand-off */
     struct reader_rest *rest; /* owned; NULL: none */
-    /* Last seq written whole. In a feed: a log position, all before it is written or not the
-     * feed's. */
-    uint64_t cursor;
-    int64_t blocked_ms; /* when the socket last took something */
+    int64_t blocked_ms;       /* when the socket last took something */
     int fd;
-    uint32_t skip;   /* bytes of the event after the cursor that are written */
-    uint32_t queued; /* bytes in the socket then */
-    bool blocked : 1;
-    bool waiting : 1; /* for a page */
-    bool behind : 1;  /* counted as catching up */
+    uint32_t queued;  /* bytes in the socket then */
+    bool blocked : 1; /* its socket is full; `at.in_wait` is in streamer->blocked */
     bool ending : 1;  /* nothing follows `rest` */
-    bool frozen : 1;  /* being handed to the successor */
 };
 
 /* How a stream comes. */
@@ -84,18 +71,29 @@ void reader_open(struct streamer *streamer, const struct reader_opening *opening
 void reader_close(struct reader *reader, enum reader_close how, const char *why);
 /* Writes what there is. May close the reader, never another one. */
 void reader_pump(struct reader *reader);
-/* Its next event is not in memory: asks for a page. */
-void reader_want(struct reader *reader);
 /* The page it waited for is in memory. */
 void reader_resume(struct reader *reader);
 void reader_ping(struct reader *reader);
+/* Bytes that go out before anything else; there are none yet. */
+void reader_set_rest(struct reader *reader, const void *bytes, size_t length);
 /* From now on nothing happens to it but reader_unsent and reader_close by the caller. */
 void reader_freeze(struct reader *reader);
 /* Bytes that must go out before anything else, and the position behind them. -1: not in memory. */
 SB_MUST_CHECK int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_out);
+/* Its socket takes bytes again. */
+void reader_unblock(struct reader *reader);
+/* -1 with errno: its socket cannot be watched. */
+SB_MUST_CHECK int reader_watch_socket(struct reader *reader);
 /* Events of the sockets. */
 void reader_on_sockets(int fd, short what, void *arg);
 /* Closes those that have taken nothing for too long. */
 void reader_check_stalled(struct streamer *streamer, int64_t now_ms);
+
+static inline struct reader *reader_of(struct position *position)
+{
+    return LIST_ENTRY(position, struct reader, at);
+}
+
+extern const struct position_taker_ops reader_taker;
 
 #endif

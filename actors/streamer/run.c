@@ -7,7 +7,7 @@
 #include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/heads.h"
-#include "streamer/reader.h"
+#include "streamer/position.h"
 #include "streamer/streamer.h"
 
 #include <assert.h>
@@ -19,8 +19,8 @@ static struct run *create(struct streamer *streamer, const struct uuid *id,
                           const struct uuid *tenant)
 {
     struct run *run = pool_new(&streamer->run_pool);
-    struct list *lists[] = {&run->readers,  &run->waiting,  &run->pages,    &run->in_changed,
-                            &run->in_dirty, &run->in_queue, &run->in_recent};
+    struct list *lists[] = {&run->positions, &run->waiting,  &run->pages,    &run->in_changed,
+                            &run->in_dirty,  &run->in_queue, &run->in_recent};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         list_init(lists[i]);
     }
@@ -83,7 +83,7 @@ void run_hold(struct run *run)
 void run_release(struct run *run)
 {
     assert(run->holds > 0);
-    if (--run->holds == 0 && list_is_empty(&run->readers)) {
+    if (--run->holds == 0 && list_is_empty(&run->positions)) {
         destroy(run);
     }
 }
@@ -102,13 +102,13 @@ static void serve(struct run *run)
 {
     run_hold(run);
     run->judging = false;
-    LIST_FOR_EACH(node, &run->readers)
+    LIST_FOR_EACH(node, &run->positions)
     {
-        struct reader *reader = LIST_ENTRY(node, struct reader, in_run);
-        if (run->gone && !reader->frozen) {
-            reader_close(reader, READER_CLOSE_BROKEN, "the run is gone");
+        struct position *position = LIST_ENTRY(node, struct position, in_shown);
+        if (run->gone && !position->frozen) {
+            position_break_off(position, "the run is gone");
         } else {
-            reader_pump(reader);
+            position_pump(position);
         }
     }
     run_release(run);

@@ -2,7 +2,7 @@
  * One watched run: what is known of its log, its shared window of encoded events, and its readers.
  *
  * The window is [first, next): `next` is the seq expected from the bus. Frames beyond it wait in
- * `ahead` while the hole is read from the table. A run lives as long as it has readers; nothing is
+ * `ahead` while the hole is read from the table. A run lives as long as it has positions (position.h); nothing is
  * remembered after it.
  */
 #ifndef SIGNALBOX_STREAMER_RUN_H
@@ -24,9 +24,9 @@ struct run {
     struct uuid id;
     struct uuid tenant;
     uint64_t serial; /* tells this life of the run from an earlier one when an answer comes late */
-    struct list readers;
-    struct list waiting; /* readers that need a page */
-    struct list pages;   /* struct page */
+    struct list positions; /* struct position */
+    struct list waiting;   /* those that need a page */
+    struct list pages;     /* struct page */
     struct list in_changed;
     struct list in_dirty; /* heads.dirty or heads.suspects */
     struct list in_queue;
@@ -54,7 +54,7 @@ struct run *run_watch(struct streamer *streamer, const struct uuid *id, const st
 struct run *run_find(struct streamer *streamer, const struct uuid *id);
 /* Same life of the run, or NULL. */
 struct run *run_find_life(struct streamer *streamer, const struct uuid *id, uint64_t serial);
-/* While held, a run without readers stays; the last release ends it. */
+/* While held, a run without positions stays; the last release ends it. */
 void run_hold(struct run *run);
 void run_release(struct run *run);
 /* Readers will be served in this pass. */

@@ -230,9 +230,9 @@ static void close_readers(struct streamer *streamer)
     struct run *run;
     while ((run = map_next(&streamer->runs, &cursor)) != NULL) {
         run_hold(run);
-        LIST_FOR_EACH(node, &run->readers)
+        LIST_FOR_EACH(node, &run->positions)
         {
-            reader_close(LIST_ENTRY(node, struct reader, in_run), READER_CLOSE_BROKEN, "stopping");
+            position_break_off(LIST_ENTRY(node, struct position, in_shown), "stopping");
         }
         run_release(run);
         cursor = 0; /* the map has changed */

@@ -5,10 +5,12 @@ Fixtures of every black-box test.
     own_box    a factory of Signalboxes that belong to one test, which may break them
     client     the shared box's client        run_id   a fresh run on it
     other      client of a second tenant on the shared box
+    node_client(script, *arguments)    what tests/clients/SCRIPT prints as JSON (harness/node.py)
 """
 
 import pytest
 
+from harness import node
 from harness.keys import make_tenant
 from harness.server import Server
 
@@ -71,3 +73,14 @@ def other_key(shared_server):
 @pytest.fixture
 def other(box, other_key):
     return box.client(other_key)
+
+
+@pytest.fixture
+def node_client():
+    """node_client("x.mjs", …) runs a program of tests/clients to its end; node_client.start(…) only starts it."""
+    missing = node.missing()
+    if missing:
+        pytest.skip(missing)
+    clients = node.Clients()
+    yield clients
+    clients.close()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from harness.metrics import parse
+from harness.node import FOLDER
 from harness.rawjson import elements, members
 from harness.sse import ChunkDecoder, parse_frame
 
@@ -48,3 +49,10 @@ def test_metrics_are_read_strictly():
     assert parse('# HELP a b\na{actor="x",le="+Inf"} 3\n') == [("a", {"actor": "x", "le": "+Inf"}, 3.0)]
     with pytest.raises(AssertionError):
         parse("what is this\n")
+
+
+def test_npm_clients_are_those_of_the_lock_file(node_client):
+    wanted = json.loads((FOLDER / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    here = node_client("versions.mjs")
+    assert here["loaded"] == ["function"] * len(wanted)
+    assert here["versions"] == {name: version.rpartition("@")[2] for name, version in wanted.items()}

@@ -43,8 +43,9 @@ struct projection_format {
     enum projection_after (*take)(struct projection *projection, const struct native_event *event,
                                   struct buffer *out);
     /* Appends what brings a client here that has seen nothing: the run so far, in short. What follows
-     * are the bytes of later events. NULL: clients of this format are always given everything. */
-    void (*join)(const struct projection *projection, struct buffer *out);
+     * are the bytes of later events. PROJECTION_PAUSES: that ends with the pause, and the stream may
+     * end behind it. NULL: clients of this format are always given everything. */
+    enum projection_after (*join)(const struct projection *projection, struct buffer *out);
 };
 
 /* NULL: no projection, as for the native format and for numbers that mean nothing. */

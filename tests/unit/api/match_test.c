@@ -10,11 +10,12 @@
 #include <cmocka.h>
 
 static const struct route table[] = {
-    {"POST", "/api/v1/runs", SCOPE_APPEND, NULL, false, false},
-    {"GET", "/api/v1/runs", SCOPE_READ, NULL, false, false},
-    {"GET", "/api/v1/runs/{}", SCOPE_READ, NULL, false, false},
-    {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, NULL, true, false},
-    {"GET", "/health", SCOPE_OPEN, NULL, false, false},
+    {"POST", "/api/v1/runs", SCOPE_APPEND, NULL, .append_body = false},
+    {"GET", "/api/v1/runs", SCOPE_READ, NULL, .append_body = false},
+    {"GET", "/api/v1/runs/{}", SCOPE_READ, NULL, .append_body = false},
+    {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, NULL, .append_body = true},
+    {"GET", "/health", SCOPE_OPEN, NULL, .append_body = false},
+    {"GET", "/api/v1/agents/{}/runs/{}", SCOPE_READ, NULL, .free_ids = true},
 };
 
 static enum match_result find(const char *method, const char *path, struct match *match)
@@ -49,6 +50,20 @@ static void test_found(void **state)
             assert_memory_equal(match.segment.data, cases[i].segment, match.segment.length);
         }
     }
+}
+
+static void test_two_segments(void **state)
+{
+    (void)state;
+    struct match match;
+    assert_int_equal(find("GET", "/api/v1/agents/a%2Fb/runs/7", &match), MATCH_FOUND);
+    assert_ptr_equal(match.route, &table[5]);
+    assert_int_equal(match.segment.length, strlen("a%2Fb"));
+    assert_memory_equal(match.segment.data, "a%2Fb", match.segment.length);
+    assert_int_equal(match.second.length, 1);
+    assert_memory_equal(match.second.data, "7", 1);
+    assert_int_equal(find("GET", "/api/v1/runs/x", &match), MATCH_FOUND);
+    assert_null(match.second.data);
 }
 
 static void test_no_such_path(void **state)
@@ -93,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),
+        cmocka_unit_test(test_two_segments),
         cmocka_unit_test(test_no_such_path),
         cmocka_unit_test(test_no_such_method),
     };

@@ -1,6 +1,6 @@
 /* Problem documents (RFC 9457): the one error envelope of every answer. */
-#ifndef SIGNALBOX_API_PROBLEM_H
-#define SIGNALBOX_API_PROBLEM_H
+#ifndef SIGNALBOX_RUNTIME_PROBLEM_H
+#define SIGNALBOX_RUNTIME_PROBLEM_H
 
 #include "contracts/generated/problems.h"
 #include "runtime/base/buffer.h"

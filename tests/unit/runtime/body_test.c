@@ -1,5 +1,5 @@
 /* Members of checked JSON text, as the bytes they came in. */
-#include "api/body.h"
+#include "runtime/body.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

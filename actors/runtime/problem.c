@@ -1,5 +1,5 @@
 /* See problem.h. */
-#include "api/problem.h"
+#include "runtime/problem.h"
 
 #include <string.h>
 

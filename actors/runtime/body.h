@@ -1,6 +1,6 @@
 /* Reading JSON bodies: what the values of checked text are. Pure. */
-#ifndef SIGNALBOX_API_BODY_H
-#define SIGNALBOX_API_BODY_H
+#ifndef SIGNALBOX_RUNTIME_BODY_H
+#define SIGNALBOX_RUNTIME_BODY_H
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/uuid.h"

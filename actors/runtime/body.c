@@ -1,5 +1,5 @@
 /* See body.h. The text has passed json_check, so nothing here has to be checked again. */
-#include "api/body.h"
+#include "runtime/body.h"
 
 #include "runtime/base/number.h"
 

@@ -1,0 +1,210 @@
+/* What a reader writes: its rest, then the frames behind its position in one gathered write, then
+ * the end. See reader.h. */
+#include "runtime/base/clock.h"
+#include "runtime/base/fault.h"
+#include "runtime/base/metrics.h"
+#include "streamer/handoff.h"
+#include "streamer/reader.h"
+#include "streamer/run.h"
+#include "streamer/sse.h"
+#include "streamer/stream_socket.h"
+#include "streamer/streamer.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { IOVECS = 32 };
+
+/* What one write is made of, in this order. */
+struct gathered {
+    struct iovec iov[IOVECS];
+    int count;
+    size_t rest;
+    size_t frames;
+    size_t last;                   /* of the last chunk */
+    struct position_source source; /* of the frames */
+    struct window_position after;  /* all frames */
+};
+
+/* ---- gathering ---- */
+
+/* Its position is beyond everything known: either the head that is being read will reach it, or it
+ * is told. */
+static void judge(struct reader *reader)
+{
+    struct buffer text = {0};
+    if (position_judge(&reader->at) == POSITION_BEYOND) {
+        sse_append_reset(&text, reader->at.cursor);
+        reader_set_rest(reader, text.data, text.length);
+    }
+    buffer_deinit(&text);
+}
+
+static void gather_frames(struct reader *reader, struct gathered *gathered)
+{
+    int first = gathered->count;
+    bool found = position_find(&reader->at, &gathered->source);
+    gathered->after = (struct window_position){reader->at.cursor, reader->at.skip};
+    if (!found) {
+        return;
+    }
+    gathered->count +=
+        position_gather(&reader->at, &gathered->source, gathered->iov + first, IOVECS - 1 - first);
+    for (int i = first; i < gathered->count; i++) {
+        gathered->frames += gathered->iov[i].iov_len;
+    }
+    if (gathered->frames > 0) {
+        gathered->after = position_after(&reader->at, &gathered->source, gathered->frames);
+    }
+}
+
+static void gather(struct reader *reader, struct gathered *gathered)
+{
+    const struct run *run = position_run(&reader->at);
+    bool live = !reader->ending && (run == NULL || run->known);
+    if (live && run != NULL && reader->rest == NULL) {
+        judge(reader);
+    }
+    if (reader->rest != NULL) {
+        gathered->rest = reader->rest->length - reader->rest->taken;
+        gathered->iov[gathered->count++] =
+            (struct iovec){reader->rest->bytes + reader->rest->taken, gathered->rest};
+    }
+    if (!live) {
+        return;
+    }
+    gather_frames(reader, gathered);
+    if (position_ends_at(&reader->at, gathered->after)) {
+        gathered->last = SSE_LAST_CHUNK_LENGTH;
+        gathered->iov[gathered->count++] =
+            (struct iovec){(char *)(uintptr_t)sse_last_chunk, SSE_LAST_CHUNK_LENGTH};
+    }
+}
+
+/* ---- writing ---- */
+
+/* Moves the position by what the socket took; true when that was everything. */
+static bool take(struct reader *reader, const struct gathered *gathered, size_t taken)
+{
+    if (gathered->rest > 0) {
+        size_t part = taken < gathered->rest ? taken : gathered->rest;
+        reader->rest->taken += part;
+        if (part < gathered->rest) {
+            return false;
+        }
+        reader_set_rest(reader, NULL, 0);
+        taken -= part;
+    }
+    if (gathered->frames > 0) {
+        bool all = taken >= gathered->frames;
+        if (all || taken > 0) {
+            metric_add(
+                METRIC_STREAM_EVENTS_SENT,
+                (int64_t)position_move(
+                    &reader->at, &gathered->source,
+                    all ? gathered->after : position_after(&reader->at, &gathered->source, taken)));
+        }
+        if (!all) {
+            return false;
+        }
+        taken -= gathered->frames;
+    }
+    if (gathered->last > 0) {
+        reader->ending = true;
+        reader_set_rest(reader, sse_last_chunk + taken, gathered->last - taken);
+    }
+    return reader->rest == NULL;
+}
+
+static void block(struct reader *reader)
+{
+    position_unwait(&reader->at);
+    reader->blocked = true;
+    reader->blocked_ms = clock_monotonic_ms();
+    reader->queued = stream_socket_queued(reader->fd);
+    list_remove(&reader->at.in_wait);
+    list_append(&position_streamer(&reader->at)->blocked, &reader->at.in_wait);
+    position_set_behind(&reader->at, true);
+}
+
+void reader_unblock(struct reader *reader)
+{
+    position_unwait(&reader->at);
+    reader->blocked = false;
+    list_remove(&reader->at.in_wait);
+    reader_pump(reader);
+}
+
+void reader_pump(struct reader *reader)
+{
+    while (!reader->blocked && !reader->at.frozen) {
+        struct gathered gathered = {.count = 0};
+        gather(reader, &gathered);
+        if (gathered.count == 0) {
+            (void)position_settle(&reader->at);
+            return;
+        }
+        struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
+        SB_FAULT("streamer_before_write");
+        ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && errno != EAGAIN) {
+            reader_close(reader, errno == ETIMEDOUT ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
+                         error_errno(errno));
+            return;
+        }
+        if (sent < 0 || !take(reader, &gathered, (size_t)sent)) {
+            block(reader);
+        } else if (reader->ending) {
+            reader_close(reader, READER_CLOSE_ENDED, "end of the run");
+            return;
+        }
+    }
+}
+
+void reader_resume(struct reader *reader)
+{
+    struct streamer *streamer = position_streamer(&reader->at);
+    if (reader->blocked) {
+        list_append(&streamer->blocked, &reader->at.in_wait);
+        handoff_continue(streamer);
+    } else {
+        reader_pump(reader);
+    }
+}
+
+void reader_ping(struct reader *reader)
+{
+    /* A reader with something unwritten has no use for a ping, and half an event is no place for
+     * one. */
+    if (reader->blocked || reader->at.frozen || reader->rest != NULL || reader->at.skip > 0) {
+        return;
+    }
+    struct buffer text = {0};
+    sse_append_ping(&text);
+    reader_set_rest(reader, text.data, text.length);
+    buffer_deinit(&text);
+    reader_pump(reader);
+}
+
+/* ---- as what takes a position ---- */
+
+static void pump(struct position *position)
+{
+    reader_pump(reader_of(position));
+}
+
+static void resume(struct position *position)
+{
+    reader_resume(reader_of(position));
+}
+
+static void break_off(struct position *position, const char *why)
+{
+    reader_close(reader_of(position), READER_CLOSE_BROKEN, why);
+}
+
+const struct position_taker_ops reader_taker = {
+    .pump = pump, .resume = resume, .break_off = break_off};
