@@ -70,7 +70,9 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          "                         where run_id = $1::uuid and seq > $3::bigint "
          "                           and seq <= $3::bigint + " LOOKED_AT
          "                           and ($5::text[] is null "
-         "                                or event_type = any ($5::text[]::run_event_type[])) "
+         "                                or event_type = any "
+         "                                   ((select $5::text[]::run_event_type[])"
+         "                                    ::run_event_type[])) "
          "                         order by seq limit $4::integer) page) summed "
          "         where coalesce(before, 0) < " PAGE_BYTES ") e on true "
          " where h.run_id = $1::uuid and h.tenant_id = $2::uuid "

@@ -1,6 +1,6 @@
 /*
- * One watched feed: all events of a tenant, or of the runs of one of its threads, by log position,
- * with the window that its readers share.
+ * One watched feed: the events of a tenant, or of the runs of one of its threads, by log position,
+ * with the window that its readers share. Of some types, or of a chat, is another feed.
  *
  * The window holds every event in (window.from, window.to]; a reader before it reads pages. A feed
  * that has joined gets all events behind `from` from the bus, batch by batch (feed_tail.h). It lives
@@ -10,23 +10,24 @@
 #define SIGNALBOX_STREAMER_FEED_H
 
 #include "runtime/base/list.h"
-#include "runtime/base/map.h"
 #include "runtime/base/uuid.h"
 #include "runtime/feed_cursor.h"
+#include "streamer/feed_roles.h"
 #include "streamer/feed_window.h"
 #include "streamer/formats/native.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct feed_tenant;
 struct position;
 struct streamer;
 
-/* Feeds of one tenant. */
-struct feed_tenant {
-    struct uuid id;
-    struct feed *whole;
-    struct map threads; /* struct feed by thread */
+/* Which events of a tenant or thread a feed shows; each has a window and pages of its own. All zero:
+ * all events. */
+struct feed_variant {
+    uint64_t types; /* runtime/event_mask.h */
+    bool chat;      /* of a thread: the assistant's messages (feed_roles.h); types is 0 then */
 };
 
 /* An event of a batch that is not complete yet; its frame lies in batch.bytes. */
@@ -49,11 +50,14 @@ struct feed_batch {
 struct feed {
     struct streamer *streamer;
     struct feed_tenant *tenant;
-    struct uuid thread;  /* nil: the whole tenant */
-    struct feed_key key; /* of its cursors */
-    uint64_t serial;     /* tells this life of the feed from an earlier one */
-    struct list in_all;  /* streamer->feeds */
-    struct list in_tail; /* tail.filled or tail.joining */
+    struct uuid thread; /* nil: the whole tenant */
+    struct feed_variant variant;
+    struct feed *next;        /* variant of the same thread, or NULL */
+    struct feed_roles *roles; /* owned; of a chat, else NULL */
+    struct feed_key key;      /* of its cursors */
+    uint64_t serial;          /* tells this life of the feed from an earlier one */
+    struct list in_all;       /* streamer->feeds */
+    struct list in_tail;      /* tail.filled or tail.joining */
     struct list in_changed;
     struct list in_queue;
     struct list in_recent;
@@ -74,9 +78,10 @@ struct feed {
 
 /* Found, or watched from now on. A nil thread: the tenant's feed. */
 struct feed *feed_watch(struct streamer *streamer, const struct uuid *tenant,
-                        const struct uuid *thread, const struct feed_key *key);
-/* NULL when not watched; also when `serial` is not 0 and of another life. */
-struct feed *feed_find(struct streamer *streamer, const struct uuid *tenant,
+                        const struct uuid *thread, const struct feed_variant *variant,
+                        const struct feed_key *key);
+/* NULL: that life of it is over. */
+struct feed *feed_find(const struct streamer *streamer, const struct uuid *tenant,
                        const struct uuid *thread, uint64_t serial);
 /* While held, a feed without positions stays; the last release ends it. */
 void feed_hold(struct feed *feed);
@@ -97,6 +102,9 @@ void feed_drop_idle_windows(struct streamer *streamer, int64_t now_ms);
 /* Breaks off all streams, or those whose key has ended. */
 void feed_break_off(struct streamer *streamer, bool only_ended_keys, const char *why);
 
+/* Whether the feed shows an event that the bus has brought; of a chat, they come run by run in
+ * order. */
+enum feed_verdict feed_judge(struct feed *feed, const struct native_event *event);
 /* The event's frame with its cursor as id; `cursor` and `event` must live as long as the frame. */
 void feed_prepare(const struct feed *feed, uint64_t position, struct native_event *event,
                   char cursor[FEED_CURSOR_TEXT_SIZE], struct native_frame *frame_out);

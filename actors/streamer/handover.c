@@ -9,6 +9,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/event_mask.h"
 #include "streamer/handoff.h"
 #include "streamer/reader.h"
 #include "streamer/streamer.h"
@@ -47,10 +48,15 @@ struct arrival {
 /* ---- one packet ---- */
 
 /* What both packets say about the kind of stream. -1: it makes no sense. */
-static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span signing,
-                     struct reader_opening *opening)
+static int read_kind(uint64_t kind, uint64_t types, const uint8_t *thread,
+                     struct message_span signing, struct reader_opening *opening)
 {
-    bool is_feed = kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT;
+    bool is_feed =
+        kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT || kind == STREAM_KIND_CHAT;
+    if (!event_mask_is_sound(types) || (kind == STREAM_KIND_CHAT && types != 0)) {
+        return -1;
+    }
+    opening->types = types;
     if (!is_feed) {
         return kind == STREAM_KIND_RUN ? 0 : -1;
     }
@@ -73,7 +79,7 @@ static int open_handover(struct streamer *streamer, const uint8_t *packet, size_
         return -1;
     }
     struct reader_opening opening = {.cursor = message.after_seq, .head = message.head, .fd = fd};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (read_kind(message.kind, message.types, message.thread, message.signing, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
@@ -98,7 +104,7 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
                                      .ended = message.ended,
                                      .unsent = message.unsent.data,
                                      .unsent_length = message.unsent.length};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (read_kind(message.kind, message.types, message.thread, message.signing, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);

@@ -135,8 +135,10 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
         position_follow_run(&reader->at, run_watch(streamer, &opening->run, &opening->tenant));
     } else {
         feed_tail_learn(streamer, opening->head);
+        const struct feed_variant variant = {.types = opening->types,
+                                             .chat = opening->kind == STREAM_KIND_CHAT};
         position_follow_feed(&reader->at, feed_watch(streamer, &opening->tenant, &opening->thread,
-                                                     &opening->signing));
+                                                     &variant, &opening->signing));
     }
     pings_place(streamer, reader);
     streamer->readers++;

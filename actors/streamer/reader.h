@@ -48,6 +48,7 @@ struct reader_opening {
     struct uuid run;
     struct uuid thread;
     struct feed_key signing; /* of a feed's cursors */
+    uint64_t types;          /* as in HANDOVER */
     uint64_t cursor;
     uint64_t head; /* of a feed: the log reaches at least this far */
     int fd;
