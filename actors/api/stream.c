@@ -98,6 +98,11 @@ static void open_as(struct exchange *exchange, enum stream_format format)
     if (read_request(exchange) != 0) {
         return;
     }
+    if (format != STREAM_FORMAT_NATIVE && exchange->stream.types != 0) {
+        exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
+                         "Live, types needs Accept: text/event-stream.", NULL);
+        return;
+    }
     exchange->stream.kind = STREAM_KIND_RUN;
     exchange->stream.format = format == STREAM_FORMAT_NATIVE && exchange->stream.types != 0
                                   ? STREAM_FORMAT_FILTERED

@@ -28,8 +28,9 @@ static struct feed *create(struct streamer *streamer, struct feed_tenant *tenant
                            const struct feed_key *key)
 {
     struct feed *feed = pool_new(&streamer->feed_pool);
-    struct list *lists[] = {&feed->in_all,    &feed->in_tail,   &feed->in_changed, &feed->in_queue,
-                            &feed->in_recent, &feed->positions, &feed->waiting,    &feed->pages};
+    struct list *lists[] = {&feed->in_all,   &feed->in_tail,   &feed->in_changed,
+                            &feed->in_queue, &feed->in_recent, &feed->positions,
+                            &feed->waiting,  &feed->pages,     &feed->in_told};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         list_init(lists[i]);
     }
@@ -91,7 +92,8 @@ static void drop_window(struct feed *feed)
 static void destroy(struct feed *feed)
 {
     struct streamer *streamer = feed->streamer;
-    struct list *nodes[] = {&feed->in_all, &feed->in_tail, &feed->in_changed, &feed->in_queue};
+    struct list *nodes[] = {&feed->in_all, &feed->in_tail, &feed->in_changed, &feed->in_queue,
+                            &feed->in_told};
     assert(list_is_empty(&feed->waiting));
     drop_window(feed);
     feed_window_deinit(&feed->window);
@@ -140,7 +142,22 @@ void feed_refresh(struct feed *feed)
     }
 }
 
-/* Readers that had everything so far keep that: without it an idle feed would be read again from
+void feed_tell(struct feed *feed, uint64_t position)
+{
+    feed->told = position > feed->told ? position : feed->told;
+    feed_refresh(feed);
+    if (!feed_has_all(feed)) {
+        list_remove(&feed->in_told);
+        list_append(&feed->streamer->tail.told, &feed->in_told);
+    }
+}
+
+bool feed_has_all(const struct feed *feed)
+{
+    return feed->window.to >= feed->told;
+}
+
+/* Those who keep up are not to blame for what they have to read now. And readers that had everything so far keep that: without it an idle feed would be read again from
  * the last event that it had, however long ago. */
 static void park_positions(struct feed *feed)
 {
@@ -153,6 +170,7 @@ static void park_positions(struct feed *feed)
             position->cursor < feed->window.to) {
             position->cursor = feed->window.to;
         }
+        position->excused = position->excused || !position->behind;
     }
 }
 
@@ -256,7 +274,7 @@ void feed_serve_changed(struct streamer *streamer)
         left -= serve(feed, left);
     }
     if (!list_is_empty(&streamer->changed_feeds)) {
-        streamer_wake(streamer);
+        streamer_wake_later(streamer);
     }
 }
 

@@ -58,6 +58,7 @@ struct feed {
     uint64_t serial;          /* tells this life of the feed from an earlier one */
     struct list in_all;       /* streamer->feeds */
     struct list in_tail;      /* tail.filled or tail.joining */
+    struct list in_told;      /* tail.told */
     struct list in_changed;
     struct list in_queue;
     struct list in_recent;
@@ -68,6 +69,7 @@ struct feed {
     struct feed_batch batch;
     size_t accounted; /* bytes of `window` in the streamer's sum */
     int64_t recent_ms;
+    uint64_t told;   /* how far the log reaches at least: see feed_tell */
     uint64_t span;   /* positions that the next page looks at */
     size_t count;    /* positions */
     size_t unserved; /* of them, at the front of `positions`: have not seen the last change */
@@ -91,6 +93,10 @@ void feed_add(struct feed *feed, struct position *position);
 void feed_remove(struct feed *feed, struct position *position);
 /* The window reaches as far as the bus has told. Call before using it. */
 void feed_refresh(struct feed *feed);
+/* Somebody knows that the log reaches this far: only then the feed has all there is. */
+void feed_tell(struct feed *feed, uint64_t position);
+/* The window, or what is before it in the table, reaches as far as anybody has told. */
+bool feed_has_all(const struct feed *feed);
 /* Everything behind `position` will come by the bus, everything before it is in the table. */
 void feed_restart(struct feed *feed, uint64_t position);
 /* The window has grown: keeps the sums and limits; readers will be served. */

@@ -26,6 +26,7 @@ void feed_tail_init(struct streamer *streamer)
     struct feed_tail *tail = &streamer->tail;
     list_init(&tail->filled);
     list_init(&tail->joining);
+    list_init(&tail->told);
     tail->next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
 }
 
@@ -235,6 +236,20 @@ static void take_batch(struct feed *feed, uint64_t mark)
     feed_grown(feed);
 }
 
+/* Readers that wait for nothing but the end are told that they have it. */
+static void look_at_told(struct feed_tail *tail)
+{
+    LIST_FOR_EACH(node, &tail->told)
+    {
+        struct feed *feed = LIST_ENTRY(node, struct feed, in_told);
+        feed_refresh(feed);
+        if (feed_has_all(feed)) {
+            list_remove(node);
+            feed_changed(feed);
+        }
+    }
+}
+
 /* All that was published up to the mark is here. */
 static void settle(struct feed_tail *tail, uint64_t mark)
 {
@@ -245,6 +260,7 @@ static void settle(struct feed_tail *tail, uint64_t mark)
     tail->settled = mark;
     tail->received = 0;
     join_all(tail);
+    look_at_told(tail);
 }
 
 /* Everything up to `position` is in the table, and only there. `from_bus`: what follows will come
@@ -270,6 +286,7 @@ static void rebase(struct streamer *streamer, uint64_t position, bool from_bus)
     if (from_bus) {
         join_all(tail);
     }
+    look_at_told(tail);
 }
 
 void feed_tail_take_mark(struct streamer *streamer, uint64_t mark)

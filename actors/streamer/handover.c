@@ -48,15 +48,11 @@ struct arrival {
 /* ---- one packet ---- */
 
 /* What both packets say about the kind of stream. -1: it makes no sense. */
-static int read_kind(uint64_t kind, uint64_t types, const uint8_t *thread,
-                     struct message_span signing, struct reader_opening *opening)
+static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span signing,
+                     struct reader_opening *opening)
 {
     bool is_feed =
         kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT || kind == STREAM_KIND_CHAT;
-    if (!event_mask_is_sound(types) || (kind == STREAM_KIND_CHAT && types != 0)) {
-        return -1;
-    }
-    opening->types = types;
     if (!is_feed) {
         return kind == STREAM_KIND_RUN ? 0 : -1;
     }
@@ -70,16 +66,39 @@ static int read_kind(uint64_t kind, uint64_t types, const uint8_t *thread,
     return 0;
 }
 
+/* What both packets say about the form and place of a stream. -1: it makes no sense. Only runs have
+ * forms. */
+static int read_form(uint64_t format, uint64_t types, struct reader_opening *opening)
+{
+    const struct projection_format *projection = projection_format((enum stream_format)format);
+    bool is_run = opening->kind == STREAM_KIND_RUN;
+    bool joins = is_run && projection != NULL && projection->join != NULL &&
+                 opening->cursor == STREAM_AFTER_JOIN;
+    if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
+        (projection != NULL && !is_run) ||
+        (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
+        (opening->kind == STREAM_KIND_CHAT && types != 0) || !event_mask_is_sound(types) ||
+        (opening->cursor > INT64_MAX && !joins)) {
+        return -1;
+    }
+    opening->format = (enum stream_format)format;
+    opening->types = types;
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
     struct message_handover message;
-    if (message_handover_decode(packet, length, &header, &message) != 0 ||
-        message.after_seq > INT64_MAX) {
+    if (message_handover_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
-    struct reader_opening opening = {.cursor = message.after_seq, .head = message.head, .fd = fd};
-    if (read_kind(message.kind, message.types, message.thread, message.signing, &opening) != 0) {
+    struct reader_opening opening = {.cursor = message.after_seq,
+                                     .stop_after = message.stop_after,
+                                     .head = message.head,
+                                     .fd = fd};
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
@@ -93,18 +112,20 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
 {
     struct message_header header;
     struct message_handoff message;
-    if (message_handoff_decode(packet, length, &header, &message) != 0 ||
-        message.cursor > INT64_MAX) {
+    if (message_handoff_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
     struct reader_opening opening = {.cursor = message.cursor,
+                                     .stop_after = message.stop_after,
+                                     .live = message.live,
                                      .head = message.head,
                                      .fd = fd,
                                      .handed_off = true,
                                      .ended = message.ended,
                                      .unsent = message.unsent.data,
                                      .unsent_length = message.unsent.length};
-    if (read_kind(message.kind, message.types, message.thread, message.signing, &opening) != 0) {
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);

@@ -20,7 +20,7 @@ import msgpack
 import zmq
 
 from harness.paths import bin_dir, patience
-from harness.sse import ChunkDecoder, StreamEnded, parse_frame
+from harness.sse import NOTES, ChunkDecoder, StreamEnded, parse_frame
 from harness.waiting import wait_until
 
 EVENTS, HINT, HANDOVER = 32, 33, 48
@@ -66,6 +66,13 @@ class Reader:
         return parse_frame(block)
 
     def event(self, timeout=5):
+        """The next frame that is none of the stream's notes about itself, and not the first comment."""
+        while True:
+            frame = self.frame(timeout)
+            if frame.event not in NOTES and frame.data is not None:
+                return frame
+
+    def note(self, timeout=5):
         """The next frame that is no ping and not the first comment."""
         while True:
             frame = self.frame(timeout)
