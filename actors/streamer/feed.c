@@ -157,8 +157,9 @@ bool feed_has_all(const struct feed *feed)
     return feed->window.to >= feed->told;
 }
 
-/* Those who keep up are not to blame for what they have to read now. And readers that had everything so far keep that: without it an idle feed would be read again from
- * the last event that it had, however long ago. */
+/* Readers that had everything so far keep that: without it an idle feed would be read again from
+ * the last event that it had, however long ago. And those who keep up are not to blame for what they
+ * have to read now. */
 static void park_positions(struct feed *feed)
 {
     feed_refresh(feed);

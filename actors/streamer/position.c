@@ -208,8 +208,7 @@ bool position_settle(struct position *position)
     } else {
         position_unwait(position);
     }
-    return !needs &&
-           (run == NULL ? feed_has_all(position_feed(position)) : run->known && !run_has_hole(run));
+    return !needs && (run == NULL ? feed_has_all(position_feed(position)) : run_has_all(run));
 }
 
 void position_want(struct position *position)

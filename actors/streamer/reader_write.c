@@ -64,7 +64,9 @@ static void say(struct reader *reader, const char *name)
         sse_append_control(&text, name, reader->at.cursor);
     } else {
         char cursor[FEED_CURSOR_TEXT_SIZE];
-        feed_cursor_encode(&feed->key, reader->at.cursor, cursor);
+        /* Up to where it has everything, which may be far behind its last event. */
+        bool has_window = !position_lags(&reader->at) && feed->window.to > reader->at.cursor;
+        feed_cursor_encode(&feed->key, has_window ? feed->window.to : reader->at.cursor, cursor);
         sse_append_feed_control(&text, name, cursor);
     }
     reader_set_rest(reader, text.data, text.length);
@@ -231,8 +233,8 @@ static bool take(struct reader *reader, const struct gathered *gathered, size_t 
 static void block(struct reader *reader)
 {
     position_unwait(&reader->at);
-    reader->at.excused = false;
     reader->blocked = true;
+    reader->at.excused = false;
     reader->blocked_ms = (uint32_t)clock_monotonic_ms();
     reader->queued = stream_socket_queued(reader->fd);
     list_remove(&reader->at.in_wait);

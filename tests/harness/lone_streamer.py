@@ -25,6 +25,7 @@ from harness.waiting import wait_until
 
 EVENTS, HINT, HANDOVER = 32, 33, 48
 # The end of a HANDOVER body for a native stream of everything: format, types, stop_after, scopes, actor, accept, early.
+FILTERED = 1
 NATIVE = [0, 0, 0, 0, "", "", b""]
 TYPES = {"RUN_STARTED": 1, "RUN_FINISHED": 2, "MESSAGE_DELTA": 6, "CUSTOM": 17}
 RECORD = struct.Struct("=IIQqIIQQQQ")
@@ -319,13 +320,14 @@ class Stage:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             peer.sendmsg([packet], rights)
 
-    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None) -> Reader:
+    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, head=0, types=0) -> Reader:
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after, 0, bytes(16), b"", *NATIVE]
+        form = [FILTERED, types, *NATIVE[2:]] if types else NATIVE
+        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, head, 0, bytes(16), b"", *form]
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         self.sockets.append(client)
