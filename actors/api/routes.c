@@ -31,6 +31,7 @@ const struct route routes[] = {
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    READ("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     READ("GET", "/api/v1/stream", stream_feed_tenant),
     READ("GET", "/api/v1/ws", socket_open),
     ADMIN("GET", "/api/v1/keys", keys_list),

@@ -63,6 +63,7 @@ ROUTES = {
     ("GET", "/api/v1/runs/{}/events"): None,
     ("GET", "/api/v1/runs/{}/stream"): None,
     ("GET", "/api/v1/threads/{}/stream"): None,
+    ("GET", "/api/v1/threads/{}/chat"): None,
     ("GET", "/api/v1/stream"): None,
     ("GET", "/api/v1/keys"): None,
     ("POST", "/api/v1/keys"): Body({"tenant_id": UUID, "scopes": ARRAY, "expires_in_s": NUMBER, "name": TEXT, "user": TEXT}),
