@@ -218,9 +218,10 @@ struct message_hint {
 /* HANDOVER: one stream request; its socket travels as SCM_RIGHTS. */
 struct message_handover {
     uint8_t tenant[16];
-    uint8_t key[16];    /* api key it was opened with */
-    uint8_t run[16];    /* none: a feed */
-    uint64_t after_seq; /* position, exclusive: a seq, or a log position for a feed */
+    uint8_t key[16]; /* api key it was opened with */
+    uint8_t run[16]; /* none: a feed */
+    /* position, exclusive: a seq, or a log position for a feed; or STREAM_AFTER_JOIN (proto/stream_kind.h) */
+    uint64_t after_seq;
     /* end of the run, or of the log for a feed, when the api looked */
     uint64_t head;
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
@@ -242,7 +243,7 @@ struct message_handoff {
     uint8_t tenant[16];
     uint8_t key[16];
     uint8_t run[16]; /* none: a feed */
-    /* last seq, or log position, written wholly or in part, in `unsent` or before */
+    /* last seq, or log position, written wholly or in part, in `unsent` or before; or STREAM_AFTER_JOIN */
     uint64_t cursor;
     uint64_t head;               /* log position the old process knew of; 0 for a run */
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */

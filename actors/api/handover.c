@@ -10,8 +10,10 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,47 +21,92 @@
 #include <unistd.h>
 
 enum {
-    WAITING_MAX = 1024, /* connections that wait for a streamer */
+    WAITING_MAX = 8192, /* connections that wait for a streamer */
     PATIENCE_MS = 5000,
+    LOYALTY_MS = 1000, /* that long a stream waits for its own slot; then any will do */
     RETRY_MS = 20,
     OVERLOAD_RETRY_MS = 5000 /* what a client is told at least; twice as much at most */
 };
 
+/* The way to one slot of the streamers. */
+struct lane {
+    struct sockaddr_un address;
+    struct list waiting; /* exchanges, oldest first */
+};
+
 struct handover {
     const struct actor *actor; /* borrowed */
-    struct sockaddr_un address;
+    struct lane lanes[CHILD_STREAMERS_MAX];
+    size_t lane_count;
     struct event *timer; /* runs while somebody waits */
-    struct list waiting; /* exchanges, oldest first */
-    size_t count;
+    size_t count;        /* of those who wait */
+    uint64_t sockets;    /* WebSockets given so far */
     struct msgpack_sbuffer frame;
 };
 
 static void retry(evutil_socket_t fd, short what, void *arg);
 
+static void init_lane(struct lane *lane, const struct actor *actor, unsigned number)
+{
+    char file[sizeof CHILD_SOCKET_HANDOVER + 8];
+    char path[LIMIT_SOCKET_PATH_BYTES + 1];
+    snprintf(file, sizeof file, CHILD_SOCKET_HANDOVER, number);
+    actor_path(actor, file, path);
+    lane->address.sun_family = AF_UNIX;
+    memcpy(lane->address.sun_path, path, strlen(path) + 1);
+    list_init(&lane->waiting);
+}
+
 struct handover *handover_create(const struct actor *actor)
 {
     struct handover *handover = memory_new(sizeof *handover);
-    char path[LIMIT_SOCKET_PATH_BYTES + 1];
     handover->actor = actor;
-    actor_path(actor, CHILD_SOCKET_HANDOVER, path);
-    handover->address.sun_family = AF_UNIX;
-    memcpy(handover->address.sun_path, path, strlen(path) + 1);
+    handover->lane_count = (size_t)settings_int(actor->settings, SETTING_STREAMER_COUNT);
+    assert(handover->lane_count >= 1 && handover->lane_count <= CHILD_STREAMERS_MAX);
+    for (unsigned i = 0; i < handover->lane_count; i++) {
+        init_lane(&handover->lanes[i], actor, i + 1);
+    }
     handover->timer = event_new(actor->base, -1, 0, retry, handover);
-    list_init(&handover->waiting);
     msgpack_sbuffer_init(&handover->frame);
     return handover;
 }
 
-/* A connected socket, or -1: no streamer takes connections now. */
-static int dial(const struct handover *handover)
+/* All readers of a run or a feed go to one streamer, whichever api they came to, so that its window
+ * and pages are there once. A matter of cost only: any streamer serves any stream. */
+static struct lane *lane_of(struct handover *handover, const struct exchange *exchange)
+{
+    const struct uuid *shown =
+        exchange->stream.kind == STREAM_KIND_TENANT ? &exchange->who.tenant : &exchange->id;
+    uint64_t half[2];
+    memcpy(half, shown->bytes, sizeof half);
+    uint64_t hash = (half[0] ^ half[1] >> 7) * 0x9e3779b97f4a7c15u;
+    hash = (hash ^ hash >> 32 ^ half[1]) * 0xff51afd7ed558ccdu;
+    hash ^= hash >> 29;
+    if (exchange->stream.kind == STREAM_KIND_SOCKET) {
+        hash = handover->sockets++; /* shows many: they are dealt out in turn */
+    }
+    return &handover->lanes[hash % handover->lane_count];
+}
+
+/* A connected socket, or -1: its listener's queue is full. */
+static int dial(const struct lane *lane)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 &&
-        connect(fd, (const struct sockaddr *)&handover->address, sizeof handover->address) != 0) {
+        connect(fd, (const struct sockaddr *)&lane->address, sizeof lane->address) != 0) {
         (void)close(fd);
         fd = -1;
     }
     return fd;
+}
+
+static int dial_any(const struct handover *handover)
+{
+    int peer = -1;
+    for (size_t i = 0; i < handover->lane_count && peer < 0; i++) {
+        peer = dial(&handover->lanes[i]);
+    }
+    return peer;
 }
 
 static int send_with(int peer, const struct msgpack_sbuffer *frame, int connection)
@@ -161,18 +208,19 @@ static void leave_queue(struct exchange *exchange)
     exchange->abandoned = NULL;
 }
 
-static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+/* True when nobody waits in this lane any more. */
+static bool serve(struct handover *handover, struct lane *lane, int64_t now_ms)
 {
-    struct handover *handover = arg;
-    int64_t now_ms = clock_monotonic_ms();
     struct list *first;
-    while ((first = list_first(&handover->waiting)) != NULL) {
+    while ((first = list_first(&lane->waiting)) != NULL) {
         struct exchange *exchange = LIST_ENTRY(first, struct exchange, node);
-        int peer = dial(handover);
-        bool patient = now_ms - exchange->stream.queued_ms < PATIENCE_MS;
-        if (peer < 0 && patient) {
-            arm(handover);
-            return;
+        int64_t waited_ms = now_ms - exchange->stream.queued_ms;
+        int peer = dial(lane);
+        if (peer < 0 && waited_ms >= LOYALTY_MS) {
+            peer = dial_any(handover);
+        }
+        if (peer < 0 && waited_ms < PATIENCE_MS) {
+            return false;
         }
         leave_queue(exchange);
         if (peer >= 0) {
@@ -181,12 +229,27 @@ static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
             break_off(exchange_detach(exchange));
         }
     }
+    return true;
+}
+
+static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct handover *handover = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    bool all = true;
+    for (size_t i = 0; i < handover->lane_count; i++) {
+        all &= serve(handover, &handover->lanes[i], now_ms);
+    }
+    if (!all) {
+        arm(handover);
+    }
 }
 
 void handover_give(struct handover *handover, struct exchange *exchange)
 {
+    struct lane *lane = lane_of(handover, exchange);
     /* Nobody overtakes those who wait. */
-    int peer = list_is_empty(&handover->waiting) ? dial(handover) : -1;
+    int peer = list_is_empty(&lane->waiting) ? dial(lane) : -1;
     if (peer >= 0) {
         give_to(handover, exchange, peer);
         return;
@@ -195,12 +258,12 @@ void handover_give(struct handover *handover, struct exchange *exchange)
         break_off(exchange_detach(exchange));
         return;
     }
-    if (list_is_empty(&handover->waiting)) {
+    if (handover->count == 0) {
         arm(handover);
     }
     exchange->stream.queued_ms = clock_monotonic_ms();
     exchange->abandoned = leave_queue;
-    list_append(&handover->waiting, &exchange->node);
+    list_append(&lane->waiting, &exchange->node);
     handover->count++;
 }
 
@@ -214,11 +277,13 @@ void handover_destroy(struct handover **handover)
     if (*handover == NULL) {
         return;
     }
-    LIST_FOR_EACH(node, &(*handover)->waiting)
-    {
-        struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
-        leave_queue(exchange);
-        break_off(exchange_detach(exchange));
+    for (size_t i = 0; i < (*handover)->lane_count; i++) {
+        LIST_FOR_EACH(node, &(*handover)->lanes[i].waiting)
+        {
+            struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
+            leave_queue(exchange);
+            break_off(exchange_detach(exchange));
+        }
     }
     event_free((*handover)->timer);
     msgpack_sbuffer_destroy(&(*handover)->frame);

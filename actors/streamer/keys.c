@@ -62,10 +62,10 @@ size_t keys_streams(struct streamer *streamer, const struct uuid *id)
 static void break_off(struct streamer *streamer)
 {
     size_t count = 0;
-    size_t cursor = 0;
+    struct run_cursor cursor = {0};
     struct run *run;
-    struct run **runs = memory_array(streamer->runs.count + 1, sizeof *runs);
-    while ((run = map_next(&streamer->runs, &cursor)) != NULL) {
+    struct run **runs = memory_array(streamer->run_count + 1, sizeof *runs);
+    while ((run = run_next(streamer, &cursor)) != NULL) {
         run_hold(run);
         runs[count++] = run;
     }

@@ -26,6 +26,7 @@
 #include "streamer/pings.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
+#include "streamer/view.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -40,6 +41,14 @@ void streamer_wake(struct streamer *streamer)
 {
     if (streamer->wake_event != NULL) {
         event_active(streamer->wake_event, EV_TIMEOUT, 0);
+    }
+}
+
+void streamer_wake_later(struct streamer *streamer)
+{
+    static const struct timeval now = {0, 0};
+    if (streamer->wake_event != NULL) {
+        event_add(streamer->wake_event, &now);
     }
 }
 
@@ -78,6 +87,14 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+void streamer_show_counts(const struct streamer *streamer)
+{
+    if (!streamer->actor->draining) {
+        metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -91,11 +108,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     catch_up_tick(streamer, now_ms);
     feed_tail_tick(streamer, now_ms);
     feed_pages_tick(streamer, now_ms);
+    view_tick(streamer, now_ms);
     keys_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
     feed_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
     tell_refused(streamer, now_ms);
+    streamer_show_counts(streamer);
 }
 
 static void on_database(void *arg, bool up)
@@ -200,6 +219,7 @@ static int start(struct actor *actor, struct error *err)
     pool_init(&streamer->feed_pool, sizeof(struct feed));
     read_limits(&streamer->limits, actor->settings);
     feed_tail_init(streamer);
+    view_states_init(&streamer->view_states);
     streamer->heads.next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
     raise_descriptor_limit();
     pings_start(streamer);
@@ -271,6 +291,7 @@ static void stop(struct actor *actor)
     pool_deinit(&streamer->run_pool);
     pool_deinit(&streamer->feed_pool);
     map_deinit(&streamer->runs);
+    buffer_deinit(&streamer->view_scratch);
     map_deinit(&streamer->tenants);
     map_deinit(&streamer->keys);
     free(streamer);
@@ -289,7 +310,7 @@ static void report(struct actor *actor, struct actor_report *report_out)
 static void dump(struct actor *actor)
 {
     const struct streamer *streamer = actor->state;
-    LOG_INFO("state", LOG_INT("streams", streamer->readers), LOG_INT("runs", streamer->runs.count),
+    LOG_INFO("state", LOG_INT("streams", streamer->readers), LOG_INT("runs", streamer->run_count),
              LOG_INT("keys", streamer->keys.count), LOG_INT("window_bytes", streamer->recent_bytes),
              LOG_INT("feed_bytes", streamer->feed_bytes),
              LOG_INT("position", streamer->tail.settled),
