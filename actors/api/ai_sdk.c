@@ -269,19 +269,30 @@ static void stream_known(void *arg, enum db_status status, const struct db_resul
                       false);
 }
 
-void ai_sdk_stream(struct exchange *exchange)
+/* The header wins, as everywhere. */
+static int read_position(struct exchange *exchange, int64_t *after_seq_out)
 {
     struct request_parameter after = {.name = "after_seq"};
-    exchange->page.after_seq = -1;
+    size_t count = 0;
+    struct http_text last = http_request_field(exchange->request, "Last-Event-ID", &count);
     if (request_parameters(exchange, &after, 1) != 0) {
-        return;
+        return -1;
     }
-    if (after.given && number_parse(after.value, after.length, &exchange->page.after_seq) != 0) {
-        exchange_problem(exchange, PROBLEM_INVALID_CURSOR, "after_seq must be a whole number.",
-                         NULL);
-        return;
+    *after_seq_out = -1;
+    if ((after.given && number_parse(after.value, after.length, after_seq_out) != 0) || count > 1 ||
+        (count == 1 && number_parse(last.data, last.length, after_seq_out) != 0)) {
+        exchange_problem(exchange, PROBLEM_INVALID_CURSOR,
+                         "A position must be the number of an event.", NULL);
+        return -1;
     }
-    find_active(exchange, stream_known);
+    return 0;
+}
+
+void ai_sdk_stream(struct exchange *exchange)
+{
+    if (read_position(exchange, &exchange->page.after_seq) == 0) {
+        find_active(exchange, stream_known);
+    }
 }
 
 static void stop_known(void *arg, enum db_status status, const struct db_result *result)

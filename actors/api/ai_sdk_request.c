@@ -68,23 +68,24 @@ static int find_last(struct exchange *exchange, struct ai_sdk_request *request)
 
 static int read_last(struct exchange *exchange, struct ai_sdk_request *request)
 {
+    const char *where =
+        json_member(request->body, "messages").data == NULL ? "/message" : "/messages";
     struct json_span role = json_member(request->last, "role");
     struct json_span parts = json_member(request->last, "parts");
     request->by_user = body_is(role, "\"user\"");
     if (!request->by_user && !body_is(role, "\"assistant\"")) {
-        return wrong(exchange, "/messages",
-                     "The last message must be the user's or the assistant's.");
+        return wrong(exchange, where, "The last message must be the user's or the assistant's.");
     }
     if (parts.data != NULL && !body_is_array(parts)) {
-        return wrong(exchange, "/messages", "The parts of a message must be a list.");
+        return wrong(exchange, where, "The parts of a message must be a list.");
     }
-    if (text_member(exchange, request->last, "id", "/messages", &request->last_id) != 0) {
+    if (text_member(exchange, request->last, "id", where, &request->last_id) != 0) {
         return -1;
     }
     size_t length = request->last_id.data == NULL ? 1 : body_string_length(request->last_id);
     return length >= 1 && length <= CLIENT_ID_MAX
                ? 0
-               : wrong(exchange, "/messages", "The id of a message must have 1 to 255 characters.");
+               : wrong(exchange, where, "The id of a message must have 1 to 255 characters.");
 }
 
 /* Length first, so that no two lists of texts look alike. */
