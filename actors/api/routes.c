@@ -7,6 +7,7 @@
 #include "api/operations.h"
 #include "api/runs.h"
 #include "api/session.h"
+#include "api/socket.h"
 #include "api/stream.h"
 #include "api/stream_feed.h"
 #include "api/tenants.h"
@@ -35,6 +36,7 @@ const struct route routes[] = {
     APPEND("POST", "/api/v1/ai-sdk/chat", ai_sdk_chat),
     {"GET", "/api/v1/ai-sdk/chat/{}/stream", SCOPE_READ, ai_sdk_stream, .free_ids = true},
     {"POST", "/api/v1/ai-sdk/chat/{}/stop", SCOPE_APPEND, ai_sdk_stop, .free_ids = true},
+    READ("GET", "/api/v1/ws", socket_open),
     ADMIN("GET", "/api/v1/keys", keys_list),
     ADMIN("POST", "/api/v1/keys", keys_create),
     ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),

@@ -9,10 +9,12 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/ws_accept.h"
 #include "streamer/handoff.h"
 #include "streamer/neighbours.h"
 #include "streamer/reader.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,12 +88,36 @@ static int read_form(uint64_t format, uint64_t types, struct reader_opening *ope
     return 0;
 }
 
+static int open_socket(struct streamer *streamer, const struct message_handover *message, int fd)
+{
+    struct ws_opening opening = {.rights = (unsigned)message->scopes,
+                                 .actor = (const char *)message->actor.data,
+                                 .actor_length = message->actor.length,
+                                 .fd = fd,
+                                 .accept = (const char *)message->accept.data,
+                                 .accept_length = message->accept.length,
+                                 .early = message->early.data,
+                                 .early_length = message->early.length};
+    if (message->signing.length != sizeof opening.signing.bytes ||
+        message->accept.length != WS_ACCEPT_SIZE - 1) {
+        return -1;
+    }
+    memcpy(opening.signing.bytes, message->signing.data, sizeof opening.signing.bytes);
+    memcpy(opening.tenant.bytes, message->tenant, sizeof message->tenant);
+    memcpy(opening.key.bytes, message->key, sizeof message->key);
+    ws_open(streamer, &opening);
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
     struct message_handover message;
     if (message_handover_decode(packet, length, &header, &message) != 0) {
         return -1;
+    }
+    if (message.kind == STREAM_KIND_SOCKET) {
+        return open_socket(streamer, &message, fd);
     }
     struct reader_opening opening = {.cursor = message.after_seq,
                                      .stop_after = message.stop_after,

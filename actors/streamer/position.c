@@ -8,12 +8,14 @@
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <assert.h>
 
 /* By enum position_taker. */
 static const struct position_taker_ops *const takers[] = {
     [POSITION_READER] = &reader_taker,
+    [POSITION_SOCKET] = &ws_taker,
 };
 
 /* ---- on what ---- */

@@ -19,6 +19,7 @@
 
 struct handoff;
 struct handover;
+struct ws_hub;
 
 enum {
     STREAMER_TICK_MAX_MS = 250,
@@ -125,6 +126,7 @@ struct streamer {
     bool trim_due; /* windows or pages have been dropped */
     int64_t next_key_check_ms;
     bool keys_asking;
+    struct ws_hub *ws;         /* owned: the WebSockets */
     struct handover *handover; /* owned */
     struct handoff *handoff;   /* owned; NULL until draining */
 };

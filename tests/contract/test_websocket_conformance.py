@@ -9,7 +9,7 @@ import time
 import pytest
 
 from contract import websocket_cases as table
-from harness.websocket import Broken, Echo, WebSocket, handshake
+from harness.raw_websocket import Broken, Echo, WebSocket, handshake
 
 CLOSE_MS = 150
 PATHS = ("/echo", "/bytes", "/successor")

@@ -1,133 +1,151 @@
-"""A WebSocket client that sends any bytes and judges every byte that comes back. Python alone, no library."""
+"""
+A WebSocket client without an event loop: the protocol is python3-websockets', the socket is a plain one, so that a
+test reads exactly when it wants to.
+"""
 
-import base64
-import fcntl
-import hashlib
-import os
-import signal
-import socket
-import struct
-import subprocess
+import collections
+import json
+import time
 
-from harness.paths import ROOT, bin_dir, patience
+from websockets.client import ClientConnection
+from websockets.connection import State
+from websockets.frames import Opcode
+from websockets.uri import parse_uri
 
-KEY = base64.b64encode(bytes(range(16))).decode()
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-TIMEOUT_S = 10 * patience()
+from harness.raw import RawConnection
 
-
-def accept_of(key):
-    return base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
+PATH = "/api/v1/ws"
 
 
-def handshake(path, host="127.0.0.1", fields=None, without=(), more=(), method="GET", version="HTTP/1.1"):
-    """The bytes of one. `fields` change those of a good one, `without` names some to leave out, `more` come behind them."""
-    told = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": KEY, "Sec-WebSocket-Version": "13"}
-    told |= fields or {}
-    lines = [f"{name}: {value}" for name, value in told.items() if name not in without] + [f"{name}: {value}" for name, value in more]
-    return "\r\n".join([f"{method} {path} {version}", *lines, "", ""]).encode("latin-1")
+class SocketClosed(Exception):
+    def __init__(self, code, reason):
+        super().__init__(f"closed with {code}: {reason}")
+        self.code, self.reason = code, reason
 
 
-class Broken(AssertionError):
-    """The server broke the protocol."""
+class Refused(Exception):
+    """The handshake was not answered by 101."""
+
+    def __init__(self, response):
+        super().__init__("no answer" if response is None else f"{response.status_code} {response.body}")
+        self.status = 0 if response is None else response.status_code
 
 
 class WebSocket:
-    """One connection. What comes is read frame by frame: (opcode, payload)."""
+    """box.listen, a key; messages are dicts."""
 
-    def __init__(self, address):
-        self.socket = socket.create_connection(address, TIMEOUT_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.have = b""
+    def __init__(self, box, key=None, headers=None, timeout=10.0, receive_buffer=None, origin=None):
+        host, _, port = box.listen.rpartition(":")
+        self.protocol = ClientConnection(parse_uri(f"ws://{box.listen}{PATH}"), origin=origin, max_size=None)
+        self.raw = RawConnection((host, int(port)), timeout, receive_buffer)
+        self.arrived, self.pongs, self.answers_pings, self.ids = collections.deque(), [], True, 0
+        self.pings, self.parts = 0, []
+        request = self.protocol.connect()
+        if key is not None or not headers:
+            request.headers["Authorization"] = f"Bearer {key or box.api_key}"
+        for name, value in (headers or {}).items():
+            request.headers[name] = value
+        self.protocol.send_request(request)
+        self._flush()
+        while self.protocol.state is State.CONNECTING and self.protocol.handshake_exc is None:
+            self._receive()
+        if self.protocol.handshake_exc is not None:
+            self.raw.close()
+            raise Refused(getattr(self.protocol.handshake_exc, "response", None)) from self.protocol.handshake_exc
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.socket.close()
+        self.raw.close()
 
-    def send(self, data):
-        self.socket.sendall(data)
+    def _flush(self):
+        for data in self.protocol.data_to_send():
+            if data:
+                self.raw.send(data)
 
-    def more(self):
+    def _receive(self, timeout=None):
+        if timeout is not None:
+            self.raw.socket.settimeout(timeout)
+        data = self.raw.receive()
+        if data:
+            self.protocol.receive_data(data)
+        else:
+            self.protocol.receive_eof()
+        for event in self.protocol.events_received():
+            self._event(event)
+        if self.answers_pings:
+            self._flush()
+
+    def _event(self, event):
+        opcode = getattr(event, "opcode", None)
+        if opcode in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY):
+            self.parts.append(event.data)
+            if event.fin:
+                self.arrived.append(b"".join(self.parts).decode())
+                self.parts = []
+        elif opcode is Opcode.PONG:
+            self.pongs.append(event.data)
+        elif opcode is Opcode.PING:
+            self.pings += 1
+
+    # What a test does.
+
+    def send(self, **message):
+        self.send_text(json.dumps(message))
+
+    def send_text(self, text: str):
+        self.protocol.send_text(text.encode())
+        self._flush()
+
+    def next_text(self, timeout=10.0) -> str:
+        """The next message as it came. TimeoutError when there is none, SocketClosed at the end."""
+        until = time.monotonic() + timeout
+        while not self.arrived:
+            if self.protocol.state is State.CLOSED:
+                raise SocketClosed(self.protocol.close_code, self.protocol.close_reason)
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no message")
+            self._receive(left)
+        return self.arrived.popleft()
+
+    def next(self, timeout=10.0) -> dict:
+        return json.loads(self.next_text(timeout))
+
+    def subscribe(self, **what) -> str:
+        """Returns the id, which is new unless it is given."""
+        if "id" not in what:
+            self.ids += 1
+            what["id"] = f"s{self.ids}"
+        self.send(op="subscribe", **what)
+        return what["id"]
+
+    def command(self, op, **members) -> dict:
+        """Sends it and returns its answer; what comes before it must be nothing."""
+        members.setdefault("id", "c")
+        self.send(op=op, **members)
+        answer = self.next()
+        assert answer["id"] == members["id"], answer
+        return answer
+
+    def until(self, op, id=None, timeout=10.0) -> list:
+        """All messages up to and with the first of this kind."""
+        found = []
+        while not found or found[-1]["op"] != op or (id is not None and found[-1]["id"] != id):
+            found.append(self.next(timeout))
+        return found
+
+    def read_close(self, timeout=10.0) -> SocketClosed:
+        """Reads to the end, whatever still comes."""
         try:
-            data = self.socket.recv(1 << 18)
-        except ConnectionResetError as error:
-            raise Broken("the server reset the connection") from error
-        except TimeoutError as error:
-            raise Broken(f"nothing comes; so far {self.have[:40]!r}") from error
-        self.have += data
-        return data != b""
-
-    def take(self, length):
-        while len(self.have) < length:
-            if not self.more():
-                raise Broken(f"closed inside a frame: {self.have[:40]!r}")
-        taken, self.have = self.have[:length], self.have[length:]
-        return taken
-
-    def head(self):
-        """(status, {field in lower case: value}) of the answer to the handshake."""
-        while b"\r\n\r\n" not in self.have:
-            if not self.more():
-                raise Broken(f"closed inside the head of an answer: {self.have!r}")
-        text, self.have = self.have.split(b"\r\n\r\n", 1)
-        first, *lines = text.decode("latin-1").split("\r\n")
-        return int(first.split(" ")[1]), {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
-
-    def open(self, path, **options):
-        self.send(handshake(path, **options))
-        status, fields = self.head()
-        if status != 101 or fields.get("sec-websocket-accept") != accept_of(KEY) or "sec-websocket-extensions" in fields:
-            raise Broken(f"not a WebSocket: {status} {fields}")
-        return self
-
-    def frame(self):
-        """The next frame; None at an end between two."""
-        if not self.have and not self.more():
-            return None
-        first, second = self.take(2)
-        length = second & 0x7F
-        if length > 125:
-            form = {126: ">H", 127: ">Q"}[length]
-            (length,) = struct.unpack(form, self.take(struct.calcsize(form)))
-        if first & 0xF0 != 0x80 or second & 0x80 or first & 0xF not in (1, 2, 8, 9, 10) or (first & 8 and second > 125):
-            raise Broken(f"a bad head: {first:02x} {second:02x}")
-        if length < {126: 126, 127: 65536}.get(second, 0):
-            raise Broken("a length not in its shortest form")
-        return first & 0xF, self.take(length)
+            while True:
+                self.next_text(timeout)
+        except SocketClosed as end:
+            return end
 
 
-class Echo:
-    """tests/harness/ws_echo.c of the build under test, running."""
-
-    def __init__(self, message_bytes, close_ms):
-        self.process = subprocess.Popen([build(), str(message_bytes), str(close_ms)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.address = "127.0.0.1", int(self.process.stdout.readline())
-
-    def connect(self, path="/echo", **options):
-        connection = WebSocket(self.address)
-        try:
-            return connection.open(path, **options)
-        except BaseException:
-            connection.socket.close()
-            raise
-
-    def stop(self):
-        """Ends it; what a sanitizer has to say is an error."""
-        self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=TIMEOUT_S)
-        assert self.process.returncode == 0 and out == "stopped\n" and err == "", (self.process.returncode, out, err)
-
-
-def build():
-    """The echo server; make knows whether there is anything to do."""
-    out = bin_dir().parent
-    target = out.relative_to(ROOT) / "test" / "ws_echo"
-    variant = out.name if out.name in ("fault", "asan", "coverage") else "release"
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / ".ws_echo.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
-        subprocess.run(["make", "-s", f"VARIANT={variant}", str(target)], cwd=ROOT, env=environment, check=True)
-    return ROOT / target
+def events_of(messages, id=None) -> list:
+    """[(seq, type, payload)] of the events among messages."""
+    return [(m["event"]["seq"], m["event"]["type"], m["event"]["payload"])
+            for m in messages if m["op"] == "event" and (id is None or m["id"] == id)]
