@@ -20,7 +20,8 @@ enum command_outcome {
     OUTCOME_THREAD_BUSY = 13,         /* CREATE_RUN with MULTITASK_REJECT */
     OUTCOME_NOT_INTERRUPTED = 14,     /* RESUME_RUN: the run waits for nothing */
     OUTCOME_WRONG_CLARIFICATION = 15, /* no such question is open */
-    OUTCOME_SEQ_BEYOND_HEAD = 16      /* FORK_RUN: `last_seq` is the head, or the run's end */
+    OUTCOME_SEQ_BEYOND_HEAD = 16,     /* FORK_RUN: `last_seq` is the head, or the run's end */
+    OUTCOME_QUESTION_ASKED = 17       /* APPEND: a question's id was used in the run before */
 };
 
 #endif

@@ -86,9 +86,8 @@ int conversation_add(struct conversation *conversation, const char *type,
     buffer_printf(&event, "{\"type\":\"%s\",\"payload\":", type);
     buffer_append(&event, payload->data, payload->length);
     buffer_append_byte(&event, '}');
-    int added = submission_add(submission,
-                               (struct json_span){(const char *)event.data, event.length},
-                               SUBMISSION_ALONE);
+    int added = submission_add(
+        submission, (struct json_span){(const char *)event.data, event.length}, SUBMISSION_ALONE);
     if (added == 0) {
         msgpack_sbuffer_write(&conversation->events, submission->events.data,
                               submission->events.size);

@@ -134,7 +134,7 @@ static int send_with(int peer, const struct msgpack_sbuffer *frame, int connecti
 
 /* 200, a longer `retry:`, and the connection ends without the last chunk: a browser comes back
  * later, where any other status would make it give up. */
-static void break_off(int connection)
+static void break_off_stream(int connection)
 {
     char chunk[32];
     char text[256];
@@ -156,17 +156,49 @@ static void break_off(int connection)
     (void)close(connection);
 }
 
-static void encode(struct handover *handover, const struct exchange *exchange)
+/* A WebSocket's client understands a status. */
+static void break_off_socket(int connection)
+{
+    struct buffer body = {0};
+    struct buffer text = {0};
+    problem_write(&body, PROBLEM_BUSY, "No WebSocket can be taken now. Try again.", NULL);
+    buffer_printf(&text,
+                  "HTTP/1.1 503 Service Unavailable\r\n"
+                  "Content-Type: " PROBLEM_MEDIA_TYPE "\r\n"
+                  "Retry-After: %d\r\n"
+                  "Content-Length: %zu\r\n"
+                  "Connection: close\r\n\r\n",
+                  OVERLOAD_RETRY_MS / 1000, body.length);
+    buffer_append(&text, body.data, body.length);
+    ssize_t sent = send(connection, text.data, text.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    LOG_WARN("WebSocket refused: no streamer took it", LOG_INT("sent", sent));
+    buffer_deinit(&body);
+    buffer_deinit(&text);
+    (void)close(connection);
+}
+
+static void break_off(enum stream_kind kind, int connection)
+{
+    if (kind == STREAM_KIND_SOCKET) {
+        break_off_socket(connection);
+    } else {
+        break_off_stream(connection);
+    }
+}
+
+static void encode(struct handover *handover, const struct exchange *exchange,
+                   const struct buffer *early)
 {
     struct message_header header = {.type = MESSAGE_HANDOVER,
                                     .generation = handover->actor->generation};
-    struct message_handover message = {
-        .after_seq = exchange->stream.join ? STREAM_JOIN : (uint64_t)exchange->stream.after_seq,
-        .head = (uint64_t)exchange->stream.head,
-        .kind = (uint64_t)exchange->stream.kind,
-        .format = (uint64_t)exchange->stream.format,
-        .types = exchange->stream.types,
-        .stop_after = (uint64_t)exchange->stream.stop_after};
+    struct message_handover message = {.after_seq = exchange->stream.join
+                                                        ? STREAM_AFTER_JOIN
+                                                        : (uint64_t)exchange->stream.after_seq,
+                                       .head = (uint64_t)exchange->stream.head,
+                                       .kind = (uint64_t)exchange->stream.kind,
+                                       .format = (uint64_t)exchange->stream.format,
+                                       .types = exchange->stream.types,
+                                       .stop_after = (uint64_t)exchange->stream.stop_after};
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.key, exchange->who.key.bytes, sizeof message.key);
     if (exchange->stream.kind == STREAM_KIND_RUN) {
@@ -176,23 +208,43 @@ static void encode(struct handover *handover, const struct exchange *exchange)
         message.signing = (struct message_span){exchange->stream.signing.bytes,
                                                 sizeof exchange->stream.signing.bytes};
     }
+    if (exchange->stream.kind == STREAM_KIND_SOCKET) {
+        const char *actor = exchange->who.actor;
+        message.scopes = (exchange->who.scopes & SCOPE_APPEND) != 0 ? STREAM_MAY_APPEND : 0;
+        message.actor = (struct message_span){(const uint8_t *)actor, strlen(actor)};
+        message.accept = (struct message_span){(const uint8_t *)exchange->stream.accept,
+                                               strlen(exchange->stream.accept)};
+        message.early = (struct message_span){early->data, early->length};
+    }
     msgpack_sbuffer_clear(&handover->frame);
     message_handover_encode(&handover->frame, &header, &message);
 }
 
 static void give_to(struct handover *handover, struct exchange *exchange, int peer)
 {
-    encode(handover, exchange);
-    int connection = exchange_detach(exchange);
+    enum stream_kind kind = exchange->stream.kind;
+    struct buffer early = {0};
+    exchange_hold(exchange);
+    int connection = exchange_detach(exchange, kind == STREAM_KIND_SOCKET ? &early : NULL);
+    encode(handover, exchange, &early);
+    bool waiting = exchange_resume(exchange);
+    assert(!waiting);
+    buffer_deinit(&early);
     SB_FAULT("api_before_handover");
     if (send_with(peer, &handover->frame, connection) == 0) {
         SB_FAULT("api_after_handover");
         (void)close(connection);
     } else {
         LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));
-        break_off(connection);
+        break_off(kind, connection);
     }
     (void)close(peer);
+}
+
+static void give_up(struct exchange *exchange)
+{
+    enum stream_kind kind = exchange->stream.kind;
+    break_off(kind, exchange_detach(exchange, NULL));
 }
 
 static void arm(struct handover *handover)
@@ -226,7 +278,7 @@ static bool serve(struct handover *handover, struct lane *lane, int64_t now_ms)
         if (peer >= 0) {
             give_to(handover, exchange, peer);
         } else {
-            break_off(exchange_detach(exchange));
+            give_up(exchange);
         }
     }
     return true;
@@ -255,7 +307,7 @@ void handover_give(struct handover *handover, struct exchange *exchange)
         return;
     }
     if (handover->count >= WAITING_MAX) {
-        break_off(exchange_detach(exchange));
+        give_up(exchange);
         return;
     }
     if (handover->count == 0) {
@@ -282,7 +334,7 @@ void handover_destroy(struct handover **handover)
         {
             struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
             leave_queue(exchange);
-            break_off(exchange_detach(exchange));
+            give_up(exchange);
         }
     }
     event_free((*handover)->timer);

@@ -6,6 +6,7 @@
 #include "api/operations.h"
 #include "api/runs.h"
 #include "api/session.h"
+#include "api/socket.h"
 #include "api/stream.h"
 #include "api/stream_feed.h"
 #include "api/tenants.h"
@@ -31,6 +32,7 @@ const struct route routes[] = {
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
     READ("GET", "/api/v1/stream", stream_feed_tenant),
+    READ("GET", "/api/v1/ws", socket_open),
     ADMIN("GET", "/api/v1/keys", keys_list),
     ADMIN("POST", "/api/v1/keys", keys_create),
     ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),

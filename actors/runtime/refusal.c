@@ -179,6 +179,10 @@ void refusal_outcome(struct refusal *refusal, const struct message_result *resul
         (void)refusal_set(refusal, PROBLEM_CLARIFICATION_MISMATCH,
                           "The run waits for no answer to this question.");
         return;
+    case OUTCOME_QUESTION_ASKED:
+        (void)refusal_set(refusal, PROBLEM_CLARIFICATION_MISMATCH,
+                          "A question of this clarification_id was asked in the run before.");
+        return;
     case OUTCOME_SEQ_BEYOND_HEAD:
         refuse_with_head(refusal, PROBLEM_SEQ_BEYOND_HEAD,
                          "seq is not an event that a fork can take along.", result);

@@ -9,8 +9,23 @@
 struct trial {
     enum run_status status;
     struct questions questions;
-    bool changes; /* a lifecycle event is among them; otherwise nothing above is set */
+    bool changes;       /* a lifecycle event is among them; otherwise nothing above is set */
+    struct uuid *asked; /* owned; hashes of the questions it asks, answered within it or not */
+    size_t asked_count;
+    size_t asked_capacity;
 };
+
+static bool asks_questions(const struct message_append *append)
+{
+    struct message_list events = append->events;
+    struct message_append_event event;
+    while (message_append_event_next(&events, &event)) {
+        if (event.type == EVENT_TYPE_CLARIFICATION_NEEDED) {
+            return true;
+        }
+    }
+    return false;
+}
 
 bool append_decode(struct command *command, struct message_header *header)
 {
@@ -25,21 +40,53 @@ bool append_decode(struct command *command, struct message_header *header)
     } else {
         commands_key(command, KEY_OF_RUN, append->key, append->hash);
     }
+    command->asks = asks_questions(append);
     command->actor = append->actor;
     commands_trace(command, append->trace, append->span, append->trace_flags);
     return true;
 }
 
-static enum command_outcome try_question(struct questions *questions,
+/* What this process has committed, or is about to, since the table was asked, is not in the answer.
+ */
+bool append_needs_questions(const struct command *command)
+{
+    const struct run *run = command->run;
+    return command->asks && run != NULL &&
+           (!command->key_checked || run->asked_commit > command->seen_commit ||
+            run->batch_questions != NULL);
+}
+
+/* An id is used once in the life of a run: its answer stands for ever. */
+static enum command_outcome try_ask(struct trial *trial, struct message_span id)
+{
+    struct uuid hash = questions_hash(id);
+    for (size_t i = 0; i < trial->asked_count; i++) {
+        if (uuid_equal(&trial->asked[i], &hash)) {
+            return OUTCOME_QUESTION_ASKED;
+        }
+    }
+    if (questions_has_hash(&trial->questions, &hash)) {
+        return OUTCOME_QUESTION_ASKED;
+    }
+    if (trial->asked_count == trial->asked_capacity) {
+        trial->asked_capacity = trial->asked_capacity == 0 ? 4 : trial->asked_capacity * 2;
+        trial->asked = memory_grow(trial->asked, trial->asked_capacity, sizeof *trial->asked);
+    }
+    trial->asked[trial->asked_count++] = hash;
+    return questions_ask(&trial->questions, id) ? OUTCOME_OK : OUTCOME_WRONG_CLARIFICATION;
+}
+
+static enum command_outcome try_question(struct trial *trial,
                                          const struct message_append_event *event)
 {
     if (!questions_valid_id(event->subject)) {
         return OUTCOME_REFUSED;
     }
-    bool fits = event->type == EVENT_TYPE_CLARIFICATION_NEEDED
-                    ? questions_ask(questions, event->subject)
-                    : questions_answer(questions, event->subject);
-    return fits ? OUTCOME_OK : OUTCOME_WRONG_CLARIFICATION;
+    if (event->type == EVENT_TYPE_CLARIFICATION_NEEDED) {
+        return try_ask(trial, event->subject);
+    }
+    return questions_answer(&trial->questions, event->subject) ? OUTCOME_OK
+                                                               : OUTCOME_WRONG_CLARIFICATION;
 }
 
 static enum command_outcome try_lifecycle(struct trial *trial, const struct run *run,
@@ -47,10 +94,11 @@ static enum command_outcome try_lifecycle(struct trial *trial, const struct run 
 {
     enum event_type type = (enum event_type)event->type;
     if (!trial->changes) {
-        *trial = (struct trial){runs_status(run), *runs_questions(run), true};
+        *trial = (struct trial){
+            .status = runs_status(run), .questions = *runs_questions(run), .changes = true};
     }
     if (type == EVENT_TYPE_CLARIFICATION_NEEDED || type == EVENT_TYPE_CLARIFICATION_ANSWERED) {
-        enum command_outcome outcome = try_question(&trial->questions, event);
+        enum command_outcome outcome = try_question(trial, event);
         if (outcome != OUTCOME_OK) {
             return outcome;
         }
@@ -97,6 +145,9 @@ static enum command_outcome check(struct trial *trial, const struct command *com
     if (append->expected_seq >= 0 && append->expected_seq != runs_seq(command->run)) {
         return OUTCOME_SEQ_CONFLICT;
     }
+    if (command->asked_before) {
+        return OUTCOME_QUESTION_ASKED;
+    }
     return try_events(trial, command);
 }
 
@@ -141,15 +192,17 @@ static bool answer_again(struct sequencer *sequencer, struct command *command)
 
 void append_evaluate(struct sequencer *sequencer, struct command *command)
 {
-    struct trial trial;
-    trial.changes = false;
     if (!commands_find_run(command)) {
         return;
     }
     if (answer_again(sequencer, command)) {
         return;
     }
+    struct trial trial;
+    trial.changes = false; /* the rest is large, and seldom needed */
+    trial.asked = NULL;
     enum command_outcome outcome = check(&trial, command);
+    free(trial.asked);
     if (outcome != OUTCOME_OK) {
         commands_refuse(command, outcome);
         return;

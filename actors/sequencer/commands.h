@@ -78,6 +78,8 @@ enum gate_answer gate_pass(struct sequencer *sequencer, const struct command *co
                            const struct gate_question *question);
 
 bool append_decode(struct command *command, struct message_header *header);
+/* Whether the table must be asked, now or again, if the questions it asks are new. */
+bool append_needs_questions(const struct command *command);
 void append_evaluate(struct sequencer *sequencer, struct command *command);
 bool create_decode(struct command *command, struct message_header *header);
 void create_evaluate(struct sequencer *sequencer, struct command *command);

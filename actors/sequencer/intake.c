@@ -77,7 +77,7 @@ static enum command_need need_of(struct sequencer *sequencer, const struct comma
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
     }
-    if (lifecycle_needs_last_answer(command)) {
+    if (lifecycle_needs_last_answer(command) || append_needs_questions(command)) {
         return NEED_LOOKUP;
     }
     if (producers_concern(command)) {

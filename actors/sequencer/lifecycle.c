@@ -138,6 +138,7 @@ bool lifecycle_needs_last_answer(const struct command *command)
 {
     return lifecycle_concerns_last_answer(command) && !command->key_checked &&
            command->run != NULL && !command->run->resumed_known &&
+           uuid_is_nil(&command->run->batch_resumed) &&
            runs_status(command->run) != RUN_INTERRUPTED;
 }
 
@@ -160,7 +161,7 @@ static void go_on(struct sequencer *sequencer, struct command *command)
     struct uuid answer;
     memcpy(answer.bytes, command->hash.data, sizeof answer.bytes);
     if (runs_status(run) != RUN_INTERRUPTED) {
-        if (uuid_equal(&run->resumed, &answer)) {
+        if (uuid_equal(runs_resumed(run), &answer)) {
             commands_nothing_to_do(command);
         } else {
             commands_refuse(command, OUTCOME_NOT_INTERRUPTED);
@@ -171,9 +172,9 @@ static void go_on(struct sequencer *sequencer, struct command *command)
         commands_refuse(command, OUTCOME_WRONG_CLARIFICATION);
         return;
     }
-    run->resumed = answer;
-    run->resumed_known = true;
     keep_answer(command);
+    batch_join(sequencer->batch, run);
+    run->batch_resumed = answer;
     add_event(sequencer, command, EVENT_TYPE_RUN_RESUMED, command->message.resume.payload);
 }
 

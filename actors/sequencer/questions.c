@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-static struct uuid hash_of(struct message_span id)
+struct uuid questions_hash(struct message_span id)
 {
     uint8_t hash[crypto_hash_sha256_BYTES];
     struct uuid half;
@@ -31,7 +31,7 @@ bool questions_valid_id(struct message_span id)
 
 bool questions_has(const struct questions *questions, struct message_span id)
 {
-    struct uuid hash = hash_of(id);
+    struct uuid hash = questions_hash(id);
     return find(questions, &hash) < QUESTIONS_MAX;
 }
 
@@ -42,7 +42,7 @@ bool questions_has_hash(const struct questions *questions, const struct uuid *ha
 
 bool questions_ask(struct questions *questions, struct message_span id)
 {
-    struct uuid hash = hash_of(id);
+    struct uuid hash = questions_hash(id);
     if (questions->count == QUESTIONS_MAX || find(questions, &hash) < QUESTIONS_MAX) {
         return false;
     }
@@ -52,7 +52,7 @@ bool questions_ask(struct questions *questions, struct message_span id)
 
 bool questions_answer(struct questions *questions, struct message_span id)
 {
-    struct uuid hash = hash_of(id);
+    struct uuid hash = questions_hash(id);
     unsigned at = find(questions, &hash);
     if (at == QUESTIONS_MAX) {
         return false;

@@ -20,6 +20,8 @@ struct questions {
 
 /* Whether `id` may name a question. */
 bool questions_valid_id(struct message_span id);
+/* As `open` has it. */
+struct uuid questions_hash(struct message_span id);
 bool questions_has(const struct questions *questions, struct message_span id);
 bool questions_has_hash(const struct questions *questions, const struct uuid *hash);
 /* False: it is open already, or there are QUESTIONS_MAX. */

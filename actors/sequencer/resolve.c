@@ -48,6 +48,11 @@ static bool wants_last_answer(const struct command *command)
     return lifecycle_concerns_last_answer(command);
 }
 
+static bool wants_questions(const struct command *command)
+{
+    return command->asks;
+}
+
 static size_t count_wanting(const struct sequencer *sequencer, wants_fn *wants)
 {
     size_t count = 0;
@@ -71,6 +76,7 @@ static void attach(struct sequencer *sequencer, struct command *command)
     const struct key_entry *found = map_get(&sequencer->found_keys, &command->key_hash);
     command->need = NEED_NOTHING;
     command->key_checked = true;
+    command->seen_commit = sequencer->resolving_commit;
     if (command->run == NULL) {
         command->run = runs_get(sequencer, &command->run_id);
         if (command->run != NULL) {
@@ -283,6 +289,23 @@ static void on_last_answers(void *arg, enum db_status status, const struct db_re
     one_done(sequencer);
 }
 
+/* Places count the commands in question from the first in the queue, now as when it was asked. */
+static void on_questions(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct sequencer *sequencer = arg;
+    if (is_usable(sequencer, status, result)) {
+        int64_t place = 0;
+        int row = 0;
+        FOR_EACH_WANTING(command, sequencer, wants_questions)
+        {
+            command->asked_before = row < db_rows(result) && db_int8(result, row, 0) == place;
+            row += command->asked_before ? 1 : 0;
+            place++;
+        }
+    }
+    one_done(sequencer);
+}
+
 /* ---- what is asked ---- */
 
 static void ask(struct sequencer *sequencer, enum store_statement statement,
@@ -368,6 +391,74 @@ static void ask_last_answers(struct sequencer *sequencer, struct db_params *para
     ask(sequencer, STORE_RESOLVE_LAST_ANSWERS, params, on_last_answers);
 }
 
+/* The next question an append asks. */
+static bool next_question(struct message_list *events, struct message_append_event *event)
+{
+    while (message_append_event_next(events, event)) {
+        if (event->type == EVENT_TYPE_CLARIFICATION_NEEDED && questions_valid_id(event->subject)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t count_questions(const struct sequencer *sequencer)
+{
+    size_t count = 0;
+    FOR_EACH_WANTING(command, sequencer, wants_questions)
+    {
+        struct message_list events = command->message.append.events;
+        struct message_append_event event;
+        while (next_question(&events, &event)) {
+            count++;
+        }
+    }
+    return count;
+}
+
+enum question_column { QUESTION_RUN, QUESTION_ID, QUESTION_PLACE };
+
+static void put_questions(const struct sequencer *sequencer, struct db_params *params,
+                          enum question_column column)
+{
+    int64_t place = 0;
+    FOR_EACH_WANTING(command, sequencer, wants_questions)
+    {
+        struct message_list events = command->message.append.events;
+        struct message_append_event event;
+        while (next_question(&events, &event)) {
+            switch (column) {
+            case QUESTION_RUN:
+                db_array_uuid(params, command->run_id.bytes);
+                break;
+            case QUESTION_ID:
+                db_array_bytes(params, event.subject.data, event.subject.length);
+                break;
+            case QUESTION_PLACE:
+                db_array_int8(params, place);
+                break;
+            }
+        }
+        place++;
+    }
+    db_array_end(params);
+}
+
+static void ask_questions(struct sequencer *sequencer, struct db_params *params)
+{
+    size_t count = count_questions(sequencer);
+    if (count == 0) {
+        return;
+    }
+    db_array_begin(params, DB_ARRAY_UUID, count);
+    put_questions(sequencer, params, QUESTION_RUN);
+    db_array_begin(params, DB_ARRAY_TEXT, count);
+    put_questions(sequencer, params, QUESTION_ID);
+    db_array_begin(params, DB_ARRAY_INT8, count);
+    put_questions(sequencer, params, QUESTION_PLACE);
+    ask(sequencer, STORE_RESOLVE_QUESTIONS, params, on_questions);
+}
+
 static void ask_commands(struct sequencer *sequencer, struct db_params *params)
 {
     size_t count = count_wanting(sequencer, wants_answer);
@@ -415,11 +506,13 @@ void resolve_start(struct sequencer *sequencer)
     struct db_params params = {0};
     sequencer->resolving = 1; /* held until all are asked */
     sequencer->resolving_epoch = sequencer->epoch;
+    sequencer->resolving_commit = sequencer->commits;
     ask_heads(sequencer, &params);
     ask_keys(sequencer, &params, wants_key, STORE_RESOLVE_KEYS, on_keys);
     ask_keys(sequencer, &params, wants_create_key, STORE_RESOLVE_CREATE_KEYS, on_create_keys);
     ask_producers(sequencer, &params);
     ask_last_answers(sequencer, &params);
+    ask_questions(sequencer, &params);
     ask_commands(sequencer, &params);
     db_params_deinit(&params);
     one_done(sequencer);

@@ -125,6 +125,11 @@ const struct questions *runs_questions(const struct run *run)
     return questions != NULL ? questions : &none;
 }
 
+const struct uuid *runs_resumed(const struct run *run)
+{
+    return uuid_is_nil(&run->batch_resumed) ? &run->resumed : &run->batch_resumed;
+}
+
 void runs_clear(struct sequencer *sequencer)
 {
     struct list *first;

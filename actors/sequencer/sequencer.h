@@ -14,6 +14,7 @@
 #include "sequencer/questions.h"
 #include "sequencer/quota.h"
 #include "sequencer/status.h"
+#include "sequencer/stuck.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
 #include "runtime/actor.h"
@@ -39,6 +40,7 @@ struct run {
     struct questions *questions; /* owned; NULL: none open */
     struct uuid resumed;         /* hash of the last answer that named no question; nil: none */
     bool resumed_known;          /* `resumed` is what the table has */
+    uint64_t asked_commit;       /* the last commit here that changed its questions; 0: none */
     int64_t liveness_ms;         /* without a sign of life for so long it fails; 0: never */
     int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
     unsigned users;              /* queued commands that point here: not evicted */
@@ -47,6 +49,7 @@ struct run {
     int64_t batch_seq;
     enum run_status batch_status;
     struct questions *batch_questions; /* owned; NULL: as they are */
+    struct uuid batch_resumed;         /* nil: `resumed` stays */
     bool batch_new;                    /* made by it */
 };
 
@@ -128,7 +131,10 @@ struct command {
     bool key_checked;     /* a resolve query has looked for the key: `found` says what it saw */
     bool key_found;
     struct key_entry *found; /* owned; NULL unless key_found */
-    bool recover;            /* re-asked from before this process: look in the table first */
+    bool asks;            /* APPEND with questions; the table knows which ids have been used ... */
+    bool asked_before;    /* ... and one of these was, as of ... */
+    uint64_t seen_commit; /* ... this commit */
+    bool recover;         /* re-asked from before this process: look in the table first */
     enum command_need need;
     struct gate *gate; /* owned; NULL: has not looked */
     unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
@@ -184,7 +190,13 @@ struct move {
     int64_t new_us; /* 0: none */
 };
 
-enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256 };
+/* A run whose due command was refused: it is left alone for a while. */
+struct refused_run {
+    struct uuid run;
+    int64_t until_ms;
+};
+
+enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256, TIMERS_REFUSED = 64 };
 
 struct timers {
     struct event *timer;
@@ -204,6 +216,8 @@ struct timers {
     size_t ended_count;
     struct move moves[TIMERS_LIMIT];
     size_t moves_count;
+    struct refused_run refused[TIMERS_REFUSED]; /* a ring */
+    size_t refused_count;                       /* ever */
 };
 
 struct sequencer {
@@ -228,9 +242,11 @@ struct sequencer {
     size_t queue_bytes;
     struct event *work; /* looks for something to resolve or to commit, once per turn of the loop */
     unsigned resolving; /* resolve queries under way */
-    uint64_t resolving_epoch; /* in which they were asked */
-    struct map found_keys;    /* struct key_entry by hash, owned: what they have found */
-    struct map runs;          /* struct run by id, owned */
+    uint64_t resolving_epoch;  /* in which they were asked */
+    uint64_t resolving_commit; /* after which */
+    uint64_t commits;          /* batches, ever */
+    struct map found_keys;     /* struct key_entry by hash, owned: what they have found */
+    struct map runs;           /* struct run by id, owned */
     struct list runs_by_use;
     struct map keys; /* struct key_entry by hash, in key_ring */
     struct key_entry *key_ring;
@@ -244,6 +260,8 @@ struct sequencer {
     struct command *fork_command; /* whose statement is under way; borrowed from the queue */
     int64_t fork_ts_us;           /* its time */
     size_t split;                 /* at most so many commands in the next batch; 0: no limit */
+
+    struct stuck stuck; /* batches that fail for no data of theirs */
 
     struct producers producers;
     struct quotas quotas;
@@ -297,6 +315,7 @@ void runs_load_questions(struct run *run, const struct db_result *result, int ro
 int64_t runs_seq(const struct run *run);
 enum run_status runs_status(const struct run *run);
 const struct questions *runs_questions(const struct run *run);
+const struct uuid *runs_resumed(const struct run *run);
 /* Of a key within its run or tenant. */
 struct uuid keys_hash(enum key_scope scope, const struct uuid *id, struct message_span key);
 const struct key_entry *keys_get(const struct sequencer *sequencer, const struct uuid *hash);
@@ -342,6 +361,8 @@ void timers_note(struct sequencer *sequencer, int64_t wake_us);
 void timers_queued(struct sequencer *sequencer);
 /* After a commit: runs that have ended let others start. */
 void timers_committed(struct sequencer *sequencer, const struct batch *batch);
+/* The database refuses what the timers made of a run. */
+void timers_refused(struct sequencer *sequencer, const struct command *command);
 /* Called once per turn of the loop. */
 void timers_work(struct sequencer *sequencer);
 

@@ -104,6 +104,14 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  left join lateral (select epoch, last_seq from run_producers t"
          "                      where t.run_id = k.run and t.producer_id = k.id"
          "                      limit 1) p on true"},
+    /* The places of those commands that ask what has been asked in their run before. */
+    [STORE_RESOLVE_QUESTIONS] =
+        {"resolve_questions",
+         "select distinct k.place"
+         "  from unnest($1::uuid[], $2::text[], $3::int8[]) as k (run, id, place)"
+         "  join lateral (select from run_questions t"
+         "                 where t.run_id = k.run and t.clarification_id = k.id"
+         "                 limit 1) q on true order by k.place"},
     /* No index on (origin, command_no). What was done shortly before a death is near the end of its
      * run. What is not there was refused, or others have written much since: one pass over each
      * such run looks for all of them. */

@@ -157,17 +157,23 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 }
 
 static void encode(const struct handoff *handoff, const struct reader *reader,
-                   const struct buffer *unsent, uint64_t cursor, struct msgpack_sbuffer *packet)
+                   const struct reader_left *left, struct msgpack_sbuffer *packet)
 {
     const struct actor *actor = handoff->streamer->actor;
     const struct message_header header = {.type = MESSAGE_HANDOFF, .generation = actor->generation};
     const struct run *run = position_run(&reader->at);
     const struct feed *feed = position_feed(&reader->at);
-    struct message_handoff message = {
-        .cursor = cursor, .ended = reader->ending, .unsent = {unsent->data, unsent->length}};
+    struct message_handoff message = {.cursor = left->cursor,
+                                      .stop_after = reader->stop_after,
+                                      .live = reader->live,
+                                      .ended = left->ended,
+                                      .unsent = {left->unsent.data, left->unsent.length}};
     memcpy(message.key, keys_id(reader->at.key)->bytes, sizeof message.key);
     if (feed == NULL) {
+        const struct run_form form = run_form(run);
         message.kind = STREAM_KIND_RUN;
+        message.format = form.format;
+        message.types = form.types;
         memcpy(message.tenant, run->tenant.bytes, sizeof message.tenant);
         memcpy(message.run, run->id.bytes, sizeof message.run);
     } else {
@@ -235,19 +241,18 @@ static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
 
 static enum launch launch(struct handoff *handoff, struct reader *reader)
 {
-    struct buffer unsent = {0};
+    struct reader_left left;
     struct msgpack_sbuffer packet;
-    uint64_t cursor = 0;
     enum launch result = LAUNCH_LATER;
-    if (reader_unsent(reader, &unsent, &cursor) == 0) {
+    if (reader_leave(reader, &left) == 0) {
         msgpack_sbuffer_init(&packet);
-        encode(handoff, reader, &unsent, cursor, &packet);
+        encode(handoff, reader, &left, &packet);
         result = launch_packet(handoff, reader, &packet);
         msgpack_sbuffer_destroy(&packet);
+        buffer_deinit(&left.unsent);
     } else if (!reader->at.frozen) {
         position_want(&reader->at);
     }
-    buffer_deinit(&unsent);
     return result;
 }
 

@@ -9,10 +9,12 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/ws_accept.h"
 #include "streamer/handoff.h"
 #include "streamer/neighbours.h"
 #include "streamer/reader.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,16 +69,62 @@ static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span s
     return 0;
 }
 
+/* What both packets say about the form and place of a stream. -1: it makes no sense. Only runs have
+ * forms. */
+static int read_form(uint64_t format, uint64_t types, struct reader_opening *opening)
+{
+    const struct projection_format *projection = projection_format((enum stream_format)format);
+    bool is_run = opening->kind == STREAM_KIND_RUN;
+    bool joins = is_run && projection != NULL && projection->join != NULL &&
+                 opening->cursor == STREAM_AFTER_JOIN;
+    if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
+        (projection != NULL && !is_run) ||
+        (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
+        (opening->cursor > INT64_MAX && !joins)) {
+        return -1;
+    }
+    opening->format = (enum stream_format)format;
+    opening->types = types;
+    return 0;
+}
+
+static int open_socket(struct streamer *streamer, const struct message_handover *message, int fd)
+{
+    struct ws_opening opening = {.rights = (unsigned)message->scopes,
+                                 .actor = (const char *)message->actor.data,
+                                 .actor_length = message->actor.length,
+                                 .fd = fd,
+                                 .accept = (const char *)message->accept.data,
+                                 .accept_length = message->accept.length,
+                                 .early = message->early.data,
+                                 .early_length = message->early.length};
+    if (message->signing.length != sizeof opening.signing.bytes ||
+        message->accept.length != WS_ACCEPT_SIZE - 1) {
+        return -1;
+    }
+    memcpy(opening.signing.bytes, message->signing.data, sizeof opening.signing.bytes);
+    memcpy(opening.tenant.bytes, message->tenant, sizeof message->tenant);
+    memcpy(opening.key.bytes, message->key, sizeof message->key);
+    ws_open(streamer, &opening);
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
     struct message_handover message;
-    if (message_handover_decode(packet, length, &header, &message) != 0 ||
-        message.after_seq > INT64_MAX) {
+    if (message_handover_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
-    struct reader_opening opening = {.cursor = message.after_seq, .head = message.head, .fd = fd};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (message.kind == STREAM_KIND_SOCKET) {
+        return open_socket(streamer, &message, fd);
+    }
+    struct reader_opening opening = {.cursor = message.after_seq,
+                                     .stop_after = message.stop_after,
+                                     .head = message.head,
+                                     .fd = fd};
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
@@ -90,18 +138,20 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
 {
     struct message_header header;
     struct message_handoff message;
-    if (message_handoff_decode(packet, length, &header, &message) != 0 ||
-        message.cursor > INT64_MAX) {
+    if (message_handoff_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
     struct reader_opening opening = {.cursor = message.cursor,
+                                     .stop_after = message.stop_after,
+                                     .live = message.live,
                                      .head = message.head,
                                      .fd = fd,
                                      .handed_off = true,
                                      .ended = message.ended,
                                      .unsent = message.unsent.data,
                                      .unsent_length = message.unsent.length};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);

@@ -9,6 +9,7 @@
 #include "streamer/sse.h"
 #include "streamer/stream_socket.h"
 #include "streamer/streamer.h"
+#include "streamer/view.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -24,46 +25,103 @@ struct gathered {
     size_t last;                   /* of the last chunk */
     struct position_source source; /* of the frames */
     struct window_position after;  /* all frames */
+    bool stops;                    /* the conversation, there */
 };
 
 /* ---- gathering ---- */
 
 /* Its position is beyond everything known: either the head that is being read will reach it, or it
- * is told. */
-static void judge(struct reader *reader)
+ * is told. False: it cannot be told. */
+static bool judge(struct reader *reader)
 {
+    const struct projection_format *format = reader_format(reader);
     struct buffer text = {0};
-    if (position_judge(&reader->at) == POSITION_BEYOND) {
-        sse_append_reset(&text, reader->at.cursor);
-        reader_set_rest(reader, text.data, text.length);
+    if (position_judge(&reader->at) != POSITION_BEYOND) {
+        return true;
     }
+    if (format != NULL && (!format->is_sse || format->is_conversation)) {
+        return false;
+    }
+    sse_append_reset(&text, reader->at.cursor);
+    reader_set_rest(reader, text.data, text.length);
     buffer_deinit(&text);
+    return true;
+}
+
+/* It begins at the end of the run, with the run so far in short, as soon as that is known. */
+static void join(struct reader *reader)
+{
+    const struct run *run = position_run(&reader->at);
+    struct buffer text = {0};
+    if (run_has_hole(run)) {
+        return;
+    }
+    bool pauses = view_join(run->view, &text);
+    reader->at.cursor = run->window.next - 1;
+    reader->ending = pauses && run->view->paused > reader->stop_after;
+    if (reader->ending) {
+        buffer_append(&text, sse_last_chunk, SSE_LAST_CHUNK_LENGTH);
+    }
+    reader_set_rest(reader, text.data, text.length);
+    buffer_deinit(&text);
+}
+
+/* Fills in what follows from the source that holds the next event. False: it shows nothing, and the
+ * position has moved behind it. */
+static bool gather_source(struct reader *reader, struct gathered *gathered)
+{
+    int first = gathered->count;
+    uint64_t stop = reader_stop(reader, &gathered->source);
+    gathered->count +=
+        position_gather(&reader->at, &gathered->source, stop == 0 ? UINT64_MAX : stop,
+                        gathered->iov + first, IOVECS - 1 - first);
+    for (int i = first; i < gathered->count; i++) {
+        gathered->frames += gathered->iov[i].iov_len;
+    }
+    if (gathered->frames > 0 || gathered->source.run != NULL) {
+        gathered->after = position_after(&reader->at, &gathered->source, gathered->frames);
+    }
+    if (stop != 0 && gathered->after.cursor >= stop) {
+        gathered->after = (struct window_position){stop, 0};
+        gathered->stops = true;
+    }
+    if (gathered->frames > 0 || gathered->stops || gathered->after.cursor == reader->at.cursor) {
+        return true;
+    }
+    (void)position_move(&reader->at, &gathered->source, gathered->after);
+    return false;
 }
 
 static void gather_frames(struct reader *reader, struct gathered *gathered)
 {
-    int first = gathered->count;
-    bool found = position_find(&reader->at, &gathered->source);
-    gathered->after = (struct window_position){reader->at.cursor, reader->at.skip};
-    if (!found) {
-        return;
-    }
-    gathered->count +=
-        position_gather(&reader->at, &gathered->source, gathered->iov + first, IOVECS - 1 - first);
-    for (int i = first; i < gathered->count; i++) {
-        gathered->frames += gathered->iov[i].iov_len;
-    }
-    if (gathered->frames > 0) {
-        gathered->after = position_after(&reader->at, &gathered->source, gathered->frames);
-    }
+    do {
+        bool found = position_find(&reader->at, &gathered->source);
+        gathered->after = (struct window_position){reader->at.cursor, reader->at.skip};
+        if (!found) {
+            return;
+        }
+    } while (!gather_source(reader, gathered));
 }
 
-static void gather(struct reader *reader, struct gathered *gathered)
+/* Whether there may be events for it now. */
+static bool is_live(struct reader *reader)
 {
     const struct run *run = position_run(&reader->at);
-    bool live = !reader->ending && (run == NULL || run->known);
-    if (live && run != NULL && reader->rest == NULL) {
-        judge(reader);
+    if (reader->ending || (run != NULL && !run->known)) {
+        return false;
+    }
+    if (run != NULL && reader->rest == NULL && reader->at.cursor == STREAM_AFTER_JOIN) {
+        join(reader);
+    }
+    return !reader->ending && reader->at.cursor != STREAM_AFTER_JOIN;
+}
+
+/* False: it cannot go on. */
+static bool gather(struct reader *reader, struct gathered *gathered)
+{
+    bool live = is_live(reader);
+    if (live && !reader->at.of_feed && reader->rest == NULL && !judge(reader)) {
+        return false;
     }
     if (reader->rest != NULL) {
         gathered->rest = reader->rest->length - reader->rest->taken;
@@ -71,14 +129,15 @@ static void gather(struct reader *reader, struct gathered *gathered)
             (struct iovec){reader->rest->bytes + reader->rest->taken, gathered->rest};
     }
     if (!live) {
-        return;
+        return true;
     }
     gather_frames(reader, gathered);
-    if (position_ends_at(&reader->at, gathered->after)) {
+    if (gathered->stops || position_ends_at(&reader->at, gathered->after)) {
         gathered->last = SSE_LAST_CHUNK_LENGTH;
         gathered->iov[gathered->count++] =
             (struct iovec){(char *)(uintptr_t)sse_last_chunk, SSE_LAST_CHUNK_LENGTH};
     }
+    return true;
 }
 
 /* ---- writing ---- */
@@ -120,11 +179,20 @@ static void block(struct reader *reader)
 {
     position_unwait(&reader->at);
     reader->blocked = true;
-    reader->blocked_ms = clock_monotonic_ms();
+    reader->blocked_ms = (uint32_t)clock_monotonic_ms();
     reader->queued = stream_socket_queued(reader->fd);
     list_remove(&reader->at.in_wait);
     list_append(&position_streamer(&reader->at)->blocked, &reader->at.in_wait);
     position_set_behind(&reader->at, true);
+}
+
+/* Nothing to write. */
+static void settle(struct reader *reader)
+{
+    if (reader->at.cursor == STREAM_AFTER_JOIN) {
+        return; /* served when the run's state is known */
+    }
+    (void)position_settle(&reader->at);
 }
 
 void reader_unblock(struct reader *reader)
@@ -139,9 +207,12 @@ void reader_pump(struct reader *reader)
 {
     while (!reader->blocked && !reader->at.frozen) {
         struct gathered gathered = {.count = 0};
-        gather(reader, &gathered);
+        if (!gather(reader, &gathered)) {
+            reader_close(reader, READER_CLOSE_BROKEN, "its position is beyond the run's end");
+            return;
+        }
         if (gathered.count == 0) {
-            (void)position_settle(&reader->at);
+            settle(reader);
             return;
         }
         struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
@@ -182,8 +253,13 @@ void reader_ping(struct reader *reader)
     if (reader->blocked || reader->at.frozen || reader->rest != NULL || reader->at.skip > 0) {
         return;
     }
+    const struct projection_format *format = reader_format(reader);
+    if (format != NULL && !format->is_sse) {
+        return;
+    }
     struct buffer text = {0};
-    sse_append_ping(&text);
+    sse_append_ping(&text,
+                    format != NULL && format->is_conversation ? SSE_PING_COMMENT : SSE_PING_EVENT);
     reader_set_rest(reader, text.data, text.length);
     buffer_deinit(&text);
     reader_pump(reader);

@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 from harness.bus import Bus
-from harness.client import custom
+from harness.client import assert_problem, custom
+from harness.metrics import total
 
 CUSTOM = ("CUSTOM", custom(1)["payload"])
 
@@ -131,12 +132,30 @@ def test_several_questions_all_want_an_answer(box, bus, run):
 def test_at_most_sixteen_questions_are_open_and_no_id_is_used_twice(box, bus, run):
     assert bus.append(run, *[needed(f"q{n}") for n in range(16)])["outcome"] == "OK"
     assert bus.append(run, needed("q16"))["outcome"] == "WRONG_CLARIFICATION"
-    assert bus.append(run, needed("q3"))["outcome"] == "WRONG_CLARIFICATION"
+    assert bus.append(run, needed("q3"))["outcome"] == "QUESTION_ASKED"
     bus.resume(run, "q3", 1)
-    assert bus.append(run, needed("q3"))["outcome"] == "REFUSED"  # its answer stands for ever
+    assert bus.append(run, needed("q3"))["outcome"] == "QUESTION_ASKED"  # its answer stands for ever
     assert bus.append(run, needed("q16"))["outcome"] == "OK"
     assert bus.append(run, needed("x" * 1021))["outcome"] == "REFUSED"
     assert stored(box, run) == ("interrupted", 16)
+
+
+def test_a_question_asked_again_never_reaches_the_database(box, bus, run):
+    """However soon after the first time, also within one append: nobody's batch is split for it."""
+    def splits():
+        return total(box.client().get("/metrics", auth=False).text, "signalbox_batch_splits_total")
+
+    before = splits()
+    assert bus.append(run, needed("q"), answered("q"), needed("q"))["outcome"] == "QUESTION_ASKED"
+    names = ["q", "q1", "q", "q3", "q", "q5"]
+    answers = bus.all_at_once(*[lambda bus, name=name: bus.append(run, needed(name), answered(name)) for name in names])
+    assert [answer["outcome"] for answer in answers] == ["OK", "OK", "QUESTION_ASKED", "OK", "QUESTION_ASKED", "OK"]
+    assert bus.append(run, needed("new"), needed("q"))["outcome"] == "QUESTION_ASKED"
+    assert bus.append(run, needed("new"))["outcome"] == "OK"
+    assert stored(box, run) == ("interrupted", 1)
+    problem = box.client().post_events(run, {"type": "CLARIFICATION_NEEDED", "payload": needed("q")[1]})
+    assert_problem(problem, 409, "clarification-mismatch")
+    assert splits() == before
 
 
 def test_all_or_nothing_with_questions(box, bus, run):
@@ -159,6 +178,24 @@ def test_an_interruption_without_a_question(box, bus, run):
         assert (bus.resume(run, "", answer)["outcome"], bus.resume(run, "", 99)["outcome"]) == ("OK", "NOT_INTERRUPTED")
     assert types(box, run) == ["RUN_STARTED"] + ["RUN_INTERRUPTED", "RUN_RESUMED"] * 3
     assert stored(box, run) == ("running", 0)
+
+
+def test_an_answer_that_could_not_be_stored_was_not_given(own_box):
+    """The database refuses it: nothing in memory says that the run went on with it."""
+    box = own_box()
+    database = box.database()
+    with Bus(box) as bus:
+        run = bus.create()["run"]
+        bus.append(run, ("RUN_INTERRUPTED", {}))
+        database.execute("create function no() returns trigger language plpgsql as"
+                         " $$begin raise exception 'no' using errcode = '22000'; end$$")  # fmt: skip
+        database.execute("create trigger no before insert on run_events for each row"
+                         " when (new.event_type = 'RUN_RESUMED') execute function no()")  # fmt: skip
+        assert bus.resume(run, "", "go on")["outcome"] == "REFUSED"
+        database.execute("drop trigger no on run_events")
+        bus.cancel(run)
+        assert bus.resume(run, "", "go on")["outcome"] == "NOT_INTERRUPTED"
+        assert types(box, run) == ["RUN_STARTED", "RUN_INTERRUPTED", "RUN_CANCEL_REQUESTED"]
 
 
 @pytest.mark.requirement("R099")

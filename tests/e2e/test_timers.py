@@ -299,6 +299,21 @@ def test_a_delayed_run_waits_for_its_turn_when_its_time_has_come(box, bus):
     becomes(box, delayed, "running")
 
 
+@pytest.mark.requirement("R010")
+def test_a_delayed_run_keeps_its_place_in_the_queue_of_its_thread(box, bus):
+    """In order of creation, whatever the clock says: an answer that was put off is not overtaken, unless it is called off."""
+    thread = uuid.uuid4()
+    first = bus.create(thread=thread)["run"]
+    delayed = bus.create(thread=thread, start_at_us=in_us(3600_000))["run"]
+    behind = bus.create(thread=thread, strategy="enqueue")["run"]
+    beside = bus.create(thread=thread)["run"]
+    bus.append(first, ("RUN_FINISHED", {}))
+    assert status(box, beside) == "running"
+    stays_true(lambda: status(box, behind) == "pending", 0.5, "it waits for the delayed one")
+    bus.cancel(delayed)
+    becomes(box, behind, "running")
+
+
 @pytest.mark.requirement("R010", "R044")
 def test_what_waits_outlives_the_sequencer(box, bus):
     thread = uuid.uuid4()

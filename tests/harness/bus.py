@@ -18,7 +18,7 @@ CREATE_RUN, APPEND, HELLO, CANCEL_RUN, RESUME_RUN, FORK_RUN, TOUCH_RUN = range(1
 RESULT, NACK, BUSY = 16, 17, 18
 OUTCOMES = ["OK", "EXISTS", "ID_TAKEN", "NOT_FOUND", "RUN_CLOSED", "RUN_PENDING", "SEQ_CONFLICT", "KEY_MISMATCH", "REFUSED",
             "PRODUCER_GAP", "PRODUCER_FENCED", "PRODUCER_EPOCH", "QUOTA", "THREAD_BUSY", "NOT_INTERRUPTED",
-            "WRONG_CLARIFICATION", "SEQ_BEYOND_HEAD"]  # fmt: skip
+            "WRONG_CLARIFICATION", "SEQ_BEYOND_HEAD", "QUESTION_ASKED"]  # fmt: skip
 STATUSES = ["pending", "running", "interrupted", "cancelling", "finished", "failed", "cancelled"]
 TYPES = {"RUN_STARTED": 1, "RUN_FINISHED": 2, "RUN_FAILED": 3, "RUN_CANCELLED": 4, "TASK_COMPLETED": 12, "CUSTOM": 17,
          "RUN_INTERRUPTED": 19, "RUN_RESUMED": 20, "RUN_CANCEL_REQUESTED": 21, "CLARIFICATION_NEEDED": 29,
@@ -90,6 +90,22 @@ class Bus:
     def call(self, kind, body):
         self.number += 1
         return self.repeat(self.number, kind, body)
+
+    def all_at_once(self, *commands) -> list:
+        """Answers to commands (functions of this bus) that are sent without waiting for any of them."""
+        sent = []
+        self.call = lambda kind, body: sent.append((kind, body))
+        try:
+            for command in commands:
+                command(self)
+        finally:
+            del self.call
+        first = self.number + 1
+        self.number += len(sent)
+        self.send(HELLO, 0, [self.origin, first])
+        for number, (kind, body) in enumerate(sent, first):
+            self.send(kind, number, [self.origin, *body])
+        return [self.repeat(number, kind, body) for number, (kind, body) in enumerate(sent, first)]
 
     def create(self, run=None, thread=None, start_at_us=0, strategy=None, group="", limit=0, liveness_ms=0, key="", body="",
                deliverable=""):  # fmt: skip
