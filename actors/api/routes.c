@@ -32,6 +32,7 @@ const struct route routes[] = {
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    READ("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     READ("GET", "/api/v1/stream", stream_feed_tenant),
     APPEND("POST", "/api/v1/ai-sdk/chat", ai_sdk_chat),
     {"GET", "/api/v1/ai-sdk/chat/{}/stream", SCOPE_READ, ai_sdk_stream, .free_ids = true},

@@ -57,8 +57,11 @@ def check(echo, case, path):
 
 
 def failures(echo, cases, paths):
+    """What goes wrong, the first few: an answer that does not come is waited for."""
     found = []
     for case in cases:
+        if len(found) >= 2:
+            break
         for path in (case.path,) if case.path else paths:
             try:
                 check(echo, case, path)

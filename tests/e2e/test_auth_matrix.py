@@ -26,6 +26,7 @@ ROWS = {
     "GET /api/v1/runs/{}/events": ("read", None, "run"),
     "GET /api/v1/runs/{}/stream": ("read", None, "run"),
     "GET /api/v1/threads/{}/stream": ("read", None, "thread"),
+    "GET /api/v1/threads/{}/chat": ("read", None, "thread"),
     "GET /api/v1/stream": ("read", None, None),
     "POST /api/v1/ai-sdk/chat": ("append", '{"id":"matrix","message":{"id":"m","role":"user"}}', None),
     "GET /api/v1/ai-sdk/chat/{}/stream": ("read", None, "thread"),

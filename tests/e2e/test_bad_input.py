@@ -64,6 +64,7 @@ ROUTES = {
     ("GET", "/api/v1/runs/{}/events"): None,
     ("GET", "/api/v1/runs/{}/stream"): None,
     ("GET", "/api/v1/threads/{}/stream"): None,
+    ("GET", "/api/v1/threads/{}/chat"): None,
     ("GET", "/api/v1/stream"): None,
     ("POST", "/api/v1/ai-sdk/chat"): Body(
         {"id": TEXT, "trigger": TEXT, "messageId": TEXT, "agent": TEXT, "messages": ARRAY, "message": OBJECT}, needed=("id", "message"),
