@@ -232,7 +232,8 @@ struct message_handover {
     uint64_t types; /* which events are shown: 1 << enum event_type; 0: all */
     /* a conversation's stream ends at the first interrupt behind this seq */
     uint64_t stop_after;
-    uint64_t scopes;            /* what the key may do on a WebSocket; else 0 */
+    /* enum stream_right (proto/stream_kind.h): what the key may do on a WebSocket; else 0 */
+    uint64_t scopes;
     struct message_span actor;  /* whom commands on a WebSocket come from; else empty */
     struct message_span accept; /* Sec-WebSocket-Accept; empty: no WebSocket */
     struct message_span early;  /* what the client of a WebSocket sent behind its request */

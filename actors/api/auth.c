@@ -45,6 +45,16 @@ struct lookup {
 
 /* ---- life ---- */
 
+static void log_left_out(const struct jwt_verifier *verifier)
+{
+    const char *why;
+    size_t count = jwt_verifier_left_out(verifier, &why);
+    if (count > 0) {
+        LOG_WARN("fetched keys for tokens are left out", LOG_INT("keys", count),
+                 LOG_TEXT("first", why));
+    }
+}
+
 int auth_reload(struct auth *auth, const struct settings *settings, const char *fetched,
                 struct error *err)
 {
@@ -63,6 +73,7 @@ int auth_reload(struct auth *auth, const struct settings *settings, const char *
         if (fresh == NULL) {
             return -1;
         }
+        log_left_out(fresh);
     }
     jwt_verifier_destroy(&auth->tokens);
     auth->tokens = fresh;
@@ -179,12 +190,33 @@ static void tell(struct auth *auth, struct list *waiters, enum auth_verdict fail
     }
 }
 
+/* What an event says in `by` has at most 255 bytes: of a longer name the beginning, cut between two
+ * characters, and a hash of all of it. */
+static void shorten(const char *name, char out[AUTH_NAME_SIZE])
+{
+    uint8_t hash[AUTH_NAME_HASH_BYTES];
+    char hex[2 * sizeof hash + 1];
+    size_t length = strlen(name);
+    if (length >= AUTH_NAME_SIZE) {
+        length = AUTH_NAME_SIZE - 1 - sizeof hex;
+        while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80) {
+            length--;
+        }
+        crypto_generichash(hash, sizeof hash, (const uint8_t *)name, strlen(name), NULL, 0);
+        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+        snprintf(out, AUTH_NAME_SIZE, "%.*s~%s", (int)length, name, hex);
+        return;
+    }
+    memcpy(out, name, length + 1);
+}
+
 static void set_actor(struct principal *who)
 {
     static const char *const kinds[] = {
         [AUTH_KEY] = "key", [AUTH_TOKEN] = "user", [AUTH_SESSION] = "session"};
-    snprintf(who->actor, sizeof who->actor, "%s:%s", kinds[who->kind],
-             who->kind == AUTH_TOKEN ? who->user : who->public_id);
+    char name[AUTH_NAME_SIZE];
+    shorten(who->kind == AUTH_TOKEN ? who->user : who->public_id, name);
+    snprintf(who->actor, sizeof who->actor, "%s:%s", kinds[who->kind], name);
 }
 
 static void read_record(const struct db_result *result, const struct lookup *lookup,

@@ -19,7 +19,13 @@ struct api_key_pepper;
 struct store;
 
 enum auth_kind { AUTH_KEY, AUTH_TOKEN, AUTH_SESSION };
-enum { AUTH_KINDS = 3, AUTH_USER_SIZE = 256, AUTH_ACTOR_SIZE = AUTH_USER_SIZE + 8 };
+enum {
+    AUTH_KINDS = 3,
+    AUTH_USER_SIZE = 256,
+    AUTH_ACTOR_SIZE = 256, /* as an id in an event may be long */
+    AUTH_NAME_SIZE = AUTH_ACTOR_SIZE - 8,
+    AUTH_NAME_HASH_BYTES = 16
+};
 
 struct principal {
     enum auth_kind kind;

@@ -21,6 +21,8 @@ struct jwt_verifier {
     char *tenant_claim;
     char *scope_claim;
     int64_t leeway_s;
+    size_t left_out;
+    struct error why; /* the first of them was left out */
 };
 
 /* ---- the set ---- */
@@ -73,7 +75,14 @@ static int read_keys(struct jwt_verifier *verifier, const struct jwt_rules *rule
     }
     json_array_foreach(keys, index, jwk)
     {
-        result = result == 0 ? add_key(verifier, jwk, rules->published, err) : result;
+        if (result != 0) {
+            break;
+        }
+        result = add_key(verifier, jwk, rules->published, err);
+        if (result != 0 && rules->published) {
+            result = 0;
+            verifier->why = verifier->left_out++ == 0 ? *err : verifier->why;
+        }
     }
     if (result == 0 && verifier->count == 0) {
         result = error_set(err, "the set holds no key that could be used");
@@ -98,6 +107,12 @@ struct jwt_verifier *jwt_verifier_create(const struct jwt_rules *rules, struct e
         jwt_verifier_destroy(&verifier);
     }
     return verifier;
+}
+
+size_t jwt_verifier_left_out(const struct jwt_verifier *verifier, const char **why_out)
+{
+    *why_out = verifier->why.text;
+    return verifier->left_out;
 }
 
 void jwt_verifier_destroy(struct jwt_verifier **verifier)

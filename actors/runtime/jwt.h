@@ -22,9 +22,10 @@ struct jwt_verifier;
 
 /* All texts are copied. */
 struct jwt_rules {
-    const char *keys;         /* the JWK set, JSON */
-    bool published;           /* anybody can read it: a shared secret in it is none, and left out */
-    const char *issuer;       /* `iss`, exactly */
+    const char *keys;   /* the JWK set, JSON */
+    bool published;     /* anybody can read it: a shared secret in it is none, and left out. Nobody
+                                 here wrote it: a bad key, or another of the same name, is left out */
+    const char *issuer; /* `iss`, exactly */
     const char *audience;     /* `aud` is it, or an array that holds it */
     const char *tenant_claim; /* names of claims: the tenant's id ... */
     const char *scope_claim;  /* ... and the scopes: words with blanks between, or an array */
@@ -40,6 +41,8 @@ struct jwt_claims {
 
 /* Returns, caller destroys with jwt_verifier_destroy. NULL and err: the set or the rules are wrong. */
 struct jwt_verifier *jwt_verifier_create(const struct jwt_rules *rules, struct error *err);
+/* How many keys of a published set were bad, and what was wrong with the first; borrowed. */
+size_t jwt_verifier_left_out(const struct jwt_verifier *verifier, const char **why_out);
 void jwt_verifier_destroy(struct jwt_verifier **verifier);
 
 /* Three parts of the right characters, and not too long: worth verifying. */

@@ -4,7 +4,7 @@
  * leaves only after its commit.
  *
  * A batch that the database refuses for its data is taken back and tried in halves, down to the one
- * bad command.
+ * bad command. What is done when it refuses one for anything else is decided in stuck.c.
  */
 #include "sequencer/batch_params.h"
 #include "contracts/generated/event_types.h"
@@ -214,6 +214,11 @@ static void touch_heads(struct sequencer *sequencer, const struct batch *batch)
 
 static void ease_split(struct sequencer *sequencer)
 {
+    stuck_committed(&sequencer->stuck, clock_monotonic_ms());
+    metric_set(METRIC_WRITES_BLOCKED, 0);
+    if (stuck_narrows(&sequencer->stuck)) {
+        return;
+    }
     sequencer->split *= 2; /* the poison is getting smaller, or gone */
     if (sequencer->split >
         (size_t)settings_int(sequencer->actor->settings, SETTING_SEQUENCER_BATCH_ROWS)) {
@@ -295,14 +300,6 @@ static void take_back(struct sequencer *sequencer)
     empty(batch);
 }
 
-/* 22: data exception, 23: integrity constraint, 54: program limit. The statement was rolled back
- * for what it held. */
-static bool is_data_error(const char *state)
-{
-    return strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0 ||
-           strncmp(state, "54", 2) == 0;
-}
-
 static void refuse_single(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
@@ -312,8 +309,52 @@ static void refuse_single(struct sequencer *sequencer)
     sequencer->queue_count--;
     sequencer->queue_bytes -= command->length;
     commands_refuse(command, OUTCOME_REFUSED);
+    if (command->origin == NULL) {
+        timers_refused(sequencer, command);
+    }
     list_append(&batch->commands, &command->node);
     finish_unwritten(sequencer);
+}
+
+/* The first failures, and then ever more seldom: it may be tried for hours. */
+static void log_failure(const struct sequencer *sequencer, const struct db_result *result)
+{
+    const struct stuck *stuck = &sequencer->stuck;
+    if ((stuck->failures & (stuck->failures - 1)) == 0) {
+        LOG_ERROR(stuck->blocked ? "writes are blocked by the database" : "batch refused",
+                  LOG_TEXT("sqlstate", db_sqlstate(result)), LOG_TEXT("error", db_message(result)),
+                  LOG_INT("commands", sequencer->batch->count),
+                  LOG_INT("failures", stuck->failures));
+    }
+}
+
+/* Rolled back, but not for what it held. See stuck.h. */
+static void refused_without_cause(struct sequencer *sequencer, const struct db_result *result)
+{
+    size_t count = sequencer->batch->count;
+    int64_t now_ms = clock_monotonic_ms();
+    enum stuck_step step = stuck_failed(&sequencer->stuck, db_sqlstate(result), count, now_ms);
+    metric_add(METRIC_BATCHES_FAILED, 1);
+    metric_set(METRIC_WRITES_BLOCKED, sequencer->stuck.blocked ? 1 : 0);
+    log_failure(sequencer, result);
+    switch (step) {
+    case STUCK_AGAIN:
+        db_reset(sequencer->writer);
+        return;
+    case STUCK_SPLIT:
+        LOG_ERROR("it fails again and again: its commands go one by one",
+                  LOG_INT("commands", count));
+        take_back(sequencer);
+        sequencer->split = 1;
+        return;
+    case STUCK_REFUSE:
+        LOG_ERROR(
+            "a command that fails alone is refused",
+            LOG_UUID("run_id",
+                     &LIST_ENTRY(sequencer->batch->commands.next, struct command, node)->run_id));
+        refuse_single(sequencer);
+        return;
+    }
 }
 
 static void refused(struct sequencer *sequencer, const struct db_result *result)
@@ -324,12 +365,8 @@ static void refused(struct sequencer *sequencer, const struct db_result *result)
         sequencer_fenced(sequencer);
         return;
     }
-    if (!is_data_error(state)) {
-        /* Rolled back, but not for anything a command did: out of disk, time-out, heads that are
-         * not as we believe. */
-        LOG_ERROR("batch refused", LOG_TEXT("sqlstate", state),
-                  LOG_TEXT("error", db_message(result)));
-        db_reset(sequencer->writer);
+    if (!stuck_is_data(state)) {
+        refused_without_cause(sequencer, result);
         return;
     }
     LOG_WARN("batch refused for its data", LOG_INT("commands", count), LOG_TEXT("sqlstate", state),

@@ -148,7 +148,9 @@ static void refused(struct sequencer *sequencer, struct command *command,
         return;
     }
     LOG_ERROR("fork refused", LOG_TEXT("sqlstate", state), LOG_TEXT("error", db_message(result)));
-    if (strcmp(state, "SB002") == 0) {
+    if (strcmp(state, "SB002") == 0 &&
+        stuck_failed(&sequencer->stuck, state, 1, clock_monotonic_ms()) == STUCK_AGAIN) {
+        metric_add(METRIC_BATCHES_FAILED, 1);
         db_reset(sequencer->writer);
         return;
     }

@@ -258,7 +258,8 @@ static void stop(struct actor *actor)
 static void report(struct actor *actor, struct actor_report *report_out)
 {
     const struct sequencer *sequencer = actor->state;
-    report_out->healthy = sequencer->serving && db_is_connected(sequencer->reader);
+    report_out->healthy =
+        sequencer->serving && db_is_connected(sequencer->reader) && !sequencer->stuck.blocked;
     report_out->queued = sequencer->queue_count;
     report_out->in_flight = sequencer->batch->count;
 }
@@ -270,7 +271,7 @@ static void dump(struct actor *actor)
              LOG_INT("epoch", sequencer->epoch), LOG_INT("position", sequencer->position),
              LOG_INT("published", sequencer->published), LOG_INT("queue", sequencer->queue_count),
              LOG_INT("queue_bytes", sequencer->queue_bytes), LOG_INT("runs", sequencer->runs.count),
-             LOG_INT("keys", sequencer->keys.count),
+             LOG_INT("keys", sequencer->keys.count), LOG_INT("failures", sequencer->stuck.failures),
              LOG_INT("origins", sequencer->order.origins.count));
 }
 

@@ -14,6 +14,7 @@
 #include "sequencer/questions.h"
 #include "sequencer/quota.h"
 #include "sequencer/status.h"
+#include "sequencer/stuck.h"
 #include "proto/messages.h"
 #include "proto/outcome.h"
 #include "runtime/actor.h"
@@ -189,7 +190,13 @@ struct move {
     int64_t new_us; /* 0: none */
 };
 
-enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256 };
+/* A run whose due command was refused: it is left alone for a while. */
+struct refused_run {
+    struct uuid run;
+    int64_t until_ms;
+};
+
+enum { TIMERS_LIMIT = 64, TIMERS_ENDED = 256, TIMERS_REFUSED = 64 };
 
 struct timers {
     struct event *timer;
@@ -209,6 +216,8 @@ struct timers {
     size_t ended_count;
     struct move moves[TIMERS_LIMIT];
     size_t moves_count;
+    struct refused_run refused[TIMERS_REFUSED]; /* a ring */
+    size_t refused_count;                       /* ever */
 };
 
 struct sequencer {
@@ -251,6 +260,8 @@ struct sequencer {
     struct command *fork_command; /* whose statement is under way; borrowed from the queue */
     int64_t fork_ts_us;           /* its time */
     size_t split;                 /* at most so many commands in the next batch; 0: no limit */
+
+    struct stuck stuck; /* batches that fail for no data of theirs */
 
     struct producers producers;
     struct quotas quotas;
@@ -350,6 +361,8 @@ void timers_note(struct sequencer *sequencer, int64_t wake_us);
 void timers_queued(struct sequencer *sequencer);
 /* After a commit: runs that have ended let others start. */
 void timers_committed(struct sequencer *sequencer, const struct batch *batch);
+/* The database refuses what the timers made of a run. */
+void timers_refused(struct sequencer *sequencer, const struct command *command);
 /* Called once per turn of the loop. */
 void timers_work(struct sequencer *sequencer);
 

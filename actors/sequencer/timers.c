@@ -17,6 +17,7 @@
 enum {
     TIMERS_SOON_US = 5000,
     TIMERS_AGAIN_US = 100000, /* between two looks at a run that its agent still writes to */
+    TIMERS_REFUSED_MS = 60000,
     TIMERS_STALE_US = 1000000 /* so long overdue: what was read for it is new enough */
 };
 
@@ -76,6 +77,26 @@ void timers_committed(struct sequencer *sequencer, const struct batch *batch)
             timers->ended[timers->ended_count++] = run->id;
         }
     }
+}
+
+void timers_refused(struct sequencer *sequencer, const struct command *command)
+{
+    struct timers *timers = &sequencer->timers;
+    LOG_ERROR("the database refuses what is due of a run", LOG_UUID("run_id", &command->run_id),
+              LOG_INT("again_in_ms", TIMERS_REFUSED_MS));
+    timers->refused[timers->refused_count++ % TIMERS_REFUSED] =
+        (struct refused_run){command->run_id, clock_monotonic_ms() + TIMERS_REFUSED_MS};
+}
+
+static bool is_left_alone(const struct timers *timers, const struct uuid *run)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < TIMERS_REFUSED; i++) {
+        if (timers->refused[i].until_ms > now_ms && uuid_equal(&timers->refused[i].run, run)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- what the table says ---- */
@@ -185,7 +206,11 @@ static int enqueue_all(struct sequencer *sequencer, const struct db_result *resu
     int found = db_is_null(result, 0, 1) ? 0 : db_rows(result);
     SB_FAULT("sequencer_timer_due");
     for (int row = 0; row < found; row++) {
-        enqueue(sequencer, result, row);
+        struct uuid run;
+        db_uuid(result, row, 1, &run);
+        if (!is_left_alone(&sequencer->timers, &run)) {
+            enqueue(sequencer, result, row);
+        }
     }
     event_active(sequencer->work, EV_TIMEOUT, 0);
     return found;

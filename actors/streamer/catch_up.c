@@ -320,6 +320,7 @@ static void ask(struct run *run, bool fill)
     run->paging = true;
     run->filled_last = fill;
     streamer->catch_up.in_flight++;
+    metric_add(METRIC_STREAM_PAGES, 1);
     db_param_uuid(&scope, &run->tenant);
     db_param_null(&scope);
     db_query_in(streamer->db, &(struct db_scope){&store_scope, &scope}, &store_page, &params,

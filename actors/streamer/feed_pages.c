@@ -5,6 +5,7 @@
 #include "runtime/base/fault.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
 #include "runtime/event_mask.h"
 #include "streamer/feed.h"
 #include "streamer/feed_tenants.h"
@@ -362,6 +363,7 @@ static void ask(struct feed *feed)
               LOG_INT("span", whole ? feed->span : 0));
     feed->paging = true;
     streamer->feed_pages.in_flight++;
+    metric_add(METRIC_STREAM_PAGES, 1);
     db_param_uuid(&scope, &feed->tenant->id);
     db_array_begin(&scope, DB_ARRAY_UUID, 1);
     db_array_uuid(&scope, feed->tenant->id.bytes);

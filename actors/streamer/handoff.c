@@ -1,7 +1,6 @@
 /* See handoff.h. */
 #include "streamer/handoff.h"
 
-#include "proto/child_contract.h"
 #include "proto/messages.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/clock.h"
@@ -20,12 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
     FLIGHTS_MAX = 32,
-    ANSWER_MS = 1000, /* a successor takes a stream within this time, or there is none */
+    ANSWER_MS =
+        1000, /* a successor or a neighbour takes a stream within this time, or there is none */
     TICK_MS = 20,
     SPREAD_MAX_MS = 5000,
     SPREAD_PER_STREAM_MS = 5,
@@ -191,22 +190,6 @@ static void encode(const struct handoff *handoff, const struct reader *reader,
     message_handoff_encode(packet, &header, &message);
 }
 
-static int connect_to_successor(const struct handoff *handoff)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char path[LIMIT_SOCKET_PATH_BYTES + 1];
-    actor_path(handoff->streamer->actor, CHILD_SOCKET_HANDOVER, path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
 static int send_packet(int connection, const struct msgpack_sbuffer *packet, int fd)
 {
     union {
@@ -247,7 +230,7 @@ static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
     if (packet->size > LIMIT_HANDOFF_FRAME_BYTES) {
         return LAUNCH_IMPOSSIBLE;
     }
-    int connection = connect_to_successor(handoff);
+    int connection = handover_dial(handoff->streamer->handover);
     if (connection < 0) {
         return errno == EAGAIN || errno == EMFILE || errno == ENFILE ? LAUNCH_FULL : LAUNCH_NOBODY;
     }

@@ -10,6 +10,7 @@
 #include "streamer/run.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <stdlib.h>
 
@@ -81,6 +82,7 @@ static void break_off(struct streamer *streamer)
     }
     free(runs);
     feed_break_off(streamer, true, "its key has ended");
+    ws_end_keys(streamer);
 }
 
 static void end_key(struct key_use *key)

@@ -1,7 +1,6 @@
 /* See position.h. */
 #include "streamer/position.h"
 
-#include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/feed.h"
 #include "streamer/feed_pages.h"
@@ -9,12 +8,14 @@
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <assert.h>
 
 /* By enum position_taker. */
 static const struct position_taker_ops *const takers[] = {
     [POSITION_READER] = &reader_taker,
+    [POSITION_SOCKET] = &ws_taker,
 };
 
 /* ---- on what ---- */
@@ -183,11 +184,10 @@ bool position_ends_at(const struct position *position, struct window_position at
 void position_set_behind(struct position *position, bool behind)
 {
     struct streamer *streamer = position_streamer(position);
-    /* The gauge is set, not added to: at a planned restart two processes share its place. */
     if (position->behind != behind) {
         position->behind = behind;
         streamer->catching_up += behind ? 1 : -1;
-        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+        streamer_show_counts(streamer);
     }
 }
 

@@ -31,7 +31,7 @@ struct streamer;
 
 /* Who takes; an index into a table in position.c. One bit instead of a pointer: idle streams are
  * counted in bytes. */
-enum position_taker { POSITION_READER };
+enum position_taker { POSITION_READER, POSITION_SOCKET };
 
 struct position_taker_ops {
     /* There may be something behind it. May close this one, never another one. */

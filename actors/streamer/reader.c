@@ -196,7 +196,7 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     pings_place(streamer, reader);
     streamer->readers++;
     metric_add(METRIC_STREAMS_OPENED, 1);
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
     return reader;
 }
 
@@ -255,5 +255,5 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
     keys_release(streamer, key);
     pool_free(&streamer->reader_pool, reader);
     streamer->readers--;
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
 }

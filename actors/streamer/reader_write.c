@@ -87,9 +87,9 @@ static void join(struct reader *reader)
     if (run_has_hole(run)) {
         return;
     }
-    view_join(run->view, &text);
+    bool pauses = view_join(run->view, &text);
     reader->at.cursor = run->window.next - 1;
-    reader->ending = run->view->format->is_conversation && run->view->paused > reader->stop_after;
+    reader->ending = pauses && run->view->paused > reader->stop_after;
     if (reader->ending) {
         buffer_append(&text, sse_last_chunk, SSE_LAST_CHUNK_LENGTH);
     }

@@ -202,6 +202,13 @@ const struct db_statement store_chat_page = {
                                       "          from judged m) m"),
 };
 
+const struct db_statement store_feed_head = {
+    "streamer_feed_head",
+    "select p.position, $3::uuid is null or exists"
+    "       (select from runs where tenant_id = $2::uuid and thread_id = $3::uuid)"
+    "  from shard_positions p where p.shard = $1::integer",
+};
+
 /* Keys and sessions. A session ends with the key it was opened with; the id of neither has ended. */
 const struct db_statement store_ended_keys = {
     "streamer_ended_keys",

@@ -40,6 +40,11 @@ enum {
     STORE_FEED_SHOWN
 };
 
+/* $1 int4 shard, $2 uuid tenant, $3 uuid thread or null for the whole tenant -> end of the log int8,
+ * whether the tenant has such a thread. */
+extern const struct db_statement store_feed_head;
+enum { STORE_FEED_HEAD, STORE_FEED_HEAD_FOUND };
+
 /* $1 uuid[] keys and sessions in use -> uuid of those that are no longer good. */
 extern const struct db_statement store_ended_keys;
 enum { STORE_ENDED_KEY };

@@ -27,6 +27,7 @@
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/view.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -62,6 +63,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     catch_up_go(streamer);
     feed_serve_changed(streamer);
     feed_pages_go(streamer);
+    ws_serve(streamer);
 }
 
 /* The allocator keeps what is freed inside its heap; after a busy time that can be most of the
@@ -87,6 +89,14 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+void streamer_show_counts(const struct streamer *streamer)
+{
+    if (!streamer->actor->draining) {
+        metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -102,10 +112,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     feed_pages_tick(streamer, now_ms);
     view_tick(streamer, now_ms);
     keys_tick(streamer, now_ms);
+    ws_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
     feed_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
     tell_refused(streamer, now_ms);
+    streamer_show_counts(streamer);
 }
 
 static void on_database(void *arg, bool up)
@@ -221,7 +233,7 @@ static int start(struct actor *actor, struct error *err)
     database.connected = on_feed_database;
     database.session_settings = FEED_SESSION;
     streamer->feed_db = db_open(actor->base, &database);
-    if (intake_start(streamer, err) != 0) {
+    if (ws_start(streamer, err) != 0 || intake_start(streamer, err) != 0) {
         return -1;
     }
     streamer->handover = handover_create(streamer, err);
@@ -268,6 +280,7 @@ static void stop(struct actor *actor)
     intake_stop(streamer);
     db_close(&streamer->db); /* its last answers still find everything in place */
     db_close(&streamer->feed_db);
+    ws_stop(streamer);
     handoff_destroy(streamer);
     handover_destroy(&streamer->handover);
     close_readers(streamer);
@@ -301,7 +314,8 @@ static void report(struct actor *actor, struct actor_report *report_out)
 static void dump(struct actor *actor)
 {
     const struct streamer *streamer = actor->state;
-    LOG_INFO("state", LOG_INT("streams", streamer->readers), LOG_INT("runs", streamer->run_count),
+    LOG_INFO("state", LOG_INT("streams", streamer->readers),
+             LOG_INT("websockets", ws_connections(streamer)), LOG_INT("runs", streamer->run_count),
              LOG_INT("keys", streamer->keys.count), LOG_INT("window_bytes", streamer->recent_bytes),
              LOG_INT("feed_bytes", streamer->feed_bytes),
              LOG_INT("position", streamer->tail.settled),

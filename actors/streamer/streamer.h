@@ -19,6 +19,7 @@
 
 struct handoff;
 struct handover;
+struct ws_hub;
 
 enum {
     STREAMER_TICK_MAX_MS = 250,
@@ -125,6 +126,7 @@ struct streamer {
     bool trim_due; /* windows or pages have been dropped */
     int64_t next_key_check_ms;
     bool keys_asking;
+    struct ws_hub *ws;         /* owned: the WebSockets */
     struct handover *handover; /* owned */
     struct handoff *handoff;   /* owned; NULL until draining */
 };
@@ -133,5 +135,8 @@ struct streamer {
 void streamer_wake(struct streamer *streamer);
 /* The same after sockets and bus have been looked at: for work that is done in parts. */
 void streamer_wake_later(struct streamer *streamer);
+/* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
+ * successor's; so one that drains leaves them alone, and every tick puts them right. */
+void streamer_show_counts(const struct streamer *streamer);
 
 #endif

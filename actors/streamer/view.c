@@ -122,8 +122,6 @@ void view_take(struct view *view, struct run_window *window, const struct native
     uint64_t seq = window->next;
     if (view_encode(view, view->head, window, event)) {
         view->paused = seq;
-    } else if (view->streamer->view_scratch.length > 0) {
-        view->paused = 0;
     }
 }
 
@@ -138,17 +136,18 @@ void view_take_aside(struct view *view, struct run_window *window, struct run_wi
     run_window_drop_before(aside, window->next);
 }
 
-void view_join(const struct view *view, struct buffer *out)
+bool view_join(const struct view *view, struct buffer *out)
 {
     char head[SSE_CHUNK_HEAD_MAX];
     struct buffer body = {0};
-    view->format->join(view->head, &body);
+    bool pauses = view->format->join(view->head, &body) == PROJECTION_PAUSES;
     if (body.length > 0) {
         buffer_append(out, head, sse_chunk_head(head, body.length));
         buffer_append(out, body.data, body.length);
         buffer_append(out, "\r\n", SSE_CHUNK_TAIL);
     }
     buffer_deinit(&body);
+    return pauses;
 }
 
 /* ---- states ---- */

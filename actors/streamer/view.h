@@ -27,8 +27,8 @@ struct view {
     enum stream_format number;
     uint64_t types;          /* as in HANDOVER */
     struct projection *head; /* owned; behind the last event of the window */
-    uint64_t paused;  /* the event that the run waits behind, when nothing followed; else 0 */
-    struct list kept; /* struct view_state, by seq; owned */
+    uint64_t paused;         /* the last event behind which the run paused; 0: none */
+    struct list kept;        /* struct view_state, by seq; owned */
     unsigned kept_count;
     size_t kept_bytes;
 };
@@ -54,8 +54,9 @@ void view_take_aside(struct view *view, struct run_window *window, struct run_wi
                      const char *run_id);
 /* Keeps the state at the window's end, which is behind `seq`, now and then. */
 void view_keep_head(struct view *view, uint64_t seq);
-/* One chunk that brings a client to the window's end; perhaps nothing. */
-void view_join(const struct view *view, struct buffer *out);
+/* One chunk that brings a client to the window's end; perhaps nothing. Returns whether the run pauses
+ * there. */
+bool view_join(const struct view *view, struct buffer *out);
 
 /* ---- pages ---- */
 

@@ -45,6 +45,16 @@ def test_tokens_open_what_their_scopes_say(realm):
         assert client.run(run_id)["last_seq"] == 2
     actors = realm.box.database().rows("select distinct created_by from runs")
     assert actors == [("user:ann",)]
+    # The longest names fit into what events say of who did it, and stay different.
+    wanted = ["u" * 242, "u" * 254 + "1", "u" * 254 + "2", "\u6f22" * 85]
+    for name in wanted:
+        client = realm.client(sub=name)
+        run_id = client.new_run()
+        assert client.post(f"/api/v1/runs/{run_id}/cancel", {}).status_code == 202
+        (page,) = [e for e in client.get(f"/api/v1/runs/{run_id}/events").json()["events"] if "CANCEL" in e["type"]]
+        assert page["payload"]["by"].startswith("user:" + name[:60]) and len(page["payload"]["by"].encode()) <= 255
+    said = realm.box.database().rows("select distinct payload->>'by' from run_events where payload->>'by' is not null")
+    assert len(said) == len(wanted)
     reader = realm.client(scope="read profile openid")
     assert reader.get("/api/v1/runs").status_code == 200
     assert_problem(reader.post("/api/v1/runs", {}), 403, "forbidden")

@@ -81,9 +81,11 @@ def test_tokens_are_judged_by_the_fetched_keys(own_box):
         assert status(second) == 401
         # Whoever can fetch the set could sign with a secret in it.
         assert box.client(first.token(tenant, kid="shared")).get("/api/v1/runs").status_code == 401
-        origin.reply = reply(second.jwks().encode())
+        bad = [{"kty": "RSA", "kid": "weak", "n": "AQAB", "e": "AQAB"}, {"kty": "EC", "kid": "ed"}]
+        origin.reply = reply(json.dumps({"keys": bad + json.loads(second.jwks())["keys"]}).encode())
         wait_until(lambda: {status(second) for _ in range(8)} == {200}, "the newer keys")
         wait_until(lambda: {status(first) for _ in range(8)} == {401}, "the older keys to be forgotten")
+        assert "fetched keys for tokens are left out" in box.log.tail(400)  # one weak key costs only itself
         box.allow_error("fetched keys for tokens are not taken")
         origin.reply = reply(b'{"keys":[{"kty":"RSA"}]}')
         wait_until(lambda: "are not taken" in box.log.tail(400), "the unusable set to be refused")

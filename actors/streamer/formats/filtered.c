@@ -2,8 +2,9 @@
  * The native format of some event types only. Each event says in `prev_seq` which one was shown
  * before it, so a client can prove that it missed none. The event that ends the run is always shown.
  */
+#include "streamer/formats/filtered.h"
+
 #include "runtime/base/memory.h"
-#include "streamer/formats/projection.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 /* One native event object a line. Every line stands for itself. */
+#include "streamer/formats/ndjson.h"
+
 #include "runtime/base/memory.h"
-#include "streamer/formats/projection.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,10 @@
 /* See projection.h. A new format is a file with its table, and a line here. */
 #include "streamer/formats/projection.h"
 
-extern const struct projection_format filtered_format;
-extern const struct projection_format ndjson_format;
+#include "streamer/formats/ag_ui.h"
+#include "streamer/formats/ai_sdk.h"
+#include "streamer/formats/filtered.h"
+#include "streamer/formats/ndjson.h"
 
 const struct projection_format *projection_format(enum stream_format format)
 {
@@ -12,7 +14,9 @@ const struct projection_format *projection_format(enum stream_format format)
     case STREAM_FORMAT_NDJSON:
         return &ndjson_format;
     case STREAM_FORMAT_AG_UI:
+        return &ag_ui_format;
     case STREAM_FORMAT_AI_SDK:
+        return &ai_sdk_format;
     case STREAM_FORMAT_NATIVE:
         break;
     }

@@ -593,6 +593,39 @@ static void test_secrets_of_a_published_set_are_none(void **state)
     jwt_verifier_destroy(&verifier);
 }
 
+/* The provider's mistake with one key costs that key. */
+static void test_bad_keys_of_a_published_set_are_left_out(void **state)
+{
+    (void)state;
+    struct error err;
+    struct jwt_claims claims;
+    struct buffer set = {0};
+    const char *good = strchr(buffer_text(&lab.set), '[') + 1;
+    buffer_printf(&set,
+                  "{\"keys\":[7,{\"kty\":\"RSA\",\"kid\":\"weak\",\"n\":\"AQAB\","
+                  "\"e\":\"AQAB\"},%.*s,{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+                  "\"kid\":\"r\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}]}",
+                  (int)(strrchr(good, ']') - good), good);
+    struct jwt_rules rules = {.keys = buffer_text(&set),
+                              .published = true,
+                              .issuer = "https://id.example",
+                              .audience = "signalbox",
+                              .tenant_claim = "tenant_id",
+                              .scope_claim = "scope"};
+    struct jwt_verifier *verifier = jwt_verifier_create(&rules, &err);
+    const char *why;
+    assert_non_null(verifier);
+    assert_int_equal(jwt_verifier_left_out(verifier, &why), 3);
+    assert_non_null(strstr(why, "not an object"));
+    char *text = token("{\"alg\":\"RS256\",\"kid\":\"r\"}", GOOD, 'r');
+    assert_int_equal(jwt_verify(verifier, NOW, text, strlen(text), &claims, &err), 0);
+    free(text);
+    jwt_verifier_destroy(&verifier);
+    rules.published = false; /* our own file: better said than passed over */
+    assert_null(jwt_verifier_create(&rules, &err));
+    buffer_deinit(&set);
+}
+
 static void test_rules_must_be_whole(void **state)
 {
     (void)state;
@@ -637,6 +670,7 @@ int main(void)
         cmocka_unit_test(test_sets_that_are_refused),
         cmocka_unit_test(test_one_key_needs_no_name),
         cmocka_unit_test(test_secrets_of_a_published_set_are_none),
+        cmocka_unit_test(test_bad_keys_of_a_published_set_are_left_out),
         cmocka_unit_test(test_rules_must_be_whole),
         cmocka_unit_test(test_ids_say_when_they_end),
     };
