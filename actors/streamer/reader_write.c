@@ -253,6 +253,11 @@ void reader_ping(struct reader *reader)
     if (reader->blocked || reader->at.frozen || reader->rest != NULL || reader->at.skip > 0) {
         return;
     }
+    /* The ping before this one is unanswered, give or take the step of the wheel. */
+    if (stream_socket_is_dead(reader->fd, position_streamer(&reader->at)->limits.ping_ms * 3 / 4)) {
+        reader_close(reader, READER_CLOSE_STALLED, "nothing comes back from it");
+        return;
+    }
     const struct projection_format *format = reader_format(reader);
     if (format != NULL && !format->is_sse) {
         return;
