@@ -253,11 +253,6 @@ void reader_ping(struct reader *reader)
     if (reader->blocked || reader->at.frozen || reader->rest != NULL || reader->at.skip > 0) {
         return;
     }
-    /* The ping before this one is unanswered, give or take the step of the wheel. */
-    if (stream_socket_is_dead(reader->fd, position_streamer(&reader->at)->limits.ping_ms * 3 / 4)) {
-        reader_close(reader, READER_CLOSE_STALLED, "nothing comes back from it");
-        return;
-    }
     const struct projection_format *format = reader_format(reader);
     if (format != NULL && !format->is_sse) {
         return;
@@ -268,6 +263,15 @@ void reader_ping(struct reader *reader)
     reader_set_rest(reader, text.data, text.length);
     buffer_deinit(&text);
     reader_pump(reader);
+}
+
+void reader_check_alive(struct reader *reader)
+{
+    int64_t silent_ms = position_streamer(&reader->at)->limits.ping_ms * 2 / 3;
+    /* One that is blocked has the stall limit. */
+    if (!reader->blocked && !reader->at.frozen && stream_socket_is_dead(reader->fd, silent_ms)) {
+        reader_close(reader, READER_CLOSE_STALLED, "nothing comes back from it");
+    }
 }
 
 /* ---- as what takes a position ---- */
