@@ -22,3 +22,10 @@ $(OUT)/bench/schema_cost: $(call object,tests/bench/schema_cost.c) $(OUT)/lib/li
 .PHONY: bench-schema
 bench-schema: $(OUT)/bench/schema_cost ## nanoseconds that checking a payload takes
 	@$<
+
+# Projections of a run, without a streamer around them.
+$(OUT)/test/project: $(call object,tests/contract/project.c) $(OUT)/lib/module-streamer.a $(OUT)/lib/libruntime.a \
+		$(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_ACTOR)

@@ -5,6 +5,7 @@
 #
 #   ops/deps.sh          install what is missing (needs root; otherwise says what to install and exits 1)
 #   ops/deps.sh --run    the same, but only what `make run` needs
+#   ops/deps.sh --bench  the same, with the servers that `make bench-stream` measures beside ours
 #   ops/deps.sh --list   print the packages
 set -eu
 
@@ -20,6 +21,7 @@ python3-pytest python3-pytest-xdist python3-pytest-timeout python3-httpx python3
 python3-redis python3-hypothesis python3-jsonschema python3-msgpack json-schema-test-suite python3-yaml python3-cryptography
 openssl node-typescript wrk gcovr prometheus python3-websockets python3-wsproto python3-autobahn
 "
+packages_bench="nginx libnginx-mod-nchan pushpin"
 # A Node.js that is there already, whoever installed it, is good enough; the two of Debian do not go with another's.
 command -v npm >/dev/null 2>&1 || packages_test="$packages_test nodejs npm"
 
@@ -38,6 +40,7 @@ install_clients() {
 
 case "${1:-}" in
 --run) packages=$packages_run clients= ;;
+--bench) packages="$packages_run $packages_test $packages_bench" clients= ;;
 --list) printf '%s\n' $packages_run $packages_test && exit 0 ;;
 '') packages="$packages_run $packages_test" ;;
 *) echo "ops/deps.sh: unknown argument $1" >&2 && exit 2 ;;
@@ -88,5 +91,7 @@ install() {
 } </dev/null >&2
 
 # A service that came with its package shall not start at the next boot either.
-case "$missing" in *redis-server*) update-rc.d redis-server disable >/dev/null 2>&1 || true ;; esac
+for service in redis-server nginx pushpin; do
+    case "$missing" in *"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;; esac
+done
 [ -z "$clients" ] || install_clients

@@ -20,7 +20,9 @@ enum { CHILD_FD_CONTROL = 3, CHILD_FD_FIRST_NAMED = 4 };
 #define CHILD_ENV_HOLD "SIGNALBOX_HOLD"     /* "1": be ready, but take over only at CHILD_GO */
 /* name:fd pairs joined by commas, from fd 4 up. Always "settings" (flat table) and "metrics" (the
  * board). Listeners, already bound and listening: "public" (TCP, api), "commands" and "events" (ipc
- * for ZeroMQ, sequencer), "handover" (SOCK_SEQPACKET, streamer). */
+ * for ZeroMQ, sequencer), "handover" (SOCK_SEQPACKET, streamer: the one of its slot, which streams
+ * come to by the hash of what they show), "handover-1" ... (streamer: those of the other slots,
+ * for what their own streamer leaves waiting). */
 #define CHILD_ENV_FDS "SIGNALBOX_FDS"
 
 #define CHILD_FD_SETTINGS_NAME "settings"
@@ -29,11 +31,14 @@ enum { CHILD_FD_CONTROL = 3, CHILD_FD_FIRST_NAMED = 4 };
 #define CHILD_LISTENER_COMMANDS "commands"
 #define CHILD_LISTENER_EVENTS "events"
 #define CHILD_LISTENER_HANDOVER "handover"
+#define CHILD_LISTENER_NEIGHBOUR "handover-%u" /* slots count from 1 */
+
+enum { CHILD_STREAMERS_MAX = 16 };
 
 /* File names in the run directory (settings: instance.run_dir). */
 #define CHILD_SOCKET_COMMANDS "commands.sock"
 #define CHILD_SOCKET_EVENTS "events.sock"
-#define CHILD_SOCKET_HANDOVER "handover.sock"
+#define CHILD_SOCKET_HANDOVER "handover-%u.sock" /* of a slot of streamer.count, from 1 */
 
 enum { CHILD_RECORD_VERSION = 1 };
 

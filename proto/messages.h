@@ -218,9 +218,10 @@ struct message_hint {
 /* HANDOVER: one stream request; its socket travels as SCM_RIGHTS. */
 struct message_handover {
     uint8_t tenant[16];
-    uint8_t key[16];    /* api key it was opened with */
-    uint8_t run[16];    /* none: a feed */
-    uint64_t after_seq; /* position, exclusive: a seq, or a log position for a feed */
+    uint8_t key[16]; /* api key it was opened with */
+    uint8_t run[16]; /* none: a feed */
+    /* position, exclusive: a seq, or a log position for a feed; or STREAM_AFTER_JOIN (proto/stream_kind.h) */
+    uint64_t after_seq;
     /* end of the run, or of the log for a feed, when the api looked */
     uint64_t head;
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */
@@ -231,7 +232,8 @@ struct message_handover {
     uint64_t types; /* which events are shown: 1 << enum event_type; 0: all */
     /* a conversation's stream ends at the first interrupt behind this seq */
     uint64_t stop_after;
-    uint64_t scopes;            /* what the key may do on a WebSocket; else 0 */
+    /* enum stream_right (proto/stream_kind.h): what the key may do on a WebSocket; else 0 */
+    uint64_t scopes;
     struct message_span actor;  /* whom commands on a WebSocket come from; else empty */
     struct message_span accept; /* Sec-WebSocket-Accept; empty: no WebSocket */
     struct message_span early;  /* what the client of a WebSocket sent behind its request */
@@ -242,7 +244,7 @@ struct message_handoff {
     uint8_t tenant[16];
     uint8_t key[16];
     uint8_t run[16]; /* none: a feed */
-    /* last seq, or log position, written wholly or in part, in `unsent` or before */
+    /* last seq, or log position, written wholly or in part, in `unsent` or before; or STREAM_AFTER_JOIN */
     uint64_t cursor;
     uint64_t head;               /* log position the old process knew of; 0 for a run */
     uint64_t kind;               /* enum stream_kind (proto/stream_kind.h) */

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include <stdint.h>
+
 enum stream_kind {
     STREAM_KIND_RUN = 0,    /* the events of one run, by seq */
     STREAM_KIND_THREAD = 1, /* the events of all runs of one thread, by log position */
@@ -21,8 +23,11 @@ enum stream_format {
     STREAM_FORMAT_AI_SDK = 4
 };
 
-/* after_seq of a HANDOVER whose reader is given what its run has come to, in short, and then what
- * follows; for formats that have such a summary. */
-#define STREAM_JOIN UINT64_MAX
+/* In place of a position of a run (`after_seq` of HANDOVER, `cursor` of HANDOFF): the run so far in
+ * short, in the words of a format that has them, then what follows. No seq is ever that large. */
+#define STREAM_AFTER_JOIN UINT64_MAX
+
+/* What the key of a WebSocket may do besides reading; or-ed in HANDOVER and HANDOFF. */
+enum stream_right { STREAM_MAY_APPEND = 1 };
 
 #endif

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +53,20 @@ static int open_birth(struct child *child, struct birth *birth, struct error *er
     return 0;
 }
 
+/* Streams come to the listener of the slot; what another slot's streamer leaves waiting, any may
+ * take. */
+static void list_handover(const struct child *child, struct birth *birth)
+{
+    const struct listeners *listeners = &child->slot->supervisor->listeners;
+    for (unsigned i = 0; i < listeners->handover_count; i++) {
+        char name[ROSTER_NAME_SIZE] = CHILD_LISTENER_HANDOVER;
+        if (i + 1 != child->slot->number) {
+            snprintf(name, sizeof name, CHILD_LISTENER_NEIGHBOUR, i + 1);
+        }
+        add_fd(&birth->order, &birth->names, name, listeners->handover[i]);
+    }
+}
+
 static void list_descriptors(struct child *child, struct birth *birth)
 {
     struct supervisor *supervisor = child->slot->supervisor;
@@ -70,6 +85,9 @@ static void list_descriptors(struct child *child, struct birth *birth)
         for (unsigned i = 0; i < row->listener_count; i++) {
             add_fd(order, &birth->names, listener_name(row->listeners[i]),
                    supervisor->listeners.fds[row->listeners[i]]);
+        }
+        if (row->takes_streams) {
+            list_handover(child, birth);
         }
     }
 }

@@ -25,12 +25,10 @@ enum { LISTENERS_PUBLIC_BACKLOG = 4096, LISTENERS_IPC_BACKLOG = 512 };
 static const struct {
     const char *name;
     const char *file;
-    int type;
 } table[LISTENER_COUNT] = {
-    [LISTENER_PUBLIC] = {CHILD_LISTENER_PUBLIC, NULL, SOCK_STREAM},
-    [LISTENER_COMMANDS] = {CHILD_LISTENER_COMMANDS, CHILD_SOCKET_COMMANDS, SOCK_STREAM},
-    [LISTENER_EVENTS] = {CHILD_LISTENER_EVENTS, CHILD_SOCKET_EVENTS, SOCK_STREAM},
-    [LISTENER_HANDOVER] = {CHILD_LISTENER_HANDOVER, CHILD_SOCKET_HANDOVER, SOCK_SEQPACKET},
+    [LISTENER_PUBLIC] = {CHILD_LISTENER_PUBLIC, NULL},
+    [LISTENER_COMMANDS] = {CHILD_LISTENER_COMMANDS, CHILD_SOCKET_COMMANDS},
+    [LISTENER_EVENTS] = {CHILD_LISTENER_EVENTS, CHILD_SOCKET_EVENTS},
 };
 
 const char *listener_name(enum listener listener)
@@ -191,21 +189,40 @@ static int first_public(const struct settings *settings, struct error *err)
                           : open_public(settings_text(settings, SETTING_SERVER_LISTEN), err);
 }
 
+static int open_handover(struct listeners *listeners, const struct settings *settings,
+                         struct error *err)
+{
+    unsigned count = (unsigned)settings_int(settings, SETTING_STREAMER_COUNT);
+    assert(count <= CHILD_STREAMERS_MAX);
+    while (listeners->handover_count < count) {
+        char file[NAME_MAX];
+        snprintf(file, sizeof file, CHILD_SOCKET_HANDOVER, listeners->handover_count + 1);
+        int fd = open_ipc(settings, file, SOCK_SEQPACKET, err);
+        if (fd < 0) {
+            return -1;
+        }
+        listeners->handover[listeners->handover_count++] = fd;
+    }
+    return 0;
+}
+
 int listeners_open(struct listeners *listeners, const struct settings *settings, struct error *err)
 {
+    listeners->handover_count = 0;
     for (int i = 0; i < LISTENER_COUNT; i++) {
         listeners->fds[i] = -1;
     }
     for (int i = 0; i < LISTENER_COUNT; i++) {
         listeners->fds[i] = table[i].file == NULL
                                 ? first_public(settings, err)
-                                : open_ipc(settings, table[i].file, table[i].type, err);
+                                : open_ipc(settings, table[i].file, SOCK_STREAM, err);
         if (listeners->fds[i] < 0) {
             listeners_close(listeners);
             return -1;
         }
     }
-    if (describe(listeners->fds[LISTENER_PUBLIC], listeners->address, err) != 0) {
+    if (describe(listeners->fds[LISTENER_PUBLIC], listeners->address, err) != 0 ||
+        open_handover(listeners, settings, err) != 0) {
         listeners_close(listeners);
         return -1;
     }
@@ -219,5 +236,23 @@ void listeners_close(struct listeners *listeners)
             close(listeners->fds[i]);
             listeners->fds[i] = -1;
         }
+    }
+    while (listeners->handover_count > 0) {
+        close(listeners->handover[--listeners->handover_count]);
+    }
+}
+
+void listeners_unlink(const char *run_dir)
+{
+    char path[PATH_MAX];
+    for (int i = 0; i < LISTENER_COUNT; i++) {
+        if (table[i].file != NULL) {
+            snprintf(path, sizeof path, "%s/%s", run_dir, table[i].file);
+            unlink(path);
+        }
+    }
+    for (unsigned number = 1; number <= CHILD_STREAMERS_MAX; number++) {
+        snprintf(path, sizeof path, "%s/" CHILD_SOCKET_HANDOVER, run_dir, number);
+        unlink(path);
     }
 }

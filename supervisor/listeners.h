@@ -1,8 +1,9 @@
 /* Every socket that actors inherit, opened once and kept over their deaths: the public TCP listener
- * and the ipc listeners in the run directory. */
+ * and the ipc listeners in the run directory, for streams one to each slot of the streamers. */
 #ifndef SIGNALBOX_SUPERVISOR_LISTENERS_H
 #define SIGNALBOX_SUPERVISOR_LISTENERS_H
 
+#include "proto/child_contract.h"
 #include "runtime/base/error.h"
 #include "runtime/base/settings.h"
 
@@ -10,16 +11,12 @@
 
 enum { LISTENERS_ADDRESS_SIZE = 80 };
 
-enum listener {
-    LISTENER_PUBLIC,
-    LISTENER_COMMANDS,
-    LISTENER_EVENTS,
-    LISTENER_HANDOVER,
-    LISTENER_COUNT
-};
+enum listener { LISTENER_PUBLIC, LISTENER_COMMANDS, LISTENER_EVENTS, LISTENER_COUNT };
 
 struct listeners {
     int fds[LISTENER_COUNT];
+    int handover[CHILD_STREAMERS_MAX]; /* by slot of the streamers, from 0 */
+    unsigned handover_count;
     char address[LISTENERS_ADDRESS_SIZE]; /* of the public one, with the real port */
 };
 
@@ -30,6 +27,8 @@ SB_MUST_CHECK int listeners_open(struct listeners *listeners, const struct setti
 SB_MUST_CHECK int listeners_reopen_public(struct listeners *listeners,
                                           const struct settings *settings, struct error *err);
 void listeners_close(struct listeners *listeners);
+/* Removes the sockets of the run directory, also those an earlier streamer.count has left. */
+void listeners_unlink(const char *run_dir);
 /* Name of a listener in the child contract. */
 const char *listener_name(enum listener listener);
 

@@ -74,8 +74,7 @@ static const struct roster_row rows[] = {
      .count = SETTING_STREAMER_COUNT,
      .only = ALWAYS,
      .stop = SETTING_STOP_STREAMER_MS,
-     .listeners = {LISTENER_HANDOVER},
-     .listener_count = 1,
+     .takes_streams = true,
      .log_kind = LOG_LINE_ACTOR},
     /* Last, so that nobody is let in before the rest works. */
     {.actor = "api",

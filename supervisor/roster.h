@@ -30,6 +30,7 @@ struct roster_row {
     bool vital;            /* throttled for restart.throttled_end_ms ends the supervisor */
     enum listener listeners[ROSTER_LISTENERS_MAX];
     unsigned listener_count;
+    bool takes_streams; /* inherits the listener of its slot for streams, and its neighbours' */
     enum log_line_kind log_kind;
 };
 

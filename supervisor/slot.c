@@ -14,7 +14,7 @@
 void slot_init(struct slot *slot, struct supervisor *supervisor, const struct roster_row *row,
                unsigned number, unsigned index)
 {
-    *slot = (struct slot){.supervisor = supervisor, .row = row, .index = index};
+    *slot = (struct slot){.supervisor = supervisor, .row = row, .number = number, .index = index};
     roster_name(row, number, slot->name);
     slot->current = child_create(slot);
 }

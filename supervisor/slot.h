@@ -18,6 +18,7 @@ struct slot {
     struct supervisor *supervisor; /* borrowed */
     const struct roster_row *row;  /* borrowed */
     char name[ROSTER_NAME_SIZE];
+    unsigned number;         /* among its kind, from 1 */
     unsigned index;          /* on the metrics board */
     struct child *current;   /* owned, always there */
     struct child *successor; /* owned or NULL */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { SPAWN_FDS_MAX = 16, SPAWN_EXIT_FAILED = 127 };
+enum { SPAWN_FDS_MAX = 24, SPAWN_EXIT_FAILED = 127 };
 
 struct spawn_order {
     char *const *argv; /* argv[0]: path of the program */

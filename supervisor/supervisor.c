@@ -484,15 +484,12 @@ static void release(struct supervisor *supervisor)
 
 static void tear_down(struct supervisor *supervisor)
 {
-    static const char *const sockets[] = {"control.sock", "commands.sock", "events.sock",
-                                          "handover.sock"};
+    char path[PATH_MAX];
     end_orphans();
     loop_turn(&supervisor->loop, 0); /* last words */
-    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
-        char path[PATH_MAX];
-        snprintf(path, sizeof path, "%s/%s", supervisor->state.run_dir, sockets[i]);
-        unlink(path);
-    }
+    snprintf(path, sizeof path, "%s/control.sock", supervisor->state.run_dir);
+    unlink(path);
+    listeners_unlink(supervisor->state.run_dir);
     listeners_close(&supervisor->listeners);
     LOG_INFO("stopped");
     /* Only now may whoever asked for the stop start another one. */

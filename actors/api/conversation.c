@@ -40,6 +40,7 @@ struct conversation {
     struct answer answers[ANSWERS_MAX];
     size_t answers_count;
     size_t answered;
+    struct buffer answers_message; /* a JSON string with its quotes; empty: not said */
 };
 
 struct conversation *conversation_create(struct exchange *exchange, enum stream_format format)
@@ -63,6 +64,7 @@ void conversation_destroy(struct conversation **conversation)
         buffer_deinit(&gone->answers[i].clarification);
         buffer_deinit(&gone->answers[i].response);
     }
+    buffer_deinit(&gone->answers_message);
     msgpack_sbuffer_destroy(&gone->events);
     bool waiting SB_UNUSED = exchange_resume(gone->exchange);
     free(gone);
@@ -122,6 +124,12 @@ void conversation_answer(struct conversation *conversation, struct json_span cla
     struct answer *answer = &conversation->answers[conversation->answers_count++];
     buffer_append(&answer->clarification, clarification.data, clarification.length);
     buffer_append(&answer->response, response.data, response.length);
+}
+
+void conversation_answered_in(struct conversation *conversation, struct json_span message_id)
+{
+    buffer_clear(&conversation->answers_message);
+    buffer_append(&conversation->answers_message, message_id.data, message_id.length);
 }
 
 bool conversation_has_answers(const struct conversation *conversation)
@@ -376,8 +384,10 @@ static void answer_taken(void *arg, enum command_state state, const struct messa
 }
 
 /* Payload of CLARIFICATION_ANSWERED or RUN_RESUMED. */
-static void write_answer(struct buffer *out, const struct answer *answer, struct message_span by)
+static void write_answer(const struct conversation *conversation, struct buffer *out,
+                         struct message_span by)
 {
+    const struct answer *answer = &conversation->answers[conversation->answered];
     buffer_append_byte(out, '{');
     if (answer->clarification.length > 0) {
         buffer_append_text(out, "\"clarification_id\":");
@@ -386,6 +396,11 @@ static void write_answer(struct buffer *out, const struct answer *answer, struct
     }
     buffer_append_text(out, "\"response\":");
     buffer_append(out, answer->response.data, answer->response.length);
+    if (conversation->answers_message.length > 0) {
+        buffer_append_text(out, ",\"message_id\":");
+        buffer_append(out, conversation->answers_message.data,
+                      conversation->answers_message.length);
+    }
     buffer_append_text(out, ",\"by\":");
     buffer_append_json(out, (const char *)by.data, by.length);
     buffer_append_byte(out, '}');
@@ -424,8 +439,7 @@ static void give_answer(struct conversation *conversation)
     struct exchange *exchange = conversation->exchange;
     struct buffer payload = {0};
     char actor[COMMAND_ACTOR_SIZE];
-    write_answer(&payload, &conversation->answers[conversation->answered],
-                 command_actor(exchange, actor));
+    write_answer(conversation, &payload, command_actor(exchange, actor));
     if (payload.length <=
         (size_t)settings_int(exchange->api->actor->settings, SETTING_HTTP_EVENT_BYTES)) {
         send_answer(conversation, &payload);

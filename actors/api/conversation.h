@@ -43,6 +43,8 @@ SB_MUST_CHECK int conversation_say(struct conversation *conversation, struct jso
  * NULL when the run asks no question; `response` any JSON value. Both are copied. */
 void conversation_answer(struct conversation *conversation, struct json_span clarification,
                          struct json_span response);
+/* The answers are in this message of the client's, a JSON string with its quotes: they say so. */
+void conversation_answered_in(struct conversation *conversation, struct json_span message_id);
 bool conversation_has_answers(const struct conversation *conversation);
 
 /* The run a POST is about. */

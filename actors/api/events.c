@@ -71,7 +71,7 @@ void events_append(struct exchange *exchange)
     struct api *api = exchange->api;
     struct submission_append append = {.expected_seq = -1};
     struct request_key key;
-    struct request_producer producer;
+    struct submission_producer producer;
     struct json_span object;
     char actor[COMMAND_ACTOR_SIZE];
     if (http_request_is_streamed(exchange->request)) {

@@ -138,13 +138,12 @@ static struct http_request *take_request(struct exchange *exchange)
     return request;
 }
 
-int exchange_detach(struct exchange *exchange)
+int exchange_detach(struct exchange *exchange, struct buffer *rest)
 {
-    struct buffer rest = {0};
+    struct buffer dropped = {0};
     tell_span(exchange, 200);
-    int fd = http_request_detach(take_request(exchange), &rest);
-    /* A client must not send anything behind the request for a stream: it is dropped. */
-    buffer_deinit(&rest);
+    int fd = http_request_detach(take_request(exchange), rest == NULL ? &dropped : rest);
+    buffer_deinit(&dropped);
     metric_add(METRIC_HTTP_REQUESTS, 1);
     give_back(exchange);
     return fd;

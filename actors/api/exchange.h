@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
 #include "runtime/feed_cursor.h"
@@ -17,6 +18,7 @@
 #include "runtime/submission.h"
 #include "runtime/problem.h"
 #include "runtime/trace.h"
+#include "runtime/ws_accept.h"
 
 #include <event2/event.h>
 
@@ -61,6 +63,9 @@ struct exchange {
         } run;
         struct {
             int64_t after_seq;
+            uint64_t types; /* those that are shown: 1 << enum event_type; 0: all */
+            int32_t limit;
+            enum events_format format;
         } page;
         struct {
             struct uuid source;
@@ -80,14 +85,15 @@ struct exchange {
         struct {
             enum stream_kind kind;
             enum stream_format format; /* of a run */
-            uint64_t types;            /* 1 << enum event_type; 0: all */
+            uint64_t types;            /* as in HANDOVER; 0: all */
             int64_t stop_after;        /* of a conversation */
             bool join;                 /* what the run has come to, then what follows */
             int64_t after_seq;         /* of a feed: log position */
             int64_t head;
             int64_t queued_ms;
-            struct feed_key signing; /* of a feed's cursors */
-            bool latest;             /* a feed from its end on */
+            struct feed_key signing;     /* of a feed's cursors */
+            bool latest;                 /* a feed from its end on */
+            char accept[WS_ACCEPT_SIZE]; /* of a WebSocket */
         } stream;
         struct ndjson *ndjson;
         struct {
@@ -109,8 +115,9 @@ void exchange_hold(struct exchange *exchange);
 /* Gives a hold back. True while the client still waits for an answer. With false the exchange may
  * be gone: do nothing more with it. */
 SB_MUST_CHECK bool exchange_resume(struct exchange *exchange);
-/* The answer needs no more of the connection than its descriptor: see http_request_detach. */
-int exchange_detach(struct exchange *exchange);
+/* The answer needs no more of the connection than its descriptor: see http_request_detach. What the
+ * client has sent behind the request is appended to `rest`; NULL: dropped, it had nothing to say. */
+int exchange_detach(struct exchange *exchange, struct buffer *rest);
 /* Frees the exchanges kept for reuse. */
 void exchange_free_spare(struct api *api);
 

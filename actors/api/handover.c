@@ -10,8 +10,10 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,47 +21,92 @@
 #include <unistd.h>
 
 enum {
-    WAITING_MAX = 1024, /* connections that wait for a streamer */
+    WAITING_MAX = 8192, /* connections that wait for a streamer */
     PATIENCE_MS = 5000,
+    LOYALTY_MS = 1000, /* that long a stream waits for its own slot; then any will do */
     RETRY_MS = 20,
     OVERLOAD_RETRY_MS = 5000 /* what a client is told at least; twice as much at most */
 };
 
+/* The way to one slot of the streamers. */
+struct lane {
+    struct sockaddr_un address;
+    struct list waiting; /* exchanges, oldest first */
+};
+
 struct handover {
     const struct actor *actor; /* borrowed */
-    struct sockaddr_un address;
+    struct lane lanes[CHILD_STREAMERS_MAX];
+    size_t lane_count;
     struct event *timer; /* runs while somebody waits */
-    struct list waiting; /* exchanges, oldest first */
-    size_t count;
+    size_t count;        /* of those who wait */
+    uint64_t sockets;    /* WebSockets given so far */
     struct msgpack_sbuffer frame;
 };
 
 static void retry(evutil_socket_t fd, short what, void *arg);
 
+static void init_lane(struct lane *lane, const struct actor *actor, unsigned number)
+{
+    char file[sizeof CHILD_SOCKET_HANDOVER + 8];
+    char path[LIMIT_SOCKET_PATH_BYTES + 1];
+    snprintf(file, sizeof file, CHILD_SOCKET_HANDOVER, number);
+    actor_path(actor, file, path);
+    lane->address.sun_family = AF_UNIX;
+    memcpy(lane->address.sun_path, path, strlen(path) + 1);
+    list_init(&lane->waiting);
+}
+
 struct handover *handover_create(const struct actor *actor)
 {
     struct handover *handover = memory_new(sizeof *handover);
-    char path[LIMIT_SOCKET_PATH_BYTES + 1];
     handover->actor = actor;
-    actor_path(actor, CHILD_SOCKET_HANDOVER, path);
-    handover->address.sun_family = AF_UNIX;
-    memcpy(handover->address.sun_path, path, strlen(path) + 1);
+    handover->lane_count = (size_t)settings_int(actor->settings, SETTING_STREAMER_COUNT);
+    assert(handover->lane_count >= 1 && handover->lane_count <= CHILD_STREAMERS_MAX);
+    for (unsigned i = 0; i < handover->lane_count; i++) {
+        init_lane(&handover->lanes[i], actor, i + 1);
+    }
     handover->timer = event_new(actor->base, -1, 0, retry, handover);
-    list_init(&handover->waiting);
     msgpack_sbuffer_init(&handover->frame);
     return handover;
 }
 
-/* A connected socket, or -1: no streamer takes connections now. */
-static int dial(const struct handover *handover)
+/* All readers of a run or a feed go to one streamer, whichever api they came to, so that its window
+ * and pages are there once. A matter of cost only: any streamer serves any stream. */
+static struct lane *lane_of(struct handover *handover, const struct exchange *exchange)
+{
+    const struct uuid *shown =
+        exchange->stream.kind == STREAM_KIND_TENANT ? &exchange->who.tenant : &exchange->id;
+    uint64_t half[2];
+    memcpy(half, shown->bytes, sizeof half);
+    uint64_t hash = (half[0] ^ half[1] >> 7) * 0x9e3779b97f4a7c15u;
+    hash = (hash ^ hash >> 32 ^ half[1]) * 0xff51afd7ed558ccdu;
+    hash ^= hash >> 29;
+    if (exchange->stream.kind == STREAM_KIND_SOCKET) {
+        hash = handover->sockets++; /* shows many: they are dealt out in turn */
+    }
+    return &handover->lanes[hash % handover->lane_count];
+}
+
+/* A connected socket, or -1: its listener's queue is full. */
+static int dial(const struct lane *lane)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0 &&
-        connect(fd, (const struct sockaddr *)&handover->address, sizeof handover->address) != 0) {
+        connect(fd, (const struct sockaddr *)&lane->address, sizeof lane->address) != 0) {
         (void)close(fd);
         fd = -1;
     }
     return fd;
+}
+
+static int dial_any(const struct handover *handover)
+{
+    int peer = -1;
+    for (size_t i = 0; i < handover->lane_count && peer < 0; i++) {
+        peer = dial(&handover->lanes[i]);
+    }
+    return peer;
 }
 
 static int send_with(int peer, const struct msgpack_sbuffer *frame, int connection)
@@ -87,7 +134,7 @@ static int send_with(int peer, const struct msgpack_sbuffer *frame, int connecti
 
 /* 200, a longer `retry:`, and the connection ends without the last chunk: a browser comes back
  * later, where any other status would make it give up. */
-static void break_off(int connection)
+static void break_off_stream(int connection)
 {
     char chunk[32];
     char text[256];
@@ -109,17 +156,49 @@ static void break_off(int connection)
     (void)close(connection);
 }
 
-static void encode(struct handover *handover, const struct exchange *exchange)
+/* A WebSocket's client understands a status. */
+static void break_off_socket(int connection)
+{
+    struct buffer body = {0};
+    struct buffer text = {0};
+    problem_write(&body, PROBLEM_BUSY, "No WebSocket can be taken now. Try again.", NULL);
+    buffer_printf(&text,
+                  "HTTP/1.1 503 Service Unavailable\r\n"
+                  "Content-Type: " PROBLEM_MEDIA_TYPE "\r\n"
+                  "Retry-After: %d\r\n"
+                  "Content-Length: %zu\r\n"
+                  "Connection: close\r\n\r\n",
+                  OVERLOAD_RETRY_MS / 1000, body.length);
+    buffer_append(&text, body.data, body.length);
+    ssize_t sent = send(connection, text.data, text.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    LOG_WARN("WebSocket refused: no streamer took it", LOG_INT("sent", sent));
+    buffer_deinit(&body);
+    buffer_deinit(&text);
+    (void)close(connection);
+}
+
+static void break_off(enum stream_kind kind, int connection)
+{
+    if (kind == STREAM_KIND_SOCKET) {
+        break_off_socket(connection);
+    } else {
+        break_off_stream(connection);
+    }
+}
+
+static void encode(struct handover *handover, const struct exchange *exchange,
+                   const struct buffer *early)
 {
     struct message_header header = {.type = MESSAGE_HANDOVER,
                                     .generation = handover->actor->generation};
-    struct message_handover message = {
-        .after_seq = exchange->stream.join ? STREAM_JOIN : (uint64_t)exchange->stream.after_seq,
-        .head = (uint64_t)exchange->stream.head,
-        .kind = (uint64_t)exchange->stream.kind,
-        .format = (uint64_t)exchange->stream.format,
-        .types = exchange->stream.types,
-        .stop_after = (uint64_t)exchange->stream.stop_after};
+    struct message_handover message = {.after_seq = exchange->stream.join
+                                                        ? STREAM_AFTER_JOIN
+                                                        : (uint64_t)exchange->stream.after_seq,
+                                       .head = (uint64_t)exchange->stream.head,
+                                       .kind = (uint64_t)exchange->stream.kind,
+                                       .format = (uint64_t)exchange->stream.format,
+                                       .types = exchange->stream.types,
+                                       .stop_after = (uint64_t)exchange->stream.stop_after};
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.key, exchange->who.key.bytes, sizeof message.key);
     if (exchange->stream.kind == STREAM_KIND_RUN) {
@@ -129,23 +208,43 @@ static void encode(struct handover *handover, const struct exchange *exchange)
         message.signing = (struct message_span){exchange->stream.signing.bytes,
                                                 sizeof exchange->stream.signing.bytes};
     }
+    if (exchange->stream.kind == STREAM_KIND_SOCKET) {
+        const char *actor = exchange->who.actor;
+        message.scopes = (exchange->who.scopes & SCOPE_APPEND) != 0 ? STREAM_MAY_APPEND : 0;
+        message.actor = (struct message_span){(const uint8_t *)actor, strlen(actor)};
+        message.accept = (struct message_span){(const uint8_t *)exchange->stream.accept,
+                                               strlen(exchange->stream.accept)};
+        message.early = (struct message_span){early->data, early->length};
+    }
     msgpack_sbuffer_clear(&handover->frame);
     message_handover_encode(&handover->frame, &header, &message);
 }
 
 static void give_to(struct handover *handover, struct exchange *exchange, int peer)
 {
-    encode(handover, exchange);
-    int connection = exchange_detach(exchange);
+    enum stream_kind kind = exchange->stream.kind;
+    struct buffer early = {0};
+    exchange_hold(exchange);
+    int connection = exchange_detach(exchange, kind == STREAM_KIND_SOCKET ? &early : NULL);
+    encode(handover, exchange, &early);
+    bool waiting = exchange_resume(exchange);
+    assert(!waiting);
+    buffer_deinit(&early);
     SB_FAULT("api_before_handover");
     if (send_with(peer, &handover->frame, connection) == 0) {
         SB_FAULT("api_after_handover");
         (void)close(connection);
     } else {
         LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));
-        break_off(connection);
+        break_off(kind, connection);
     }
     (void)close(peer);
+}
+
+static void give_up(struct exchange *exchange)
+{
+    enum stream_kind kind = exchange->stream.kind;
+    break_off(kind, exchange_detach(exchange, NULL));
 }
 
 static void arm(struct handover *handover)
@@ -161,46 +260,62 @@ static void leave_queue(struct exchange *exchange)
     exchange->abandoned = NULL;
 }
 
-static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+/* True when nobody waits in this lane any more. */
+static bool serve(struct handover *handover, struct lane *lane, int64_t now_ms)
 {
-    struct handover *handover = arg;
-    int64_t now_ms = clock_monotonic_ms();
     struct list *first;
-    while ((first = list_first(&handover->waiting)) != NULL) {
+    while ((first = list_first(&lane->waiting)) != NULL) {
         struct exchange *exchange = LIST_ENTRY(first, struct exchange, node);
-        int peer = dial(handover);
-        bool patient = now_ms - exchange->stream.queued_ms < PATIENCE_MS;
-        if (peer < 0 && patient) {
-            arm(handover);
-            return;
+        int64_t waited_ms = now_ms - exchange->stream.queued_ms;
+        int peer = dial(lane);
+        if (peer < 0 && waited_ms >= LOYALTY_MS) {
+            peer = dial_any(handover);
+        }
+        if (peer < 0 && waited_ms < PATIENCE_MS) {
+            return false;
         }
         leave_queue(exchange);
         if (peer >= 0) {
             give_to(handover, exchange, peer);
         } else {
-            break_off(exchange_detach(exchange));
+            give_up(exchange);
         }
+    }
+    return true;
+}
+
+static void retry(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct handover *handover = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    bool all = true;
+    for (size_t i = 0; i < handover->lane_count; i++) {
+        all &= serve(handover, &handover->lanes[i], now_ms);
+    }
+    if (!all) {
+        arm(handover);
     }
 }
 
 void handover_give(struct handover *handover, struct exchange *exchange)
 {
+    struct lane *lane = lane_of(handover, exchange);
     /* Nobody overtakes those who wait. */
-    int peer = list_is_empty(&handover->waiting) ? dial(handover) : -1;
+    int peer = list_is_empty(&lane->waiting) ? dial(lane) : -1;
     if (peer >= 0) {
         give_to(handover, exchange, peer);
         return;
     }
     if (handover->count >= WAITING_MAX) {
-        break_off(exchange_detach(exchange));
+        give_up(exchange);
         return;
     }
-    if (list_is_empty(&handover->waiting)) {
+    if (handover->count == 0) {
         arm(handover);
     }
     exchange->stream.queued_ms = clock_monotonic_ms();
     exchange->abandoned = leave_queue;
-    list_append(&handover->waiting, &exchange->node);
+    list_append(&lane->waiting, &exchange->node);
     handover->count++;
 }
 
@@ -214,11 +329,13 @@ void handover_destroy(struct handover **handover)
     if (*handover == NULL) {
         return;
     }
-    LIST_FOR_EACH(node, &(*handover)->waiting)
-    {
-        struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
-        leave_queue(exchange);
-        break_off(exchange_detach(exchange));
+    for (size_t i = 0; i < (*handover)->lane_count; i++) {
+        LIST_FOR_EACH(node, &(*handover)->lanes[i].waiting)
+        {
+            struct exchange *exchange = LIST_ENTRY(node, struct exchange, node);
+            leave_queue(exchange);
+            give_up(exchange);
+        }
     }
     event_free((*handover)->timer);
     msgpack_sbuffer_destroy(&(*handover)->frame);

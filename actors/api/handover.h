@@ -1,7 +1,8 @@
 /*
  * Giving connections to streamers: each with one HANDOVER message and the socket as SCM_RIGHTS,
- * over a connection of its own to the streamers' common listener. That listener lives with the
- * supervisor, so a dead streamer costs a wait and no stream.
+ * over a connection of its own to the listener of a streamers' slot, chosen by the hash of what the
+ * stream shows. The listeners live with the supervisor, so a dead streamer costs a wait and no
+ * stream.
  */
 #ifndef SIGNALBOX_API_HANDOVER_H
 #define SIGNALBOX_API_HANDOVER_H

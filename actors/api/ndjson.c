@@ -49,7 +49,7 @@ struct ndjson {
     bool all_duplicates;
     struct exchange_deferred wrong; /* a line is bad: answered when those before it are done */
     struct buffer key;              /* the client's, empty: none */
-    struct request_producer producer;
+    struct submission_producer producer;
 };
 
 bool ndjson_is_asked(const struct http_request *request)
@@ -303,7 +303,7 @@ static void abandoned(struct exchange *exchange)
 void ndjson_begin(struct exchange *exchange)
 {
     struct request_key key;
-    struct request_producer producer;
+    struct submission_producer producer;
     if (request_idempotency(exchange, &key) != 0 ||
         request_read_producer(exchange, &key, &producer) != 0) {
         return;

@@ -3,6 +3,7 @@
 
 #include "runtime/base/limits.h"
 #include "runtime/base/number.h"
+#include "runtime/event_mask.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -82,6 +83,17 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
     return failed;
 }
 
+int request_types(struct exchange *exchange, const struct request_parameter *parameter,
+                  uint64_t *types_out)
+{
+    *types_out = 0;
+    if (parameter->given && event_mask_parse(parameter->value, parameter->length, types_out) != 0) {
+        return bad_parameter(exchange, parameter->name,
+                             "must be names of event types, joined by commas");
+    }
+    return 0;
+}
+
 int request_limit(struct exchange *exchange, const struct request_parameter *parameter,
                   int32_t *limit_out)
 {
@@ -144,53 +156,32 @@ int request_idempotency(struct exchange *exchange, struct request_key *key_out)
     return 0;
 }
 
-static int bad_producer(struct exchange *exchange, const char *detail)
-{
-    exchange_problem(exchange, PROBLEM_INVALID_PRODUCER, detail, NULL);
-    return -1;
-}
-
 int request_read_producer(struct exchange *exchange, const struct request_key *key,
-                          struct request_producer *producer_out)
+                          struct submission_producer *producer_out)
 {
     static const char *const names[] = {"Producer-Id", "Producer-Epoch", "Producer-Seq"};
-    struct http_text fields[3];
-    size_t present = 0;
-    *producer_out = (struct request_producer){0};
+    struct submission *submission = &exchange->api->submission;
+    struct submission_producer_texts texts = {.keyed = key->key.length > 0};
+    struct json_span *const spans[] = {&texts.id, &texts.epoch, &texts.seq};
     for (unsigned i = 0; i < 3; i++) {
         size_t count = 0;
-        fields[i] = http_request_field(exchange->request, names[i], &count);
-        present += count;
+        struct http_text field = http_request_field(exchange->request, names[i], &count);
+        *spans[i] = (struct json_span){field.data, field.length};
         if (count > 1) {
-            return bad_producer(exchange, "A producer's field is given twice.");
+            exchange_problem(exchange, PROBLEM_INVALID_PRODUCER,
+                             "A producer's field is given twice.", NULL);
+            return -1;
         }
     }
-    if (present == 0) {
-        return 0;
+    if (submission_producer_read(submission, &texts, producer_out) != 0) {
+        exchange_refuse(exchange, &submission->refusal);
+        return -1;
     }
-    if (present != 3) {
-        return bad_producer(exchange,
-                            "Producer-Id, Producer-Epoch and Producer-Seq belong together.");
-    }
-    if (key->key.length > 0) {
-        return bad_producer(exchange, "A producer's numbers stand in place of an Idempotency-Key.");
-    }
-    if (!submission_is_printable(fields[0].data, fields[0].length, SUBMISSION_PRODUCER_ID_BYTES)) {
-        return bad_producer(exchange, "Producer-Id must be 1 to 255 printable ASCII characters.");
-    }
-    if (number_parse(fields[1].data, fields[1].length, &producer_out->epoch) != 0 ||
-        number_parse(fields[2].data, fields[2].length, &producer_out->seq) != 0 ||
-        producer_out->epoch > SUBMISSION_PRODUCER_NUMBER_MAX ||
-        producer_out->seq > SUBMISSION_PRODUCER_NUMBER_MAX) {
-        return bad_producer(exchange, "Producer-Epoch and Producer-Seq must be whole numbers from "
-                                      "0 to 9007199254740991.");
-    }
-    producer_out->id = fields[0];
     return 0;
 }
 
-void request_set_producer(struct message_append *message, const struct request_producer *producer,
-                          int64_t ahead)
+void request_set_producer(struct message_append *message,
+                          const struct submission_producer *producer, int64_t ahead)
 {
     if (producer->id.length > 0) {
         message->producer =

@@ -29,6 +29,9 @@ struct request_parameter {
  * are passed over. */
 SB_MUST_CHECK int request_parameters(struct exchange *exchange,
                                      struct request_parameter *parameters, size_t count);
+/* ?types=, a list of event types: 1 << enum event_type for each; 0 when it is not given. */
+SB_MUST_CHECK int request_types(struct exchange *exchange,
+                                const struct request_parameter *parameter, uint64_t *types_out);
 /* ?limit= of a list. */
 SB_MUST_CHECK int request_limit(struct exchange *exchange,
                                 const struct request_parameter *parameter, int32_t *limit_out);
@@ -51,16 +54,11 @@ struct request_key {
 /* Idempotency-Key and the hash of the body as it was sent. */
 SB_MUST_CHECK int request_idempotency(struct exchange *exchange, struct request_key *key_out);
 
-struct request_producer {
-    struct http_text id; /* length 0: none; borrowed from the request */
-    int64_t epoch;
-    int64_t seq;
-};
 /* Producer-Id, -Epoch and -Seq: all or none, and not beside an Idempotency-Key. */
 SB_MUST_CHECK int request_read_producer(struct exchange *exchange, const struct request_key *key,
-                                        struct request_producer *producer_out);
+                                        struct submission_producer *producer_out);
 /* Puts them into a message; `ahead` is added to the number. */
-void request_set_producer(struct message_append *message, const struct request_producer *producer,
-                          int64_t ahead);
+void request_set_producer(struct message_append *message,
+                          const struct submission_producer *producer, int64_t ahead);
 
 #endif

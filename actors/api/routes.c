@@ -1,11 +1,13 @@
 /* See routes.h. One line a route: one glance gives the whole interface. */
 #include "api/routes.h"
 
+#include "api/ai_sdk.h"
 #include "api/events.h"
 #include "api/keys.h"
 #include "api/operations.h"
 #include "api/runs.h"
 #include "api/session.h"
+#include "api/socket.h"
 #include "api/stream.h"
 #include "api/stream_feed.h"
 #include "api/tenants.h"
@@ -30,7 +32,12 @@ const struct route routes[] = {
     READ("GET", "/api/v1/runs/{}/events", events_page),
     READ("GET", "/api/v1/runs/{}/stream", stream_open),
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    READ("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     READ("GET", "/api/v1/stream", stream_feed_tenant),
+    APPEND("POST", "/api/v1/ai-sdk/chat", ai_sdk_chat),
+    {"GET", "/api/v1/ai-sdk/chat/{}/stream", SCOPE_READ, ai_sdk_stream, .free_ids = true},
+    {"POST", "/api/v1/ai-sdk/chat/{}/stop", SCOPE_APPEND, ai_sdk_stop, .free_ids = true},
+    READ("GET", "/api/v1/ws", socket_open),
     ADMIN("GET", "/api/v1/keys", keys_list),
     ADMIN("POST", "/api/v1/keys", keys_create),
     ADMIN("DELETE", "/api/v1/keys/{}", keys_revoke),

@@ -69,7 +69,7 @@ static bool is(struct http_text text, const char *want)
     return text.length == strlen(want) && memcmp(text.data, want, text.length) == 0;
 }
 
-static bool in_list(const char *list, struct http_text origin)
+bool session_in_list(const char *list, struct http_text origin)
 {
     while (*list != '\0') {
         size_t length = strcspn(list, ",");
@@ -84,7 +84,7 @@ static bool in_list(const char *list, struct http_text origin)
 }
 
 /* http or https: which of them a proxy before us speaks is not known here. */
-static bool is_own(const struct exchange *exchange, struct http_text origin)
+bool session_is_own_origin(const struct exchange *exchange, struct http_text origin)
 {
     static const char *const schemes[] = {"https://", "http://"};
     struct http_text host = http_request_field(exchange->request, "Host", NULL);
@@ -96,7 +96,8 @@ static bool is_own(const struct exchange *exchange, struct http_text origin)
             return true;
         }
     }
-    return in_list(settings_text(exchange->api->actor->settings, SETTING_AUTH_ORIGINS), origin);
+    return session_in_list(settings_text(exchange->api->actor->settings, SETTING_AUTH_ORIGINS),
+                           origin);
 }
 
 /* Reading may go without both fields, as a typed address or an old browser does. */
@@ -107,7 +108,7 @@ static bool comes_from_us(const struct exchange *exchange, bool reads)
     struct http_text origin = http_request_field(exchange->request, "Origin", &origins);
     struct http_text site = http_request_field(exchange->request, "Sec-Fetch-Site", &sites);
     if (origins > 0) {
-        return origins == 1 && is_own(exchange, origin);
+        return origins == 1 && session_is_own_origin(exchange, origin);
     }
     if (sites > 0) {
         return sites == 1 && (is(site, "same-origin") || (reads && is(site, "none")));

@@ -34,7 +34,7 @@ enum {
     ACTOR_BEAT_MS = 1000,
     ACTOR_ORPHAN_MS =
         2000, /* what is begun may be finished this long after the supervisor has gone */
-    ACTOR_FDS_MAX = 16
+    ACTOR_FDS_MAX = 24
 };
 
 struct named_fd {

@@ -14,20 +14,39 @@ enum {
 _Static_assert(sodium_base64_ENCODED_LEN(CURSOR_BYTES, sodium_base64_VARIANT_URLSAFE_NO_PADDING) ==
                    FEED_CURSOR_TEXT_SIZE,
                "layout and text size belong together");
+_Static_assert(FEED_KEY_BYTES >= crypto_generichash_KEYBYTES_MIN, "a key for the second step");
 _Static_assert(FEED_KEY_BYTES == crypto_shorthash_siphashx24_KEYBYTES, "the tag's key");
+
+void feed_tenant_key_derive(const uint8_t *secret, size_t length, const struct uuid *tenant,
+                            struct feed_key *key_out)
+{
+    static const char purpose[] = "signalbox feed cursor";
+    crypto_generichash_state state;
+    (void)crypto_generichash_init(&state, secret, length, sizeof key_out->bytes);
+    (void)crypto_generichash_update(&state, (const uint8_t *)purpose, sizeof purpose - 1);
+    (void)crypto_generichash_update(&state, tenant->bytes, sizeof tenant->bytes);
+    (void)crypto_generichash_final(&state, key_out->bytes, sizeof key_out->bytes);
+}
+
+void feed_key_of(const struct feed_key *tenant_key, enum stream_kind kind,
+                 const struct uuid *thread, struct feed_key *key_out)
+{
+    uint8_t kind_byte = (uint8_t)kind;
+    crypto_generichash_state state;
+    (void)crypto_generichash_init(&state, tenant_key->bytes, sizeof tenant_key->bytes,
+                                  sizeof key_out->bytes);
+    (void)crypto_generichash_update(&state, &kind_byte, sizeof kind_byte);
+    (void)crypto_generichash_update(&state, thread->bytes, sizeof thread->bytes);
+    (void)crypto_generichash_final(&state, key_out->bytes, sizeof key_out->bytes);
+}
 
 void feed_key_derive(const uint8_t *secret, size_t length, enum stream_kind kind,
                      const struct uuid *tenant, const struct uuid *thread, struct feed_key *key_out)
 {
-    static const char purpose[] = "signalbox feed cursor";
-    uint8_t kind_byte = (uint8_t)kind;
-    crypto_generichash_state state;
-    (void)crypto_generichash_init(&state, secret, length, sizeof key_out->bytes);
-    (void)crypto_generichash_update(&state, (const uint8_t *)purpose, sizeof purpose - 1);
-    (void)crypto_generichash_update(&state, &kind_byte, sizeof kind_byte);
-    (void)crypto_generichash_update(&state, tenant->bytes, sizeof tenant->bytes);
-    (void)crypto_generichash_update(&state, thread->bytes, sizeof thread->bytes);
-    (void)crypto_generichash_final(&state, key_out->bytes, sizeof key_out->bytes);
+    struct feed_key tenant_key;
+    feed_tenant_key_derive(secret, length, tenant, &tenant_key);
+    feed_key_of(&tenant_key, kind, thread, key_out);
+    sodium_memzero(&tenant_key, sizeof tenant_key);
 }
 
 /* SipHash: one is written for every event, and a forged cursor shows its forger nothing new. */

@@ -23,7 +23,13 @@ struct feed_key {
     uint8_t bytes[FEED_KEY_BYTES];
 };
 
+/* What all feed keys of a tenant are made of: who has it can make those, and no other tenant's. */
+void feed_tenant_key_derive(const uint8_t *secret, size_t length, const struct uuid *tenant,
+                            struct feed_key *key_out);
 /* `thread` is nil for the tenant's feed. The same arguments always give the same key. */
+void feed_key_of(const struct feed_key *tenant_key, enum stream_kind kind,
+                 const struct uuid *thread, struct feed_key *key_out);
+/* Both steps. */
 void feed_key_derive(const uint8_t *secret, size_t length, enum stream_kind kind,
                      const struct uuid *tenant, const struct uuid *thread,
                      struct feed_key *key_out);

@@ -4,6 +4,7 @@
 #include "contracts/generated/payloads.h"
 #include "proto/messages.h"
 #include "runtime/base/metrics.h"
+#include "runtime/base/number.h"
 #include "runtime/body.h"
 
 #include <stdio.h>
@@ -85,6 +86,49 @@ bool submission_is_printable(const char *text, size_t length, size_t longest)
         good = text[i] >= 0x20 && text[i] <= 0x7e;
     }
     return good;
+}
+
+static int bad_producer(struct submission *submission, const char *detail)
+{
+    return refusal_set(&submission->refusal, PROBLEM_INVALID_PRODUCER, detail);
+}
+
+static int read_number(struct json_span text, int64_t *number_out)
+{
+    return number_parse(text.data, text.length, number_out) == 0 &&
+                   *number_out <= SUBMISSION_PRODUCER_NUMBER_MAX
+               ? 0
+               : -1;
+}
+
+int submission_producer_read(struct submission *submission,
+                             const struct submission_producer_texts *texts,
+                             struct submission_producer *producer_out)
+{
+    int present =
+        (texts->id.data != NULL) + (texts->epoch.data != NULL) + (texts->seq.data != NULL);
+    *producer_out = (struct submission_producer){0};
+    if (present == 0) {
+        return 0;
+    }
+    if (present != 3) {
+        return bad_producer(submission,
+                            "Producer-Id, Producer-Epoch and Producer-Seq belong together.");
+    }
+    if (texts->keyed) {
+        return bad_producer(submission,
+                            "A producer's numbers stand in place of an Idempotency-Key.");
+    }
+    if (!submission_is_printable(texts->id.data, texts->id.length, SUBMISSION_PRODUCER_ID_BYTES)) {
+        return bad_producer(submission, "Producer-Id must be 1 to 255 printable ASCII characters.");
+    }
+    if (read_number(texts->epoch, &producer_out->epoch) != 0 ||
+        read_number(texts->seq, &producer_out->seq) != 0) {
+        return bad_producer(submission, "Producer-Epoch and Producer-Seq must be whole numbers "
+                                        "from 0 to 9007199254740991.");
+    }
+    producer_out->id = texts->id;
+    return 0;
 }
 
 /* ---- one event ---- */

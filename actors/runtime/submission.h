@@ -94,6 +94,24 @@ void submission_add_usage(struct submission_usage *sum, const struct submission_
  * forgotten. */
 void submission_count_usage(struct submission_usage *usage, bool duplicate);
 
+/* What an append of a numbered producer says of it. */
+struct submission_producer_texts {
+    struct json_span id; /* plain text; spans with data NULL are absent */
+    struct json_span epoch;
+    struct json_span seq;
+    bool keyed; /* there is an idempotency key beside it */
+};
+
+struct submission_producer {
+    struct json_span id; /* length 0: none; borrowed from the texts */
+    int64_t epoch;
+    int64_t seq;
+};
+
+/* All three or none, and not beside a key. */
+SB_MUST_CHECK int submission_producer_read(struct submission *submission,
+                                           const struct submission_producer_texts *texts,
+                                           struct submission_producer *producer_out);
 /* 1..longest printable ASCII characters: what a key or a producer's id must be. */
 bool submission_is_printable(const char *text, size_t length, size_t longest);
 

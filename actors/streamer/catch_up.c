@@ -10,6 +10,7 @@
 #include "streamer/run.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
+#include "streamer/view.h"
 
 #include <stdlib.h>
 
@@ -36,6 +37,9 @@ struct page_question {
     uint64_t serial;
     uint64_t after;
     bool fill; /* for the window of the run, else for waiting readers */
+    /* Of a page for a view: the projection's state behind `after`, owned. */
+    const struct projection_format *format;
+    struct projection *state;
 };
 
 /* ---- pages in memory ---- */
@@ -114,7 +118,8 @@ void catch_up_enqueue(struct run *run)
 }
 
 /* Position behind which the page for the first waiting reader starts: its own, or that of a waiting
- * neighbour a little behind it, who then needs no page of its own. */
+ * neighbour a little behind it, who then needs no page of its own. That of a view starts where its
+ * state is known; when it ends before the reader's position, the next one begins there. */
 static uint64_t page_start(const struct run *run)
 {
     uint64_t leader = LIST_ENTRY(run->waiting.next, struct position, in_wait)->cursor;
@@ -130,7 +135,7 @@ static uint64_t page_start(const struct run *run)
             break;
         }
     }
-    return start;
+    return run->view == NULL ? start : view_nearest(run->view, start);
 }
 
 /* ---- the answer ---- */
@@ -162,19 +167,27 @@ static void fill_window(struct run *run, const struct db_result *result)
 
 /* Rows that do not follow `after` densely end the page: what is behind a gap in the log is never
  * shown. */
-static struct page *encode_page(struct run *run, const struct db_result *result, uint64_t after)
+static struct page *encode_page(struct run *run, const struct db_result *result,
+                                struct page_question *question)
 {
     char id[UUID_TEXT_SIZE];
     struct native_event event;
     struct page *page = memory_new(sizeof *page);
     uuid_format(&run->id, id);
-    run_window_start(&page->window, after + 1);
+    run_window_start(&page->window, question->after + 1);
     for (int row = 0; row < db_rows(result); row++) {
         read_row(result, row, id, &event);
         if (event.seq != page->window.next) {
             break;
         }
-        run_encode(&page->window, &event);
+        if (run->view == NULL) {
+            run_encode(&page->window, &event);
+        } else {
+            (void)view_encode(run->view, question->state, &page->window, &event);
+        }
+    }
+    if (run->view != NULL && !run_window_is_empty(&page->window)) {
+        view_keep(run->view, page->window.next - 1, &question->state);
     }
     return page;
 }
@@ -208,20 +221,20 @@ static void break_off_waiting(struct run *run, uint64_t seq)
     LIST_FOR_EACH(node, &run->waiting)
     {
         struct position *position = LIST_ENTRY(node, struct position, in_wait);
-        if (position->cursor + 1 == seq) {
+        if (run->view == NULL ? position->cursor + 1 == seq : position->cursor + 1 >= seq) {
             position_break_off(position, "an event is missing in the log");
         }
     }
 }
 
-static void take_page(struct run *run, const struct page_question *question,
+static void take_page(struct run *run, struct page_question *question,
                       const struct db_result *result)
 {
     if (question->fill) {
         fill_window(run, result);
         return;
     }
-    struct page *page = encode_page(run, result, question->after);
+    struct page *page = encode_page(run, result, question);
     SB_FAULT("streamer_mid_catch_up");
     if (run_window_is_empty(&page->window)) {
         free(page);
@@ -231,8 +244,8 @@ static void take_page(struct run *run, const struct page_question *question,
     keep_page(run, page);
 }
 
-static void take_answer(struct run *run, const struct page_question *question,
-                        enum db_status status, const struct db_result *result)
+static void take_answer(struct run *run, struct page_question *question, enum db_status status,
+                        const struct db_result *result)
 {
     struct catch_up *catch_up = &run->streamer->catch_up;
     bool stuck = false;
@@ -270,6 +283,9 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
     if (run != NULL) {
         take_answer(run, question, status, result);
     }
+    if (question->state != NULL) {
+        question->format->destroy(&question->state);
+    }
     free(question);
     streamer_wake(streamer);
 }
@@ -288,6 +304,10 @@ static void ask(struct run *run, bool fill)
                                        .serial = run->serial,
                                        .after = fill ? run->window.next - 1 : page_start(run),
                                        .fill = fill};
+    if (!fill && run->view != NULL) {
+        question->format = run->view->format;
+        question->state = view_state_at(run->view, question->after);
+    }
     if (fill && !run_window_is_empty(&run->ahead)) {
         below = run->ahead.first;
     }
@@ -300,6 +320,7 @@ static void ask(struct run *run, bool fill)
     run->paging = true;
     run->filled_last = fill;
     streamer->catch_up.in_flight++;
+    metric_add(METRIC_STREAM_PAGES, 1);
     db_param_uuid(&scope, &run->tenant);
     db_param_null(&scope);
     db_query_in(streamer->db, &(struct db_scope){&store_scope, &scope}, &store_page, &params,

@@ -1,7 +1,6 @@
 /* See handoff.h. */
 #include "streamer/handoff.h"
 
-#include "proto/child_contract.h"
 #include "proto/messages.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/clock.h"
@@ -9,6 +8,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "streamer/feed.h"
+#include "streamer/feed_tenants.h"
 #include "streamer/handover.h"
 #include "streamer/keys.h"
 #include "streamer/reader.h"
@@ -19,12 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
     FLIGHTS_MAX = 32,
-    ANSWER_MS = 1000, /* a successor takes a stream within this time, or there is none */
+    ANSWER_MS =
+        1000, /* a successor or a neighbour takes a stream within this time, or there is none */
     TICK_MS = 20,
     SPREAD_MAX_MS = 5000,
     SPREAD_PER_STREAM_MS = 5,
@@ -158,43 +158,36 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 }
 
 static void encode(const struct handoff *handoff, const struct reader *reader,
-                   const struct buffer *unsent, uint64_t cursor, struct msgpack_sbuffer *packet)
+                   const struct reader_left *left, struct msgpack_sbuffer *packet)
 {
     const struct actor *actor = handoff->streamer->actor;
     const struct message_header header = {.type = MESSAGE_HANDOFF, .generation = actor->generation};
     const struct run *run = position_run(&reader->at);
     const struct feed *feed = position_feed(&reader->at);
-    struct message_handoff message = {
-        .cursor = cursor, .ended = reader->ending, .unsent = {unsent->data, unsent->length}};
+    struct message_handoff message = {.cursor = left->cursor,
+                                      .stop_after = reader->stop_after,
+                                      .live = reader->live,
+                                      .ended = left->ended,
+                                      .unsent = {left->unsent.data, left->unsent.length}};
     memcpy(message.key, keys_id(reader->at.key)->bytes, sizeof message.key);
     if (feed == NULL) {
+        const struct run_form form = run_form(run);
         message.kind = STREAM_KIND_RUN;
+        message.format = form.format;
+        message.types = form.types;
         memcpy(message.tenant, run->tenant.bytes, sizeof message.tenant);
         memcpy(message.run, run->id.bytes, sizeof message.run);
     } else {
-        message.kind = uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT : STREAM_KIND_THREAD;
+        message.kind = feed->variant.chat           ? STREAM_KIND_CHAT
+                       : uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT
+                                                    : STREAM_KIND_THREAD;
+        message.types = feed->variant.types;
         message.head = feed->streamer->tail.settled;
         message.signing = (struct message_span){feed->key.bytes, sizeof feed->key.bytes};
         memcpy(message.tenant, feed->tenant->id.bytes, sizeof message.tenant);
         memcpy(message.thread, feed->thread.bytes, sizeof message.thread);
     }
     message_handoff_encode(packet, &header, &message);
-}
-
-static int connect_to_successor(const struct handoff *handoff)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char path[LIMIT_SOCKET_PATH_BYTES + 1];
-    actor_path(handoff->streamer->actor, CHILD_SOCKET_HANDOVER, path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
 }
 
 static int send_packet(int connection, const struct msgpack_sbuffer *packet, int fd)
@@ -237,7 +230,7 @@ static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
     if (packet->size > LIMIT_HANDOFF_FRAME_BYTES) {
         return LAUNCH_IMPOSSIBLE;
     }
-    int connection = connect_to_successor(handoff);
+    int connection = handover_dial(handoff->streamer->handover);
     if (connection < 0) {
         return errno == EAGAIN || errno == EMFILE || errno == ENFILE ? LAUNCH_FULL : LAUNCH_NOBODY;
     }
@@ -252,19 +245,18 @@ static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
 
 static enum launch launch(struct handoff *handoff, struct reader *reader)
 {
-    struct buffer unsent = {0};
+    struct reader_left left;
     struct msgpack_sbuffer packet;
-    uint64_t cursor = 0;
     enum launch result = LAUNCH_LATER;
-    if (reader_unsent(reader, &unsent, &cursor) == 0) {
+    if (reader_leave(reader, &left) == 0) {
         msgpack_sbuffer_init(&packet);
-        encode(handoff, reader, &unsent, cursor, &packet);
+        encode(handoff, reader, &left, &packet);
         result = launch_packet(handoff, reader, &packet);
         msgpack_sbuffer_destroy(&packet);
+        buffer_deinit(&left.unsent);
     } else if (!reader->at.frozen) {
         position_want(&reader->at);
     }
-    buffer_deinit(&unsent);
     return result;
 }
 

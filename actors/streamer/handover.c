@@ -9,14 +9,19 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/event_mask.h"
+#include "runtime/ws_accept.h"
 #include "streamer/handoff.h"
+#include "streamer/neighbours.h"
 #include "streamer/reader.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -28,6 +33,7 @@ enum {
 
 struct handover {
     struct streamer *streamer;
+    struct neighbours *neighbours;
     struct event *readable;
     struct event *pause;
     struct list arrivals;
@@ -50,7 +56,8 @@ struct arrival {
 static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span signing,
                      struct reader_opening *opening)
 {
-    bool is_feed = kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT;
+    bool is_feed =
+        kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT || kind == STREAM_KIND_CHAT;
     if (!is_feed) {
         return kind == STREAM_KIND_RUN ? 0 : -1;
     }
@@ -64,16 +71,63 @@ static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span s
     return 0;
 }
 
+/* What both packets say about the form and place of a stream. -1: it makes no sense. Only runs have
+ * forms. */
+static int read_form(uint64_t format, uint64_t types, struct reader_opening *opening)
+{
+    const struct projection_format *projection = projection_format((enum stream_format)format);
+    bool is_run = opening->kind == STREAM_KIND_RUN;
+    bool joins = is_run && projection != NULL && projection->join != NULL &&
+                 opening->cursor == STREAM_AFTER_JOIN;
+    if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
+        (projection != NULL && !is_run) ||
+        (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
+        (opening->kind == STREAM_KIND_CHAT && types != 0) || !event_mask_is_sound(types) ||
+        (opening->cursor > INT64_MAX && !joins)) {
+        return -1;
+    }
+    opening->format = (enum stream_format)format;
+    opening->types = types;
+    return 0;
+}
+
+static int open_socket(struct streamer *streamer, const struct message_handover *message, int fd)
+{
+    struct ws_opening opening = {.rights = (unsigned)message->scopes,
+                                 .actor = (const char *)message->actor.data,
+                                 .actor_length = message->actor.length,
+                                 .fd = fd,
+                                 .accept = (const char *)message->accept.data,
+                                 .accept_length = message->accept.length,
+                                 .early = message->early.data,
+                                 .early_length = message->early.length};
+    if (message->signing.length != sizeof opening.signing.bytes ||
+        message->accept.length != WS_ACCEPT_SIZE - 1) {
+        return -1;
+    }
+    memcpy(opening.signing.bytes, message->signing.data, sizeof opening.signing.bytes);
+    memcpy(opening.tenant.bytes, message->tenant, sizeof message->tenant);
+    memcpy(opening.key.bytes, message->key, sizeof message->key);
+    ws_open(streamer, &opening);
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
     struct message_handover message;
-    if (message_handover_decode(packet, length, &header, &message) != 0 ||
-        message.after_seq > INT64_MAX) {
+    if (message_handover_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
-    struct reader_opening opening = {.cursor = message.after_seq, .head = message.head, .fd = fd};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (message.kind == STREAM_KIND_SOCKET) {
+        return open_socket(streamer, &message, fd);
+    }
+    struct reader_opening opening = {.cursor = message.after_seq,
+                                     .stop_after = message.stop_after,
+                                     .head = message.head,
+                                     .fd = fd};
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
@@ -87,18 +141,20 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
 {
     struct message_header header;
     struct message_handoff message;
-    if (message_handoff_decode(packet, length, &header, &message) != 0 ||
-        message.cursor > INT64_MAX) {
+    if (message_handoff_decode(packet, length, &header, &message) != 0) {
         return -1;
     }
     struct reader_opening opening = {.cursor = message.cursor,
+                                     .stop_after = message.stop_after,
+                                     .live = message.live,
                                      .head = message.head,
                                      .fd = fd,
                                      .handed_off = true,
                                      .ended = message.ended,
                                      .unsent = message.unsent.data,
                                      .unsent_length = message.unsent.length};
-    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0) {
+    if (read_kind(message.kind, message.thread, message.signing, &opening) != 0 ||
+        read_form(message.format, message.types, &opening) != 0) {
         return -1;
     }
     memcpy(opening.tenant.bytes, message.tenant, sizeof message.tenant);
@@ -212,12 +268,10 @@ static void await(struct handover *handover, int connection)
     event_add(arrival->event, &limit);
 }
 
-static void on_listener(evutil_socket_t fd, short what, void *arg)
+void handover_accept(struct handover *handover, int listener)
 {
-    struct handover *handover = arg;
-    (void)what;
     for (int i = 0; i < ACCEPTS; i++) {
-        int connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int connection = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (connection < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 const struct timeval pause = {0, ACCEPT_PAUSE_MS * 1000};
@@ -233,6 +287,12 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
             await(handover, connection);
         }
     }
+}
+
+static void on_listener(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    handover_accept(arg, fd);
 }
 
 static void on_pause_end(evutil_socket_t fd, short what, void *arg)
@@ -264,6 +324,7 @@ struct handover *handover_create(struct streamer *streamer, struct error *err)
     handover->readable = event_new(base, listener, EV_READ | EV_PERSIST, on_listener, handover);
     handover->pause = event_new(base, -1, 0, on_pause_end, handover);
     event_add(handover->readable, NULL);
+    handover->neighbours = neighbours_create(streamer->actor, handover);
     return handover;
 }
 
@@ -271,6 +332,24 @@ void handover_stop(struct handover *handover)
 {
     handover->stopped = true;
     event_del(handover->readable);
+    neighbours_destroy(&handover->neighbours);
+}
+
+int handover_dial(const struct handover *handover)
+{
+    struct sockaddr_un address;
+    socklen_t size = sizeof address;
+    if (getsockname(handover->listener, (struct sockaddr *)&address, &size) != 0) {
+        return -1;
+    }
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, size) != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
 }
 
 bool handover_is_pending(const struct handover *handover)
@@ -287,6 +366,7 @@ void handover_destroy(struct handover **handover)
     {
         end_arrival(LIST_ENTRY(node, struct arrival, node));
     }
+    neighbours_destroy(&(*handover)->neighbours);
     event_free((*handover)->readable);
     event_free((*handover)->pause);
     free((*handover)->packet);

@@ -26,6 +26,13 @@ struct heads_question {
     } runs[];
 };
 
+/* NULL: it is not watched any more. */
+static struct run *asked_about(struct streamer *streamer, const struct heads_question *question,
+                               size_t at)
+{
+    return run_find_life(streamer, &question->runs[at].id, question->runs[at].serial);
+}
+
 static void put(struct run *run, bool sweep)
 {
     struct heads *heads = &run->streamer->heads;
@@ -47,9 +54,9 @@ void heads_ask(struct run *run)
 
 static void put_all(struct streamer *streamer, bool sweep)
 {
-    size_t cursor = 0;
+    struct run_cursor cursor = {0};
     struct run *run;
-    while ((run = map_next(&streamer->runs, &cursor)) != NULL) {
+    while ((run = run_next(streamer, &cursor)) != NULL) {
         put(run, sweep);
     }
 }
@@ -109,7 +116,7 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
         streamer->heads.pause_until_ms = clock_monotonic_ms() + STREAMER_LOST_PAUSE_MS;
     }
     for (size_t i = 0; i < question->count; i++) {
-        struct run *run = run_find_life(streamer, &question->runs[i].id, question->runs[i].serial);
+        struct run *run = asked_about(streamer, question, i);
         if (run != NULL && status == DB_OK) {
             answer_one(run, result, (int)i, question->runs[i].sweep);
         } else if (run != NULL) {
@@ -146,9 +153,9 @@ static void write_scope(struct streamer *streamer, const struct heads_question *
     const struct uuid *tenants[HEADS_RUNS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < question->count; i++) {
-        const struct uuid *tenant = &run_find(streamer, &question->runs[i].id)->tenant;
-        if (count == 0 || !uuid_equal(tenants[count - 1], tenant)) {
-            tenants[count++] = tenant;
+        const struct run *run = asked_about(streamer, question, i);
+        if (count == 0 || !uuid_equal(tenants[count - 1], &run->tenant)) {
+            tenants[count++] = &run->tenant;
         }
     }
     db_param_null(scope);
@@ -170,8 +177,7 @@ static void ask(struct streamer *streamer, struct heads_question *question)
     db_array_end(&params);
     db_array_begin(&params, DB_ARRAY_UUID, question->count);
     for (size_t i = 0; i < question->count; i++) {
-        struct run *run = run_find(streamer, &question->runs[i].id);
-        db_array_uuid(&params, run->tenant.bytes);
+        db_array_uuid(&params, asked_about(streamer, question, i)->tenant.bytes);
     }
     db_array_end(&params);
     streamer->heads.asking = true;

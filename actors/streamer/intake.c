@@ -17,7 +17,7 @@
 static void check_all(struct streamer *streamer, const char *why)
 {
     LOG_INFO("frames may be lost, checking the heads of all watched runs", LOG_TEXT("why", why),
-             LOG_INT("runs", streamer->runs.count));
+             LOG_INT("runs", streamer->run_count));
     heads_ask_all(streamer);
     feed_tail_lost(streamer);
 }
@@ -36,9 +36,10 @@ static int on_events(struct streamer *streamer, const uint8_t *frame, size_t len
         check_all(streamer, "the counter of frames jumped");
     }
     memcpy(id.bytes, message.run, sizeof id.bytes);
-    struct run *run = run_find(streamer, &id);
-    if (run != NULL && memcmp(run->tenant.bytes, message.tenant, sizeof message.tenant) == 0) {
-        run_take_frame(run, &message);
+    for (struct run *run = run_find(streamer, &id); run != NULL; run = run->variant) {
+        if (memcmp(run->tenant.bytes, message.tenant, sizeof message.tenant) == 0) {
+            run_take_frame(run, &message);
+        }
     }
     return feed_tail_take_frame(streamer, &message);
 }

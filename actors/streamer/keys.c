@@ -10,6 +10,7 @@
 #include "streamer/run.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <stdlib.h>
 
@@ -62,10 +63,10 @@ size_t keys_streams(struct streamer *streamer, const struct uuid *id)
 static void break_off(struct streamer *streamer)
 {
     size_t count = 0;
-    size_t cursor = 0;
+    struct run_cursor cursor = {0};
     struct run *run;
-    struct run **runs = memory_array(streamer->runs.count + 1, sizeof *runs);
-    while ((run = map_next(&streamer->runs, &cursor)) != NULL) {
+    struct run **runs = memory_array(streamer->run_count + 1, sizeof *runs);
+    while ((run = run_next(streamer, &cursor)) != NULL) {
         run_hold(run);
         runs[count++] = run;
     }
@@ -81,6 +82,7 @@ static void break_off(struct streamer *streamer)
     }
     free(runs);
     feed_break_off(streamer, true, "its key has ended");
+    ws_end_keys(streamer);
 }
 
 static void end_key(struct key_use *key)

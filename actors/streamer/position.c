@@ -1,7 +1,6 @@
 /* See position.h. */
 #include "streamer/position.h"
 
-#include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/feed.h"
 #include "streamer/feed_pages.h"
@@ -9,12 +8,14 @@
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <assert.h>
 
 /* By enum position_taker. */
 static const struct position_taker_ops *const takers[] = {
     [POSITION_READER] = &reader_taker,
+    [POSITION_SOCKET] = &ws_taker,
 };
 
 /* ---- on what ---- */
@@ -30,7 +31,7 @@ void position_init(struct position *position, enum position_taker taker, struct 
 void position_follow_run(struct position *position, struct run *run)
 {
     position->shown.run = run;
-    list_append(&run->positions, &position->in_shown);
+    run_add(run, position);
 }
 
 void position_follow_feed(struct position *position, struct feed *feed)
@@ -51,7 +52,7 @@ void position_leave(struct position *position)
         feed_hold(feed);
         feed_release(feed);
     } else {
-        list_remove(&position->in_shown);
+        run_remove(run, position);
         run_hold(run);
         run_release(run);
     }
@@ -118,11 +119,11 @@ bool position_find(struct position *position, struct position_source *source_out
 }
 
 int position_gather(const struct position *position, const struct position_source *source,
-                    struct iovec *iov, int max)
+                    uint64_t last, struct iovec *iov, int max)
 {
     const struct window_position from = {position->cursor, position->skip};
     return source->feed != NULL ? feed_window_gather(source->feed, from, iov, max)
-                                : run_window_gather(source->run, from, iov, max);
+                                : run_window_gather_to(source->run, from, last, iov, max);
 }
 
 struct window_position position_after(const struct position *position,
@@ -159,12 +160,17 @@ bool position_event(struct position *position, struct iovec *frame_out, uint64_t
         *next_out = feed_window_next(source.feed, at.cursor);
         return true;
     }
-    if (run_window_gather(source.run, at, frame_out, 1) == 0) {
-        return false;
-    }
-    frame_out->iov_len = run_window_left(source.run, at);
     *next_out = at.cursor + 1;
+    frame_out->iov_base =
+        (uint8_t *)(uintptr_t)run_window_frame(source.run, *next_out, &frame_out->iov_len);
     return true;
+}
+
+uint64_t position_stop(const struct position *position, const struct position_source *source,
+                       uint64_t stop_after)
+{
+    uint64_t after = position->cursor > stop_after ? position->cursor : stop_after;
+    return source->run == NULL ? 0 : run_window_marked(source->run, after);
 }
 
 bool position_ends_at(const struct position *position, struct window_position at)
@@ -178,15 +184,14 @@ bool position_ends_at(const struct position *position, struct window_position at
 void position_set_behind(struct position *position, bool behind)
 {
     struct streamer *streamer = position_streamer(position);
-    /* The gauge is set, not added to: at a planned restart two processes share its place. */
     if (position->behind != behind) {
         position->behind = behind;
         streamer->catching_up += behind ? 1 : -1;
-        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+        streamer_show_counts(streamer);
     }
 }
 
-static bool needs_page(const struct position *position)
+bool position_lags(const struct position *position)
 {
     const struct run *run = position_run(position);
     return run == NULL ? position->cursor < position_feed(position)->window.from
@@ -195,14 +200,15 @@ static bool needs_page(const struct position *position)
 
 bool position_settle(struct position *position)
 {
-    bool needs = needs_page(position);
+    const struct run *run = position_run(position);
+    bool needs = position_lags(position);
     position_set_behind(position, needs);
     if (needs) {
         position_want(position);
     } else {
         position_unwait(position);
     }
-    return !needs;
+    return !needs && (run == NULL ? feed_has_all(position_feed(position)) : run_has_all(run));
 }
 
 void position_want(struct position *position)

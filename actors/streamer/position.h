@@ -31,7 +31,7 @@ struct streamer;
 
 /* Who takes; an index into a table in position.c. One bit instead of a pointer: idle streams are
  * counted in bytes. */
-enum position_taker { POSITION_READER };
+enum position_taker { POSITION_READER, POSITION_SOCKET };
 
 struct position_taker_ops {
     /* There may be something behind it. May close this one, never another one. */
@@ -56,7 +56,9 @@ struct position {
     bool of_feed : 1;
     bool waiting : 1; /* for a page */
     bool behind : 1;  /* counted as catching up */
-    bool frozen : 1;  /* nothing is done with it any more: its stream is being handed on */
+    bool
+        excused : 1; /* not its own doing that it lags: the window began anew, or the process did */
+    bool frozen : 1; /* nothing is done with it any more: its stream is being handed on */
     unsigned taker : 2;
 };
 
@@ -90,22 +92,31 @@ enum position_judgement position_judge(struct position *position);
 /* False: what follows is not in memory, or there is nothing. Moves a feed's position over stretches
  * that are known to hold no event. */
 bool position_find(struct position *position, struct position_source *source_out);
-/* Fills at most `max` iovecs with the bytes behind it. */
+/* Fills at most `max` iovecs with the bytes behind it, up to event `last` of a run. 0: what follows
+ * has no bytes, as some events of a view. */
 int position_gather(const struct position *position, const struct position_source *source,
-                    struct iovec *iov, int max);
-/* Where it is after `taken` more bytes (not more than were gathered); does not move it. */
+                    uint64_t last, struct iovec *iov, int max);
+/* Where it is after `taken` more bytes (not more than were gathered), and past the events without
+ * bytes that follow; does not move it. */
 struct window_position position_after(const struct position *position,
                                       const struct position_source *source, size_t taken);
 /* Moves it there; returns how many events it passed. */
 uint64_t position_move(struct position *position, const struct position_source *source,
                        struct window_position to);
-/* For those who take event by event: the whole frame of the next one, whatever `skip` says, and the
- * position behind it. False: not in memory, or there is none. */
+/* For those who take event by event: the whole frame of the next one, whatever `skip` says (of a view
+ * perhaps empty), and the position behind it. False: not in memory, or there is none. */
 bool position_event(struct position *position, struct iovec *frame_out, uint64_t *next_out);
 /* The run's row says that nothing follows `at`. Never of a feed. */
 bool position_ends_at(const struct position *position, struct window_position at);
 
-/* Nothing in memory follows it. True: it is at the end of what is known; false: it waits for a page. */
+/* The first event behind it and behind `stop_after` where its conversation ends, as far as `source`
+ * knows; 0: none. */
+uint64_t position_stop(const struct position *position, const struct position_source *source,
+                       uint64_t stop_after);
+/* What follows has left the window (or never was in it), and comes from the table. */
+bool position_lags(const struct position *position);
+/* Nothing in memory follows it. True: it has had everything that is known to be committed; false: it
+ * waits for a page, or for a hole or head that is being read. */
 bool position_settle(struct position *position);
 /* What follows must be read: it waits for a page. */
 void position_want(struct position *position);

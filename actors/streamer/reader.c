@@ -11,10 +11,12 @@
 #include "streamer/heads.h"
 #include "streamer/keys.h"
 #include "streamer/pings.h"
+#include "streamer/refusal.h"
 #include "streamer/run.h"
 #include "streamer/sse.h"
 #include "streamer/stream_socket.h"
 #include "streamer/streamer.h"
+#include "streamer/view.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -53,43 +55,86 @@ void reader_freeze(struct reader *reader)
     }
 }
 
-int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_out)
+/* The half-written event goes along whole, so what comes behind it may be the end. */
+static int leave_event(struct reader *reader, struct reader_left *left)
 {
     struct iovec frame;
-    uint32_t skip = reader->at.skip;
-    *cursor_out = reader->at.cursor;
-    if (reader->rest != NULL) {
-        buffer_append(out, reader->rest->bytes + reader->rest->taken,
-                      reader->rest->length - reader->rest->taken);
+    struct position_source source;
+    if (!position_find(&reader->at, &source) ||
+        !position_event(&reader->at, &frame, &left->cursor)) {
+        return -1;
     }
-    if (skip > 0) {
-        if (!position_event(&reader->at, &frame, cursor_out)) {
-            return -1;
-        }
-        buffer_append(out, (const uint8_t *)frame.iov_base + skip, frame.iov_len - skip);
+    buffer_append(&left->unsent, (const uint8_t *)frame.iov_base + reader->at.skip,
+                  frame.iov_len - reader->at.skip);
+    if (reader_stop(reader, &source) == left->cursor) {
+        buffer_append(&left->unsent, sse_last_chunk, SSE_LAST_CHUNK_LENGTH);
+        left->ended = true;
     }
     return 0;
 }
 
-/* ---- life ---- */
+int reader_leave(struct reader *reader, struct reader_left *left_out)
+{
+    *left_out = (struct reader_left){.cursor = reader->at.cursor, .ended = reader->ending};
+    if (reader->rest != NULL) {
+        buffer_append(&left_out->unsent, reader->rest->bytes + reader->rest->taken,
+                      reader->rest->length - reader->rest->taken);
+    }
+    if (reader->at.skip > 0 && leave_event(reader, left_out) != 0) {
+        buffer_deinit(&left_out->unsent);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- its form ---- */
+
+const struct projection_format *reader_format(const struct reader *reader)
+{
+    const struct run *run = position_run(&reader->at);
+    return run == NULL || run->view == NULL ? NULL : run->view->format;
+}
+
+uint64_t reader_stop(const struct reader *reader, const struct position_source *source)
+{
+    const struct projection_format *format = reader_format(reader);
+    return format == NULL || !format->is_conversation
+               ? 0
+               : position_stop(&reader->at, source, reader->stop_after);
+}
 
 static unsigned random_between(unsigned low, unsigned high)
 {
     return low + arc4random_uniform(high - low + 1);
 }
 
-/* Over a limit: native EventSource gives up for good on an error status, so it is told to come back
- * later. */
-static void refuse(struct streamer *streamer, int fd, const char *why)
+void reader_append_head(const struct reader *reader, struct buffer *out)
 {
-    struct buffer head = {0};
-    sse_append_head(&head, clock_real_us(),
-                    random_between(RETRY_REFUSED_MIN_MS, RETRY_REFUSED_MAX_MS));
-    if (send(fd, head.data, head.length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    const struct projection_format *format = reader_format(reader);
+    unsigned retry_ms = random_between(RETRY_MIN_MS, RETRY_MAX_MS);
+    if (format == NULL) {
+        sse_append_head(out, clock_real_us(), retry_ms);
+        return;
+    }
+    sse_append_response(out, clock_real_us(), format->content_type, format->fields);
+    if (format->is_sse) {
+        sse_append_hello(out, retry_ms,
+                         format->is_conversation ? SSE_PING_COMMENT : SSE_PING_EVENT);
+    }
+}
+
+/* ---- life ---- */
+
+static void refuse(struct streamer *streamer, const struct reader_opening *opening, const char *why)
+{
+    struct buffer answer = {0};
+    refusal_append(&answer, projection_format(opening->format), clock_real_us(),
+                   random_between(RETRY_REFUSED_MIN_MS, RETRY_REFUSED_MAX_MS));
+    if (send(opening->fd, answer.data, answer.length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         LOG_DEBUG("refused stream has gone", LOG_TEXT("error", error_errno(errno)));
     }
-    buffer_deinit(&head);
-    stream_socket_close(fd, STREAM_SOCKET_CUT);
+    buffer_deinit(&answer);
+    stream_socket_close(opening->fd, STREAM_SOCKET_CUT);
     streamer->refused++;
     LOG_DEBUG("stream refused", LOG_TEXT("why", why));
 }
@@ -99,7 +144,7 @@ static void reset_feed(struct reader *reader, uint64_t head, struct buffer *out)
 {
     char cursor[FEED_CURSOR_TEXT_SIZE];
     feed_cursor_encode(&position_feed(&reader->at)->key, head, cursor);
-    sse_append_feed_reset(out, cursor);
+    sse_append_feed_control(out, "reset", cursor);
     reader->at.cursor = head;
 }
 
@@ -108,9 +153,11 @@ static void begin(struct reader *reader, const struct reader_opening *opening)
     struct buffer head = {0};
     if (opening->handed_off) {
         reader->ending = opening->ended;
+        reader->live = opening->live;
+        reader->at.excused = opening->live;
         reader_set_rest(reader, opening->unsent, opening->unsent_length);
     } else {
-        sse_append_head(&head, clock_real_us(), random_between(RETRY_MIN_MS, RETRY_MAX_MS));
+        reader_append_head(reader, &head);
         if (reader->at.of_feed && reader->at.cursor > opening->head) {
             reset_feed(reader, opening->head, &head);
         }
@@ -130,29 +177,37 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     struct key_use *key = keys_take(streamer, &opening->key, &opening->tenant);
     list_init(&reader->in_slot);
     reader->fd = opening->fd;
+    reader->stop_after = opening->stop_after;
     position_init(&reader->at, POSITION_READER, key, opening->cursor);
     if (opening->kind == STREAM_KIND_RUN) {
-        position_follow_run(&reader->at, run_watch(streamer, &opening->run, &opening->tenant));
+        const struct run_form form = {opening->format, opening->types};
+        struct run *run = run_watch(streamer, &opening->run, &opening->tenant, form);
+        run_tell(run, opening->head);
+        position_follow_run(&reader->at, run);
     } else {
         feed_tail_learn(streamer, opening->head);
-        position_follow_feed(&reader->at, feed_watch(streamer, &opening->tenant, &opening->thread,
-                                                     &opening->signing));
+        const struct feed_variant variant = {.types = opening->types,
+                                             .chat = opening->kind == STREAM_KIND_CHAT};
+        struct feed *feed =
+            feed_watch(streamer, &opening->tenant, &opening->thread, &variant, &opening->signing);
+        feed_tell(feed, opening->head);
+        position_follow_feed(&reader->at, feed);
     }
     pings_place(streamer, reader);
     streamer->readers++;
     metric_add(METRIC_STREAMS_OPENED, 1);
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
     return reader;
 }
 
 void reader_open(struct streamer *streamer, const struct reader_opening *opening)
 {
     if (!opening->handed_off && streamer->readers >= streamer->limits.per_process) {
-        refuse(streamer, opening->fd, "too many streams in this process");
+        refuse(streamer, opening, "too many streams in this process");
         return;
     }
     if (!opening->handed_off && keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
-        refuse(streamer, opening->fd, "too many streams of this key");
+        refuse(streamer, opening, "too many streams of this key");
         return;
     }
     struct reader *reader = create(streamer, opening);
@@ -200,5 +255,5 @@ void reader_close(struct reader *reader, enum reader_close how, const char *why)
     keys_release(streamer, key);
     pool_free(&streamer->reader_pool, reader);
     streamer->readers--;
-    metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+    streamer_show_counts(streamer);
 }

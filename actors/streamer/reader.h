@@ -12,7 +12,9 @@
 #include "runtime/base/error.h"
 #include "runtime/base/list.h"
 #include "runtime/base/uuid.h"
+#include "proto/stream_kind.h"
 #include "runtime/feed_cursor.h"
+#include "streamer/formats/projection.h"
 #include "streamer/position.h"
 
 #include <stdbool.h>
@@ -33,11 +35,13 @@ struct reader {
     struct position at;
     struct list in_slot;      /* of the wheel; while draining, of the hand-off */
     struct reader_rest *rest; /* owned; NULL: none */
-    int64_t blocked_ms;       /* when the socket last took something */
+    uint64_t stop_after;      /* a conversation ends where the run pauses behind this seq */
     int fd;
-    uint32_t queued;  /* bytes in the socket then */
-    bool blocked : 1; /* its socket is full; `at.in_wait` is in streamer->blocked */
-    bool ending : 1;  /* nothing follows `rest` */
+    uint32_t blocked_ms; /* when the socket last took something; the clock's low bits */
+    uint32_t queued;     /* bytes in the socket then */
+    bool blocked : 1;    /* its socket is full; `at.in_wait` is in streamer->blocked */
+    bool ending : 1;     /* nothing follows `rest` */
+    bool live : 1;       /* it has been told that it is caught up */
 };
 
 /* How a stream comes. */
@@ -47,12 +51,16 @@ struct reader_opening {
     struct uuid key;
     struct uuid run;
     struct uuid thread;
-    struct feed_key signing; /* of a feed's cursors */
-    uint64_t cursor;
-    uint64_t head; /* of a feed: the log reaches at least this far */
+    struct feed_key signing;   /* of a feed's cursors */
+    enum stream_format format; /* of a run */
+    uint64_t types;
+    uint64_t stop_after;
+    uint64_t cursor; /* of a run perhaps STREAM_AFTER_JOIN */
+    uint64_t head;   /* of a feed: the log reaches at least this far */
     int fd;
     bool handed_off; /* head already written by the predecessor */
     bool ended;
+    bool live;
     const uint8_t *unsent; /* borrowed */
     size_t unsent_length;
 };
@@ -76,10 +84,22 @@ void reader_resume(struct reader *reader);
 void reader_ping(struct reader *reader);
 /* Bytes that go out before anything else; there are none yet. */
 void reader_set_rest(struct reader *reader, const void *bytes, size_t length);
-/* From now on nothing happens to it but reader_unsent and reader_close by the caller. */
+/* From now on nothing happens to it but reader_leave and reader_close by the caller. */
 void reader_freeze(struct reader *reader);
-/* Bytes that must go out before anything else, and the position behind them. -1: not in memory. */
-SB_MUST_CHECK int reader_unsent(struct reader *reader, struct buffer *out, uint64_t *cursor_out);
+/* What the successor gets. */
+struct reader_left {
+    struct buffer unsent; /* owned: goes out before anything else */
+    uint64_t cursor;      /* behind that */
+    bool ended;           /* nothing follows */
+};
+/* -1: not in memory. */
+SB_MUST_CHECK int reader_leave(struct reader *reader, struct reader_left *left_out);
+/* What it is shown as; NULL: native. */
+const struct projection_format *reader_format(const struct reader *reader);
+/* Bytes for the start of its response: head, and what comes before any event. */
+void reader_append_head(const struct reader *reader, struct buffer *out);
+/* The event behind which its conversation ends, as far as `source` knows; 0: none. */
+uint64_t reader_stop(const struct reader *reader, const struct position_source *source);
 /* Its socket takes bytes again. */
 void reader_unblock(struct reader *reader);
 /* -1 with errno: its socket cannot be watched. */

@@ -50,14 +50,14 @@ void reader_check_stalled(struct streamer *streamer, int64_t now_ms)
     struct list *first;
     while ((first = list_first(&streamer->blocked)) != NULL) {
         struct reader *reader = LIST_ENTRY(first, struct reader, at.in_wait);
-        if (now_ms - reader->blocked_ms < streamer->limits.stall_ms) {
+        if ((uint32_t)now_ms - reader->blocked_ms < (uint32_t)streamer->limits.stall_ms) {
             return;
         }
         uint32_t queued = stream_socket_queued(reader->fd);
         if (queued < reader->queued) {
             /* It takes a little, just not enough for the socket to be writable yet. */
             reader->queued = queued;
-            reader->blocked_ms = now_ms;
+            reader->blocked_ms = (uint32_t)now_ms;
             list_remove(first);
             list_append(&streamer->blocked, first);
             continue;

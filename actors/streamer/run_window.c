@@ -9,14 +9,17 @@
 
 enum { BLOCK_FIRST_BYTES = 512, BLOCK_GROWN_BYTES = 16 << 10 };
 
-/* Frames grow from the start of `bytes`, the index of their ends from its end. */
+static const uint32_t MARK = UINT32_C(1) << 31;
+
+/* Frames grow from the start of `bytes`, the index of their ends from its end. The highest bit of an
+ * end says that the event is marked. */
 struct window_block {
     struct window_block *newer;
     uint64_t first;
     uint32_t count;
     uint32_t used;
     uint32_t capacity; /* multiple of 4 */
-    uint32_t reserved;
+    uint32_t marks;    /* how many are */
     uint8_t bytes[];
 };
 
@@ -28,7 +31,7 @@ static uint32_t *ends_of(const struct window_block *block)
 /* End of the frame of event first + index. */
 static uint32_t end_of(const struct window_block *block, uint32_t index)
 {
-    return *(ends_of(block) - index);
+    return *(ends_of(block) - index) & ~MARK;
 }
 
 static uint32_t start_of(const struct window_block *block, uint32_t index)
@@ -41,11 +44,15 @@ static size_t memory_of(const struct window_block *block)
     return sizeof *block + block->capacity;
 }
 
-static size_t room_in(const struct window_block *block)
+static bool fits(const struct window_block *block, size_t size)
 {
-    size_t taken = block->used + (size_t)block->count * sizeof(uint32_t);
-    size_t room = block->capacity - taken;
-    return room < sizeof(uint32_t) ? 0 : room - sizeof(uint32_t);
+    size_t taken = block->used + ((size_t)block->count + 1) * sizeof(uint32_t);
+    return taken <= block->capacity && size <= block->capacity - taken;
+}
+
+static bool is_marked(const struct window_block *block, uint32_t index)
+{
+    return (*(ends_of(block) - index) & MARK) != 0;
 }
 
 void run_window_start(struct run_window *window, uint64_t next)
@@ -97,7 +104,7 @@ static struct window_block *add_block(struct run_window *window, size_t size)
     if (capacity < needed) {
         capacity = needed;
     }
-    assert(capacity <= UINT32_MAX);
+    assert(capacity < MARK);
     struct window_block *block = memory_grow(NULL, 1, sizeof *block + capacity);
     *block = (struct window_block){.first = window->next, .capacity = (uint32_t)capacity};
     if (window->newest == NULL) {
@@ -113,7 +120,7 @@ static struct window_block *add_block(struct run_window *window, size_t size)
 uint8_t *run_window_append(struct run_window *window, size_t size)
 {
     struct window_block *block = window->newest;
-    if (block == NULL || room_in(block) < size) {
+    if (block == NULL || !fits(block, size)) {
         block = add_block(window, size);
     }
     uint8_t *at = block->bytes + block->used;
@@ -122,6 +129,14 @@ uint8_t *run_window_append(struct run_window *window, size_t size)
     block->count++;
     window->next++;
     return at;
+}
+
+void run_window_mark(struct run_window *window)
+{
+    struct window_block *block = window->newest;
+    assert(block != NULL && !is_marked(block, block->count - 1));
+    *(ends_of(block) - (block->count - 1)) |= MARK;
+    block->marks++;
 }
 
 void run_window_trim(struct run_window *window, size_t bytes)
@@ -146,6 +161,9 @@ static void copy_rest(struct run_window *window, const struct window_block *bloc
         uint32_t start = start_of(block, i);
         size_t size = end_of(block, i) - start;
         memcpy(run_window_append(window, size), block->bytes + start, size);
+        if (is_marked(block, i)) {
+            run_window_mark(window);
+        }
     }
 }
 
@@ -192,18 +210,53 @@ static const struct window_block *find(const struct run_window *window, uint64_t
 int run_window_gather(const struct run_window *window, struct window_position from,
                       struct iovec *iov, int max)
 {
+    return run_window_gather_to(window, from, UINT64_MAX, iov, max);
+}
+
+int run_window_gather_to(const struct run_window *window, struct window_position from,
+                         uint64_t last, struct iovec *iov, int max)
+{
     const struct window_block *block = find(window, from.cursor + 1);
-    if (block == NULL) {
+    if (block == NULL || last <= from.cursor) {
         return 0;
     }
     size_t start = start_of(block, (uint32_t)(from.cursor + 1 - block->first)) + from.skip;
     int count = 0;
-    for (; block != NULL && count < max; block = block->newer, start = 0) {
-        iov[count].iov_base = (uint8_t *)(uintptr_t)block->bytes + start;
-        iov[count].iov_len = block->used - start;
-        count++;
+    for (; block != NULL && count < max && block->first <= last; block = block->newer, start = 0) {
+        bool whole = last >= block->first + block->count;
+        size_t end = whole ? block->used : end_of(block, (uint32_t)(last - block->first));
+        if (end > start) {
+            iov[count].iov_base = (uint8_t *)(uintptr_t)block->bytes + start;
+            iov[count].iov_len = end - start;
+            count++;
+        }
     }
     return count;
+}
+
+const uint8_t *run_window_frame(const struct run_window *window, uint64_t seq, size_t *size_out)
+{
+    const struct window_block *block = find(window, seq);
+    assert(block != NULL);
+    uint32_t index = (uint32_t)(seq - block->first);
+    uint32_t start = start_of(block, index);
+    *size_out = end_of(block, index) - start;
+    return block->bytes + start;
+}
+
+uint64_t run_window_marked(const struct run_window *window, uint64_t after)
+{
+    uint64_t seq = after < window->first ? window->first : after + 1;
+    for (const struct window_block *block = find(window, seq); block != NULL;
+         block = block->newer, seq = block == NULL ? 0 : block->first) {
+        for (uint32_t i = (uint32_t)(seq - block->first); block->marks > 0 && i < block->count;
+             i++) {
+            if (is_marked(block, i)) {
+                return block->first + i;
+            }
+        }
+    }
+    return 0;
 }
 
 /* Index of the first frame of the block that ends behind `at`; block->count when all of it is
@@ -241,9 +294,7 @@ struct window_position run_window_advance(const struct run_window *window,
 
 size_t run_window_left(const struct run_window *window, struct window_position at)
 {
-    const struct window_block *block = find(window, at.cursor + 1);
-    assert(block != NULL);
-    uint32_t index = (uint32_t)(at.cursor + 1 - block->first);
-    size_t size = end_of(block, index) - start_of(block, index);
+    size_t size;
+    (void)run_window_frame(window, at.cursor + 1, &size);
     return size > at.skip ? size - at.skip : 0;
 }

@@ -6,6 +6,12 @@
 
 const char sse_last_chunk[] = "0\r\n\r\n";
 
+/* A script sees the event, a proxy the comment. */
+static const char *const pings[] = {
+    [SSE_PING_EVENT] = ": ping\nevent: ping\ndata: {}\n\n",
+    [SSE_PING_COMMENT] = ": ping\n\n",
+};
+
 size_t sse_chunk_head(char text[SSE_CHUNK_HEAD_MAX], size_t size)
 {
     static const char digits[] = "0123456789abcdef";
@@ -30,7 +36,7 @@ static void append_chunk(struct buffer *out, const struct buffer *body)
     buffer_append(out, "\r\n", SSE_CHUNK_TAIL);
 }
 
-static void append_date(struct buffer *out, int64_t now_us)
+void sse_append_date(struct buffer *out, int64_t now_us)
 {
     time_t seconds = (time_t)(now_us / 1000000);
     struct tm parts;
@@ -41,47 +47,58 @@ static void append_date(struct buffer *out, int64_t now_us)
     }
 }
 
+void sse_append_response(struct buffer *out, int64_t now_us, const char *content_type,
+                         const char *fields)
+{
+    buffer_append_text(out, "HTTP/1.1 200 OK\r\n");
+    sse_append_date(out, now_us);
+    /* X-Accel-Buffering: proxies of the nginx family hold a response back unless told not to. */
+    buffer_printf(out,
+                  "Content-Type: %s\r\n"
+                  "Cache-Control: no-cache, no-transform\r\n"
+                  "X-Accel-Buffering: no\r\n"
+                  "X-Content-Type-Options: nosniff\r\n"
+                  "%s"
+                  "Connection: close\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n",
+                  content_type, fields);
+}
+
+void sse_append_hello(struct buffer *out, unsigned retry_ms, enum sse_ping ping)
+{
+    struct buffer body = {0};
+    buffer_printf(&body, "retry: %u\n%s", retry_ms, pings[ping]);
+    append_chunk(out, &body);
+    buffer_deinit(&body);
+}
+
 void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms)
 {
+    sse_append_response(out, now_us, "text/event-stream; charset=utf-8", "");
+    sse_append_hello(out, retry_ms, SSE_PING_EVENT);
+}
+
+void sse_append_ping(struct buffer *out, enum sse_ping ping)
+{
     struct buffer body = {0};
-    buffer_append_text(out, "HTTP/1.1 200 OK\r\n");
-    append_date(out, now_us);
-    /* X-Accel-Buffering: proxies of the nginx family hold a response back unless told not to. */
-    buffer_append_text(out, "Content-Type: text/event-stream; charset=utf-8\r\n"
-                            "Cache-Control: no-cache, no-transform\r\n"
-                            "X-Accel-Buffering: no\r\n"
-                            "X-Content-Type-Options: nosniff\r\n"
-                            "Connection: close\r\n"
-                            "Transfer-Encoding: chunked\r\n\r\n");
-    /* A script sees the ping, a proxy the comment, both at once and not only after stream.ping_ms. */
-    buffer_printf(&body, "retry: %u\n: ping\nevent: ping\ndata: {}\n\n", retry_ms);
+    buffer_append_text(&body, pings[ping]);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }
 
-void sse_append_ping(struct buffer *out)
-{
-    static const char text[] = ": ping\nevent: ping\ndata: {}\n\n";
-    char head[SSE_CHUNK_HEAD_MAX];
-    buffer_append(out, head, sse_chunk_head(head, sizeof text - 1));
-    buffer_append(out, text, sizeof text - 1);
-    buffer_append(out, "\r\n", SSE_CHUNK_TAIL);
-}
-
-void sse_append_reset(struct buffer *out, uint64_t head)
+void sse_append_control(struct buffer *out, const char *name, uint64_t last_seq)
 {
     struct buffer body = {0};
-    buffer_append_text(&body, "event: reset\ndata: {\"last_seq\":");
-    buffer_append_int(&body, (int64_t)head);
-    buffer_append_text(&body, "}\n\n");
+    buffer_printf(&body, "event: %s\ndata: {\"last_seq\":%llu}\n\n", name,
+                  (unsigned long long)last_seq);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }
 
-void sse_append_feed_reset(struct buffer *out, const char *cursor)
+void sse_append_feed_control(struct buffer *out, const char *name, const char *cursor)
 {
     struct buffer body = {0};
-    buffer_printf(&body, "event: reset\ndata: {\"cursor\":\"%s\"}\n\n", cursor);
+    buffer_printf(&body, "event: %s\ndata: {\"cursor\":\"%s\"}\n\n", name, cursor);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }

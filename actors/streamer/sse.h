@@ -1,5 +1,5 @@
 /*
- * The wire of a server-sent event stream: the response head, HTTP chunks, pings, `reset`.
+ * The wire of a server-sent event stream: the response head, HTTP chunks, pings, control events.
  *
  * Pure: bytes in, bytes out. Every event is one HTTP chunk, so that any run of events is a run of
  * bytes.
@@ -18,18 +18,30 @@ enum {
     SSE_LAST_CHUNK_LENGTH = 5
 };
 
+enum sse_ping {
+    SSE_PING_EVENT,  /* a comment, and a `ping` event for scripts, which cannot see comments */
+    SSE_PING_COMMENT /* for clients that would not understand the event */
+};
+
 /* What ends a body properly. */
 extern const char sse_last_chunk[SSE_LAST_CHUNK_LENGTH + 1];
 
 /* Writes "SIZE\r\n"; returns its length. */
 size_t sse_chunk_head(char text[SSE_CHUNK_HEAD_MAX], size_t size);
-/* Response head, the retry time and a first comment. `now_us` is real time, for Date. */
+/* The field Date; `now_us` is real time. */
+void sse_append_date(struct buffer *out, int64_t now_us);
+/* Response head of a chunked stream; `fields` are further lines, each ended by CR LF. */
+void sse_append_response(struct buffer *out, int64_t now_us, const char *content_type,
+                         const char *fields);
+/* The retry time and a first ping, at once and not only after stream.ping_ms. */
+void sse_append_hello(struct buffer *out, unsigned retry_ms, enum sse_ping ping);
+/* Both, for native event streams. */
 void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms);
-/* A comment, and a `ping` event for scripts, which cannot see comments. */
-void sse_append_ping(struct buffer *out);
-/* The position asked for is beyond the log, which ends at `head`. */
-void sse_append_reset(struct buffer *out, uint64_t head);
-/* The same for a feed. */
-void sse_append_feed_reset(struct buffer *out, const char *cursor);
+void sse_append_ping(struct buffer *out, enum sse_ping ping);
+/* An event without id about the stream itself: `reset`, `caught-up`, `fell-behind`. `last_seq` is
+ * where its run's stream stands. */
+void sse_append_control(struct buffer *out, const char *name, uint64_t last_seq);
+/* The same of a feed. */
+void sse_append_feed_control(struct buffer *out, const char *name, const char *cursor);
 
 #endif

@@ -26,6 +26,8 @@
 #include "streamer/pings.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
+#include "streamer/view.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -43,6 +45,14 @@ void streamer_wake(struct streamer *streamer)
     }
 }
 
+void streamer_wake_later(struct streamer *streamer)
+{
+    static const struct timeval now = {0, 0};
+    if (streamer->wake_event != NULL) {
+        event_add(streamer->wake_event, &now);
+    }
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -53,6 +63,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     catch_up_go(streamer);
     feed_serve_changed(streamer);
     feed_pages_go(streamer);
+    ws_serve(streamer);
 }
 
 /* The allocator keeps what is freed inside its heap; after a busy time that can be most of the
@@ -78,6 +89,14 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+void streamer_show_counts(const struct streamer *streamer)
+{
+    if (!streamer->actor->draining) {
+        metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
+        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct streamer *streamer = arg;
@@ -91,11 +110,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     catch_up_tick(streamer, now_ms);
     feed_tail_tick(streamer, now_ms);
     feed_pages_tick(streamer, now_ms);
+    view_tick(streamer, now_ms);
     keys_tick(streamer, now_ms);
+    ws_tick(streamer, now_ms);
     run_drop_idle_windows(streamer, now_ms);
     feed_drop_idle_windows(streamer, now_ms);
     give_memory_back(streamer, now_ms);
     tell_refused(streamer, now_ms);
+    streamer_show_counts(streamer);
 }
 
 static void on_database(void *arg, bool up)
@@ -200,6 +222,7 @@ static int start(struct actor *actor, struct error *err)
     pool_init(&streamer->feed_pool, sizeof(struct feed));
     read_limits(&streamer->limits, actor->settings);
     feed_tail_init(streamer);
+    view_states_init(&streamer->view_states);
     streamer->heads.next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
     raise_descriptor_limit();
     pings_start(streamer);
@@ -210,7 +233,7 @@ static int start(struct actor *actor, struct error *err)
     database.connected = on_feed_database;
     database.session_settings = FEED_SESSION;
     streamer->feed_db = db_open(actor->base, &database);
-    if (intake_start(streamer, err) != 0) {
+    if (ws_start(streamer, err) != 0 || intake_start(streamer, err) != 0) {
         return -1;
     }
     streamer->handover = handover_create(streamer, err);
@@ -257,6 +280,7 @@ static void stop(struct actor *actor)
     intake_stop(streamer);
     db_close(&streamer->db); /* its last answers still find everything in place */
     db_close(&streamer->feed_db);
+    ws_stop(streamer);
     handoff_destroy(streamer);
     handover_destroy(&streamer->handover);
     close_readers(streamer);
@@ -271,6 +295,7 @@ static void stop(struct actor *actor)
     pool_deinit(&streamer->run_pool);
     pool_deinit(&streamer->feed_pool);
     map_deinit(&streamer->runs);
+    buffer_deinit(&streamer->view_scratch);
     map_deinit(&streamer->tenants);
     map_deinit(&streamer->keys);
     free(streamer);
@@ -289,7 +314,8 @@ static void report(struct actor *actor, struct actor_report *report_out)
 static void dump(struct actor *actor)
 {
     const struct streamer *streamer = actor->state;
-    LOG_INFO("state", LOG_INT("streams", streamer->readers), LOG_INT("runs", streamer->runs.count),
+    LOG_INFO("state", LOG_INT("streams", streamer->readers),
+             LOG_INT("websockets", ws_connections(streamer)), LOG_INT("runs", streamer->run_count),
              LOG_INT("keys", streamer->keys.count), LOG_INT("window_bytes", streamer->recent_bytes),
              LOG_INT("feed_bytes", streamer->feed_bytes),
              LOG_INT("position", streamer->tail.settled),

@@ -3,6 +3,7 @@
 #define SIGNALBOX_STREAMER_STREAMER_H
 
 #include "runtime/actor.h"
+#include "runtime/base/buffer.h"
 #include "runtime/base/list.h"
 #include "runtime/base/map.h"
 #include "runtime/bus.h"
@@ -10,6 +11,7 @@
 #include "streamer/feed_tail.h"
 #include "streamer/pool.h"
 #include "streamer/publisher.h"
+#include "streamer/view.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +19,7 @@
 
 struct handoff;
 struct handover;
+struct ws_hub;
 
 enum {
     STREAMER_TICK_MAX_MS = 250,
@@ -94,7 +97,8 @@ struct streamer {
     bool silent; /* and said so in the log */
     struct pool reader_pool;
     struct pool run_pool;
-    struct map runs; /* struct run by id */
+    struct map runs; /* the first struct run by id */
+    size_t run_count;
     struct map keys; /* struct key_use by id */
     uint64_t last_serial;
     size_t readers;
@@ -108,6 +112,8 @@ struct streamer {
     size_t recent_bytes;
     struct heads heads;
     struct catch_up catch_up;
+    struct view_states view_states;
+    struct buffer view_scratch; /* what a view is encoding */
     struct pool feed_pool;
     struct map tenants; /* struct feed_tenant by id: those with watched feeds */
     struct list feeds;  /* all of them */
@@ -120,11 +126,17 @@ struct streamer {
     bool trim_due; /* windows or pages have been dropped */
     int64_t next_key_check_ms;
     bool keys_asking;
+    struct ws_hub *ws;         /* owned: the WebSockets */
     struct handover *handover; /* owned */
     struct handoff *handoff;   /* owned; NULL until draining */
 };
 
 /* Has the leftovers of this pass done after it: writing, questions to the database. */
 void streamer_wake(struct streamer *streamer);
+/* The same after sockets and bus have been looked at: for work that is done in parts. */
+void streamer_wake_later(struct streamer *streamer);
+/* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
+ * successor's; so one that drains leaves them alone, and every tick puts them right. */
+void streamer_show_counts(const struct streamer *streamer);
 
 #endif

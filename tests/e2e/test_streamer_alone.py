@@ -221,8 +221,10 @@ def test_pings_come_in_step_with_the_setting(make_stage):
     reader = stage.open(stage.make_run(0))
     first = reader.frame()
     assert first.comments and 1000 <= int(first.retry) <= 3000
-    for _ in range(4):
+    for _ in range(5):
         frame = reader.frame(timeout=1)
+        if frame.event == "caught-up":
+            continue
         assert (frame.event, frame.data, frame.id, len(frame.comments)) == ("ping", "{}", None, 1)
 
 

@@ -8,6 +8,7 @@ import array
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -19,17 +20,21 @@ from pathlib import Path
 import msgpack
 import zmq
 
-from harness.paths import bin_dir, patience
-from harness.sse import ChunkDecoder, StreamEnded, parse_frame
+from harness.paths import ROOT, bin_dir, patience
+from harness.sse import NOTES, ChunkDecoder, StreamEnded, parse_frame
 from harness.waiting import wait_until
 
 EVENTS, HINT, HANDOVER = 32, 33, 48
 # The end of a HANDOVER body for a native stream of everything: format, types, stop_after, scopes, actor, accept, early.
 NATIVE = [0, 0, 0, 0, "", "", b""]
-TYPES = {"RUN_STARTED": 1, "RUN_FINISHED": 2, "MESSAGE_DELTA": 6, "CUSTOM": 17}
+FILTERED, NDJSON, AG_UI, AI_SDK = 1, 2, 3, 4
+JOIN = 2**64 - 1
+TYPES = {"RUN_STARTED": 1, "RUN_FINISHED": 2, "MESSAGE_STARTED": 5, "MESSAGE_DELTA": 6, "MESSAGE_COMPLETED": 7, "CUSTOM": 17,
+         "RUN_INTERRUPTED": 19, "RUN_RESUMED": 20}
 RECORD = struct.Struct("=IIQqIIQQQQ")
 READY, DRAIN = 1, 33
 BOARD_BYTES = 1 << 20
+METRICS = ROOT / "actors/runtime/base/metrics.def"
 TS_US = 1_763_629_320_123_456
 
 
@@ -66,6 +71,13 @@ class Reader:
         return parse_frame(block)
 
     def event(self, timeout=5):
+        """The next frame that is none of the stream's notes about itself, and not the first comment."""
+        while True:
+            frame = self.frame(timeout)
+            if frame.event not in NOTES and frame.data is not None:
+                return frame
+
+    def note(self, timeout=5):
         """The next frame that is no ping and not the first comment."""
         while True:
             frame = self.frame(timeout)
@@ -74,6 +86,21 @@ class Reader:
 
     def seqs(self, count, timeout=5) -> list:
         return [self.event(timeout).seq for _ in range(count)]
+
+    def bytes_to_end(self, timeout=5) -> tuple:
+        """The body up to the end, and whether it was tidy."""
+        try:
+            while True:
+                self._read(timeout)
+        except (StreamEnded, ConnectionResetError) as end:
+            body, self.body = self.body, b""
+            return body, getattr(end, "tidy", False)
+
+    def lines(self, count, timeout=5) -> list:
+        while self.body.count(b"\n") < count:
+            self._read(timeout)
+        *lines, self.body = self.body.split(b"\n", count)
+        return [json.loads(line) for line in lines]
 
     def rest(self, timeout=5) -> tuple:
         """Seqs up to the end, and whether it was tidy."""
@@ -119,7 +146,7 @@ class Streamer:
         )
         theirs.close()
         os.close(settings)
-        os.close(board)
+        self.board = board
         self._wait_ready()
 
     def _wait_ready(self):
@@ -139,6 +166,14 @@ class Streamer:
             self.process.wait()
         self.control.close()
         self.log.close()
+        if self.board is not None:
+            os.close(self.board)
+            self.board = None
+
+    def metric(self, name) -> int:
+        """From its slot on the board: a name of 32 bytes, then numbers in the order of metrics.def."""
+        names = re.findall(r'^(?:COUNTER|GAUGE)\(\w+, "(\w+)"', METRICS.read_text(), re.M)
+        return struct.unpack_from("=q", os.pread(self.board, 8, 32 + 8 * names.index(name)))[0]
 
     def resident_kb(self) -> int:
         for line in Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
@@ -243,21 +278,29 @@ class Stage:
 
     def store(self, run, count=1, payload="{}", end=False) -> list:
         """Commits events to the table; publishes nothing. Returns what a frame would carry."""
+        head = self.head(run)
+        kinds = ["RUN_STARTED" if head + n == 0 else "CUSTOM" for n in range(count)]
+        if end:
+            kinds[-1] = "RUN_FINISHED"
+        return self.store_events(run, [(kind, payload) for kind in kinds])
+
+    def head(self, run) -> int:
+        return self.connection.execute("select last_seq from run_heads where run_id = %s", [run]).fetchone()[0]
+
+    def store_events(self, run, events) -> list:
+        """The same with (type, payload) each."""
+        head, end = self.head(run), any(kind == "RUN_FINISHED" for kind, _ in events)
         with self.connection.transaction():
-            head = self.connection.execute("select last_seq from run_heads where run_id = %s", [run]).fetchone()[0]
-            kinds = ["RUN_STARTED" if head + n == 0 else "CUSTOM" for n in range(count)]
-            if end:
-                kinds[-1] = "RUN_FINISHED"
             with self.connection.cursor() as cursor:
                 cursor.executemany(
                     "insert into run_events (tenant_id, run_id, seq, position, event_type, payload, ts)"
                     " values (%s, %s, %s, 0, %s, %s, '1970-01-01Z'::timestamptz + %s * interval '1 microsecond')",
-                    [(self.tenant, run, head + 1 + n, kind, payload, TS_US) for n, kind in enumerate(kinds)],
+                    [(self.tenant, run, head + 1 + n, kind, payload, TS_US) for n, (kind, payload) in enumerate(events)],
                 )
             self.connection.execute(
-                "update run_heads set last_seq = last_seq + %s, closed = %s where run_id = %s", [count, end, run]
+                "update run_heads set last_seq = last_seq + %s, closed = %s where run_id = %s", [len(events), end, run]
             )
-        return [head + 1, [[TYPES[kind], TS_US, payload, 0] for kind in kinds]]
+        return [head + 1, [[TYPES[kind], TS_US, payload, 0] for kind, payload in events]]
 
     def publish(self, run, first_seq, events, lose=False):
         """One EVENTS frame; `lose`: counted, but never sent."""
@@ -312,13 +355,17 @@ class Stage:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             peer.sendmsg([packet], rights)
 
-    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None) -> Reader:
+    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, head=0, form=0, types=(), stop_after=0) -> Reader:
+        """`form`: the native one, or FILTERED and so on; `types`: names of event types, or their mask."""
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, after, 0, bytes(16), b"", *NATIVE]
+        mask = types if isinstance(types, int) else sum(1 << TYPES[name] for name in types)
+        form = form or (FILTERED if mask else 0)
+        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, head, 0, bytes(16), b"",
+                form, mask, stop_after, *NATIVE[3:]]
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         self.sockets.append(client)

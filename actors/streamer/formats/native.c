@@ -61,3 +61,21 @@ void native_write(const struct native_frame *frame, uint8_t *out)
     flatten(out, event->payload_length);
     memcpy(out + event->payload_length, suffix, SUFFIX_WHOLE);
 }
+
+void native_append_object(struct buffer *out, const struct native_event *event,
+                          const uint64_t *prev_seq)
+{
+    char ts[CLOCK_TEXT_SIZE];
+    clock_format(event->ts_us, ts);
+    buffer_printf(out, "{\"run_id\":\"%s\",\"seq\":", event->run_id);
+    buffer_append_int(out, (int64_t)event->seq);
+    if (prev_seq != NULL) {
+        buffer_append_text(out, ",\"prev_seq\":");
+        buffer_append_int(out, (int64_t)*prev_seq);
+    }
+    buffer_printf(out, ",\"type\":\"%.*s\",\"ts\":\"%s\",\"payload\":", (int)event->type_length,
+                  event->type, ts);
+    buffer_append(out, event->payload, event->payload_length);
+    flatten(out->data + out->length - event->payload_length, event->payload_length);
+    buffer_append_byte(out, '}');
+}

@@ -3,6 +3,7 @@
 #define SIGNALBOX_STREAMER_FORMATS_NATIVE_H
 
 #include "contracts/generated/event_types.h"
+#include "runtime/base/buffer.h"
 #include "runtime/base/uuid.h"
 
 #include <stddef.h>
@@ -31,6 +32,9 @@ struct native_frame {
     size_t size; /* of the whole frame */
 };
 
+/* Appends the event's JSON object on one line; `prev_seq` becomes a member unless it is NULL. */
+void native_append_object(struct buffer *out, const struct native_event *event,
+                          const uint64_t *prev_seq);
 void native_prepare(struct native_frame *frame, const struct native_event *event);
 /* Writes exactly frame->size bytes. */
 void native_write(const struct native_frame *frame, uint8_t *out);

@@ -32,6 +32,7 @@ struct projection_format {
     const char *fields;   /* further lines of the response's head, each ended by CR LF; may be "" */
     bool is_sse;          /* a comment may stand between any two events: pings, retry, caught-up */
     bool is_conversation; /* it ends where the run pauses, instead of waiting */
+    bool is_stateless;    /* each event's bytes are its own: any event may be the first */
     /* The state before seq 1; `types` as in HANDOVER. Returns, caller destroys. */
     struct projection *(*create)(uint64_t types);
     /* Returns a state of its own, caller destroys. */

@@ -135,11 +135,15 @@ static void test_control_events(void **state)
     (void)state;
     struct buffer out = {0};
     const uint8_t *body;
-    sse_append_ping(&out);
+    sse_append_ping(&out, SSE_PING_EVENT);
     size_t size = open_chunk(out.data, out.length, &body);
     assert_text(body, size, ": ping\nevent: ping\ndata: {}\n\n");
     buffer_clear(&out);
-    sse_append_reset(&out, 12);
+    sse_append_ping(&out, SSE_PING_COMMENT);
+    size = open_chunk(out.data, out.length, &body);
+    assert_text(body, size, ": ping\n\n");
+    buffer_clear(&out);
+    sse_append_control(&out, "reset", 12);
     size = open_chunk(out.data, out.length, &body);
     assert_text(body, size, "event: reset\ndata: {\"last_seq\":12}\n\n");
     buffer_deinit(&out);

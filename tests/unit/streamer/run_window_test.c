@@ -174,12 +174,93 @@ static void test_small(void **state)
     run_window_clear(&window);
 }
 
+/* Events without bytes between others, and marks on some. */
+static void fill_sparsely(struct run_window *window, uint64_t next)
+{
+    *window = (struct run_window){0};
+    run_window_start(window, 1);
+    while (window->next < next) {
+        uint64_t seq = window->next;
+        if (seq % 5 == 0 || seq > 400) {
+            append(window);
+        } else {
+            (void)run_window_append(window, 0);
+        }
+        if (seq % 33 == 0) {
+            run_window_mark(window);
+        }
+    }
+}
+
+static void test_events_without_bytes(void **state)
+{
+    (void)state;
+    struct run_window window;
+    struct iovec iov[IOVECS];
+    size_t size;
+    fill_sparsely(&window, 600);
+    for (uint64_t at = 0; at < 400; at++) {
+        const struct window_position past =
+            run_window_advance(&window, (struct window_position){at, 0}, 0);
+        assert_int_equal(past.cursor, at - at % 5 + 4);
+        assert_int_equal(past.skip, 0);
+        (void)run_window_frame(&window, at + 1, &size);
+        assert_int_equal(size, (at + 1) % 5 == 0 ? size_of(at + 1) : 0);
+    }
+    assert_int_equal(
+        run_window_gather_to(&window, (struct window_position){10, 0}, 14, iov, IOVECS), 0);
+    assert_int_equal(
+        run_window_gather_to(&window, (struct window_position){10, 0}, 10, iov, IOVECS), 0);
+    assert_true(run_window_gather_to(&window, (struct window_position){10, 3}, 15, iov, IOVECS) >
+                0);
+    run_window_clear(&window);
+    run_window_start(&window, 600);
+    for (int i = 0; i < 5000; i++) {
+        (void)run_window_append(&window, 0);
+    }
+    assert_int_equal(run_window_gather(&window, (struct window_position){599, 0}, iov, IOVECS), 0);
+    assert_int_equal(run_window_advance(&window, (struct window_position){599, 0}, 0).cursor, 5599);
+    run_window_clear(&window);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    struct run_window window;
+    struct run_window ahead;
+    fill_sparsely(&window, 600);
+    for (uint64_t after = 0; after < 600; after++) {
+        uint64_t want = (after / 33 + 1) * 33;
+        assert_int_equal(run_window_marked(&window, after), want < 600 ? want : 0);
+    }
+    size_t bytes = 0;
+    struct iovec iov[IOVECS];
+    int count = run_window_gather_to(&window, (struct window_position){430, 7}, 462, iov, IOVECS);
+    for (int i = 0; i < count; i++) {
+        bytes += iov[i].iov_len;
+    }
+    const struct window_position end =
+        run_window_advance(&window, (struct window_position){430, 7}, bytes);
+    assert_int_equal(end.cursor, 462);
+    assert_int_equal(end.skip, 0);
+    fill(&ahead, 590, 640);
+    run_window_mark(&ahead);
+    assert_true(run_window_join(&window, &ahead));
+    assert_int_equal(run_window_marked(&window, 600), 639);
+    run_window_trim(&window, 60000);
+    uint64_t first = (window.first + 32) / 33 * 33;
+    assert_true(window.first > 33);
+    assert_int_equal(run_window_marked(&window, 0), first < 600 ? first : 639);
+    run_window_clear(&window);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_position), cmocka_unit_test(test_outside),
         cmocka_unit_test(test_trim),           cmocka_unit_test(test_join),
-        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_small),          cmocka_unit_test(test_events_without_bytes),
+        cmocka_unit_test(test_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
