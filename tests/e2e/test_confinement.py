@@ -79,16 +79,6 @@ def test_it_may_be_stricter_and_kills_nobody_who_does_his_work(own_box):
                for actor in actors(box) for process in family(actor["pid"]))  # fmt: skip
 
 
-def test_it_can_be_switched_off(own_box):
-    box = own_box({"security.seccomp": "off", "security.landlock": "false"})
-    for actor in actors(box):
-        assert actor["confined"] == {"seccomp": "off", "landlock": 0}
-        assert status_of(actor["pid"])["Seccomp"] == "0"
-    document = json.loads(box.command("doctor", "--json", check=False, timeout=90).stdout)
-    (step,) = [step for step in document["steps"] if step["title"] == "Are the actors confined?"]
-    assert step["verdict"] == "unknown" and "seccomp off" in step["seen"]
-
-
 @pytest.mark.parametrize("value", ["strict", ""])
 def test_an_unknown_mode_is_refused(tmp_path, value):
     done = subprocess.run(
