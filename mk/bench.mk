@@ -4,7 +4,7 @@ ONLY ?=
 ROUNDS ?= 3
 SECONDS ?= 5
 BENCH_TOOLS := $(addprefix $(OUT)/bench/,load readers copy_load command_load)
-BENCH_SHARED := $(call object,tests/bench/tool.c tests/bench/histogram.c) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
+BENCH_SHARED := $(call object,$(addprefix tests/bench/,tool.c histogram.c sse.c notices.c)) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 
 $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(BENCH_SHARED)
 	@mkdir -p $(@D)
@@ -17,3 +17,11 @@ bench-tools: $(BENCH_TOOLS)
 .PHONY: bench
 bench: all bench-tools ## measure against the baselines on the same PostgreSQL (ONLY=append, ROUNDS=3, SECONDS=5)
 	$(PYTHON) tests/bench/bench.py --build $(OUT) --rounds $(ROUNDS) --seconds $(SECONDS) $(ONLY)
+
+# Streams beside nchan and Pushpin (ops/deps.sh --bench installs them). A look: SECONDS=1 ROUNDS=1 READERS=100.
+READERS ?= 1000
+bench-stream: ROUNDS = 5
+.PHONY: bench-stream
+bench-stream: all bench-tools ## measure streams beside nchan and Pushpin (ONLY="closed idle", ROUNDS=5, SECONDS=5, READERS=1000)
+	ops/deps.sh --bench
+	$(PYTHON) tests/bench/stream.py --build $(OUT) --rounds $(ROUNDS) --seconds $(SECONDS) --readers $(READERS) $(ONLY)

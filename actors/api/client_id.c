@@ -33,3 +33,14 @@ int client_id_map(const struct uuid *tenant, const char *protocol, const char *k
     id_out->bytes[8] = (uint8_t)(0x80 | (id_out->bytes[8] & 0x3F)); /* variant */
     return 0;
 }
+
+size_t client_id_unescape(const char *text, size_t length, char *out)
+{
+    size_t to = 0;
+    for (size_t from = 0; from < length; from++) {
+        bool escaped = text[from] == '%' && length - from >= 3;
+        out[to++] = !escaped ? text[from] : memcmp(text + from, "%2F", 3) == 0 ? '/' : '%';
+        from += escaped ? 2 : 0;
+    }
+    return to;
+}

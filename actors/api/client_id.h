@@ -18,4 +18,8 @@ enum { CLIENT_ID_MAX = 255 }; /* bytes */
 SB_MUST_CHECK int client_id_map(const struct uuid *tenant, const char *protocol, const char *kind,
                                 const char *text, size_t length, struct uuid *id_out);
 
+/* An id in a path, where the server has undone every escape but those of '/' and '%': undoes these
+ * too. `out` has room for `length` bytes; returns how many there are. */
+size_t client_id_unescape(const char *text, size_t length, char *out);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
 #include "runtime/feed_cursor.h"
@@ -62,6 +63,9 @@ struct exchange {
         } run;
         struct {
             int64_t after_seq;
+            uint64_t types; /* those that are shown: 1 << enum event_type; 0: all */
+            int32_t limit;
+            enum events_format format;
         } page;
         struct {
             struct uuid source;
@@ -81,7 +85,7 @@ struct exchange {
         struct {
             enum stream_kind kind;
             enum stream_format format; /* of a run */
-            uint64_t types;            /* 1 << enum event_type; 0: all */
+            uint64_t types;            /* as in HANDOVER; 0: all */
             int64_t stop_after;        /* of a conversation */
             bool join;                 /* what the run has come to, then what follows */
             int64_t after_seq;         /* of a feed: log position */

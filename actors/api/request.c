@@ -3,6 +3,7 @@
 
 #include "runtime/base/limits.h"
 #include "runtime/base/number.h"
+#include "runtime/event_mask.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -80,6 +81,17 @@ int request_parameters(struct exchange *exchange, struct request_parameter *para
         parameters[i].value = parameters[i].given ? (const char *)api->text.data + offsets[i] : "";
     }
     return failed;
+}
+
+int request_types(struct exchange *exchange, const struct request_parameter *parameter,
+                  uint64_t *types_out)
+{
+    *types_out = 0;
+    if (parameter->given && event_mask_parse(parameter->value, parameter->length, types_out) != 0) {
+        return bad_parameter(exchange, parameter->name,
+                             "must be names of event types, joined by commas");
+    }
+    return 0;
 }
 
 int request_limit(struct exchange *exchange, const struct request_parameter *parameter,

@@ -29,6 +29,9 @@ struct request_parameter {
  * are passed over. */
 SB_MUST_CHECK int request_parameters(struct exchange *exchange,
                                      struct request_parameter *parameters, size_t count);
+/* ?types=, a list of event types: 1 << enum event_type for each; 0 when it is not given. */
+SB_MUST_CHECK int request_types(struct exchange *exchange,
+                                const struct request_parameter *parameter, uint64_t *types_out);
 /* ?limit= of a list. */
 SB_MUST_CHECK int request_limit(struct exchange *exchange,
                                 const struct request_parameter *parameter, int32_t *limit_out);

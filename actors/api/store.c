@@ -6,6 +6,7 @@
 #include "runtime/base/list.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/event_mask.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,8 +19,13 @@ enum statement {
     STATEMENT_GET_HEAD,
     STATEMENT_GET_FEED,
     STATEMENT_PAGE_EVENTS,
+    STATEMENT_PAGE_SOME_EVENTS,
     STATEMENT_COUNT
 };
+
+/* The text of the statement says the same. */
+#define LOOKED_AT STORE_TEXT_OF_VALUE(10000)
+_Static_assert(STORE_LOOKED_AT == 10000, "LOOKED_AT");
 
 static const struct db_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_PING] = {"api_ping", "select 1"},
@@ -42,6 +48,31 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          "                                                     and 1 preceding) as before "
          "                  from (select seq, event_type, ts, payload, trace_id from run_events "
          "                         where run_id = $1::uuid and seq > $3::bigint "
+         "                         order by seq limit $4::integer) page) summed "
+         "         where coalesce(before, 0) < " PAGE_BYTES ") e on true "
+         " where h.run_id = $1::uuid and h.tenant_id = $2::uuid "
+         " order by e.seq"},
+    /* Seqs are dense: a stretch of them is a number of events to look at. */
+    [STATEMENT_PAGE_SOME_EVENTS] =
+        {"api_page_some_events",
+         "select h.last_seq, e.seq, e.event_type::text, e.ts, e.payload, e.trace_id, r.thread_id, "
+         "       e.found "
+         "  from run_heads h "
+         "  join runs r on r.run_id = h.run_id and r.tenant_id = h.tenant_id "
+         "  left join lateral "
+         "       (select seq, event_type, ts, payload, trace_id, found "
+         "          from (select seq, event_type, ts, payload, trace_id, count(*) over () as "
+         "found, "
+         "                       sum(octet_length(payload::text)) "
+         "                         over (order by seq rows between unbounded preceding "
+         "                                                     and 1 preceding) as before "
+         "                  from (select seq, event_type, ts, payload, trace_id from run_events "
+         "                         where run_id = $1::uuid and seq > $3::bigint "
+         "                           and seq <= $3::bigint + " LOOKED_AT
+         "                           and ($5::text[] is null "
+         "                                or event_type = any "
+         "                                   ((select $5::text[]::run_event_type[])"
+         "                                    ::run_event_type[])) "
          "                         order by seq limit $4::integer) page) summed "
          "         where coalesce(before, 0) < " PAGE_BYTES ") e on true "
          " where h.run_id = $1::uuid and h.tenant_id = $2::uuid "
@@ -214,6 +245,20 @@ void store_page_events(struct store *store, const struct uuid *tenant, const str
     store_give(store, tenant, &statements[STATEMENT_PAGE_EVENTS], done, arg);
 }
 
+void store_page_some_events(struct store *store, const struct uuid *tenant, const struct uuid *run,
+                            int64_t after_seq, int32_t limit, uint64_t types, db_done_fn *done,
+                            void *arg)
+{
+    /* No sum of a position and STORE_LOOKED_AT overflows. */
+    int64_t most = INT64_MAX - STORE_LOOKED_AT;
+    db_param_uuid(&store->params, run);
+    db_param_uuid(&store->params, tenant);
+    db_param_int8(&store->params, after_seq > most ? most : after_seq);
+    db_param_int4(&store->params, limit);
+    event_mask_param(&store->params, types);
+    store_give(store, tenant, &statements[STATEMENT_PAGE_SOME_EVENTS], done, arg);
+}
+
 void store_read_event(const struct db_result *result, int row, struct store_event *event_out)
 {
     *event_out = (struct store_event){.head = db_int8(result, row, 0)};
@@ -227,4 +272,18 @@ void store_read_event(const struct db_result *result, int row, struct store_even
     if (!db_is_null(result, row, 5)) {
         db_uuid(result, row, 5, &event_out->trace);
     }
+}
+
+struct uuid store_read_event_thread(const struct db_result *result)
+{
+    struct uuid thread = {0};
+    if (!db_is_null(result, 0, 6)) {
+        db_uuid(result, 0, 6, &thread);
+    }
+    return thread;
+}
+
+int64_t store_read_event_count(const struct db_result *result)
+{
+    return db_is_null(result, 0, 7) ? 0 : db_int8(result, 0, 7);
 }

@@ -45,6 +45,12 @@ void store_read_head(const struct db_result *result, struct store_head *head_out
  * but never none. */
 void store_page_events(struct store *store, const struct uuid *tenant, const struct uuid *run,
                        int64_t after_seq, int32_t limit, db_done_fn *done, void *arg);
+/* The same of some types (a mask of runtime/event_mask.h; 0: of all), with the run's thread. At most
+ * STORE_LOOKED_AT events are looked at. */
+enum { STORE_LOOKED_AT = 10000 };
+void store_page_some_events(struct store *store, const struct uuid *tenant, const struct uuid *run,
+                            int64_t after_seq, int32_t limit, uint64_t types, db_done_fn *done,
+                            void *arg);
 struct store_event {
     int64_t head;
     int64_t seq; /* 0: the row holds no event */
@@ -56,5 +62,9 @@ struct store_event {
     struct uuid trace; /* of its command, on the first event; nil: none */
 };
 void store_read_event(const struct db_result *result, int row, struct store_event *event_out);
+/* Of store_page_some_events: nil without a thread. */
+struct uuid store_read_event_thread(const struct db_result *result);
+/* Events that match among those looked at; more than there are rows when the page was cut. */
+int64_t store_read_event_count(const struct db_result *result);
 
 #endif

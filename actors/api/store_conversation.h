@@ -23,10 +23,21 @@ void store_find_conversation(struct store *store, const struct uuid *tenant,
                              const struct uuid *thread, db_done_fn *done, void *arg);
 void store_read_conversation(const struct db_result *result, struct store_conversation *out);
 
-/* Ids of the questions that wait for an answer, oldest first, of a run that is interrupted; row by
- * row, at most 64. */
-void store_open_questions(struct store *store, const struct uuid *tenant, const struct uuid *run,
-                          db_done_fn *done, void *arg);
-const char *store_read_question(const struct db_result *result, int row, size_t *length_out);
+/* What a chat's POST may be about: the thread's run that has not ended, else its newest; no row: it
+ * has none. `message`: id of the client's message. */
+struct store_chat {
+    struct uuid run;
+    bool closed;
+    bool interrupted;
+    const char
+        *request; /* of the POST that began it; borrowed, as `questions`; length 0: another way */
+    size_t request_length;
+    const char *questions; /* ids of those that wait for an answer: a JSON list */
+    size_t questions_length;
+    int64_t answered_seq; /* of the answer that the message gave; 0: none */
+};
+void store_find_chat(struct store *store, const struct uuid *tenant, const struct uuid *thread,
+                     const char *message, size_t message_length, db_done_fn *done, void *arg);
+void store_read_chat(const struct db_result *result, struct store_chat *out);
 
 #endif

@@ -18,7 +18,11 @@ bool stream_answers_head(struct exchange *exchange)
     struct http_text method = http_request_method(exchange->request);
     bool is_head = method.length == 4 && memcmp(method.data, "HEAD", 4) == 0;
     if (is_head) {
-        exchange_reply(exchange, 200, "text/event-stream; charset=utf-8", NULL, NULL);
+        exchange_reply(exchange, 200,
+                       exchange->stream.format == STREAM_FORMAT_NDJSON
+                           ? "application/x-ndjson"
+                           : "text/event-stream; charset=utf-8",
+                       NULL, NULL);
     }
     return is_head;
 }
@@ -59,14 +63,17 @@ static int wrong_position(struct exchange *exchange, const char *name)
     return -1;
 }
 
-/* The header wins: a browser repeats the address it began with, and says there how far it came. */
-static int read_position(struct exchange *exchange)
+/* Types and position. The header wins: a browser repeats the address it began with, and says there
+ * how far it came. */
+static int read_request(struct exchange *exchange)
 {
-    struct request_parameter parameters[] = {{.name = "after_seq"}, {.name = "fromSeq"}};
+    struct request_parameter parameters[] = {
+        {.name = "after_seq"}, {.name = "fromSeq"}, {.name = "types", .repeats = true}};
     size_t count = 0;
     struct http_text last = http_request_field(exchange->request, "Last-Event-ID", &count);
     int64_t *after_seq = &exchange->stream.after_seq;
-    if (request_parameters(exchange, parameters, 2) != 0) {
+    if (request_parameters(exchange, parameters, 3) != 0 ||
+        request_types(exchange, &parameters[2], &exchange->stream.types) != 0) {
         return -1;
     }
     if (parameters[0].given && parameters[1].given) {
@@ -86,13 +93,31 @@ static int read_position(struct exchange *exchange)
     return 0;
 }
 
-void stream_open(struct exchange *exchange)
+static void open_as(struct exchange *exchange, enum stream_format format)
 {
-    if (read_position(exchange) != 0) {
+    if (read_request(exchange) != 0) {
+        return;
+    }
+    if (format != STREAM_FORMAT_NATIVE && exchange->stream.types != 0) {
+        exchange_problem(exchange, PROBLEM_INVALID_PARAMETER,
+                         "Live, types needs Accept: text/event-stream.", NULL);
         return;
     }
     exchange->stream.kind = STREAM_KIND_RUN;
+    exchange->stream.format = format == STREAM_FORMAT_NATIVE && exchange->stream.types != 0
+                                  ? STREAM_FORMAT_FILTERED
+                                  : format;
     exchange_hold(exchange);
     store_get_head(exchange->api->store, &exchange->who.tenant, &exchange->id, head_known,
                    exchange);
+}
+
+void stream_open(struct exchange *exchange)
+{
+    open_as(exchange, STREAM_FORMAT_NATIVE);
+}
+
+void stream_open_lines(struct exchange *exchange)
+{
+    open_as(exchange, STREAM_FORMAT_NDJSON);
 }

@@ -7,6 +7,8 @@
 struct exchange;
 
 void stream_open(struct exchange *exchange);
+/* The same as one JSON object a line. */
+void stream_open_lines(struct exchange *exchange);
 /* HEAD: answers it as the streamer would begin. */
 bool stream_answers_head(struct exchange *exchange);
 

@@ -39,7 +39,14 @@ static void feed_known(void *arg, enum db_status status, const struct db_result 
     handover_give(exchange->api->handover, exchange);
 }
 
-enum { PARAMETER_CURSOR, PARAMETER_FROM, PARAMETER_AFTER_SEQ, PARAMETER_FROM_SEQ, PARAMETERS };
+enum {
+    PARAMETER_CURSOR,
+    PARAMETER_FROM,
+    PARAMETER_AFTER_SEQ,
+    PARAMETER_FROM_SEQ,
+    PARAMETER_TYPES,
+    PARAMETERS
+};
 
 static int wrong(struct exchange *exchange, enum problem problem, const char *detail)
 {
@@ -75,6 +82,14 @@ static int read_from(struct exchange *exchange, const struct request_parameter *
     return 0;
 }
 
+static int read_types(struct exchange *exchange, const struct request_parameter *types)
+{
+    if (types->given && exchange->stream.kind == STREAM_KIND_CHAT) {
+        return wrong(exchange, PROBLEM_INVALID_PARAMETER, "A chat has its own choice of types.");
+    }
+    return request_types(exchange, types, &exchange->stream.types);
+}
+
 /* The header wins: a browser repeats the address it began with, and says there how far it came. */
 static int read_position(struct exchange *exchange)
 {
@@ -82,7 +97,8 @@ static int read_position(struct exchange *exchange)
         [PARAMETER_CURSOR] = {.name = "cursor"},
         [PARAMETER_FROM] = {.name = "from"},
         [PARAMETER_AFTER_SEQ] = {.name = "after_seq"},
-        [PARAMETER_FROM_SEQ] = {.name = "fromSeq"}};
+        [PARAMETER_FROM_SEQ] = {.name = "fromSeq"},
+        [PARAMETER_TYPES] = {.name = "types", .repeats = true}};
     const struct request_parameter *cursor = &parameters[PARAMETER_CURSOR];
     size_t count = 0;
     struct http_text last = http_request_field(exchange->request, "Last-Event-ID", &count);
@@ -93,7 +109,8 @@ static int read_position(struct exchange *exchange)
         return wrong(exchange, PROBLEM_INVALID_PARAMETER,
                      "Events of several runs have no common seq: use cursor.");
     }
-    if (read_from(exchange, parameters) != 0) {
+    if (read_from(exchange, parameters) != 0 ||
+        read_types(exchange, &parameters[PARAMETER_TYPES]) != 0) {
         return -1;
     }
     if (cursor->given && read_cursor(exchange, cursor->value, cursor->length) != 0) {
@@ -123,14 +140,24 @@ static void open_feed(struct exchange *exchange, enum stream_kind kind)
                    exchange);
 }
 
-void stream_feed_thread(struct exchange *exchange)
+static void open_of_thread(struct exchange *exchange, enum stream_kind kind)
 {
     /* No run is in it, and to a streamer it means the whole tenant. */
     if (uuid_is_nil(&exchange->id)) {
         exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such thread.", NULL);
         return;
     }
-    open_feed(exchange, STREAM_KIND_THREAD);
+    open_feed(exchange, kind);
+}
+
+void stream_feed_thread(struct exchange *exchange)
+{
+    open_of_thread(exchange, STREAM_KIND_THREAD);
+}
+
+void stream_feed_chat(struct exchange *exchange)
+{
+    open_of_thread(exchange, STREAM_KIND_CHAT);
 }
 
 void stream_feed_tenant(struct exchange *exchange)

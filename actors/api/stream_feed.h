@@ -5,6 +5,8 @@
 struct exchange;
 
 void stream_feed_thread(struct exchange *exchange);
+/* Of a thread, the messages of the assistant. */
+void stream_feed_chat(struct exchange *exchange);
 void stream_feed_tenant(struct exchange *exchange);
 
 #endif

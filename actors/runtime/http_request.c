@@ -46,6 +46,23 @@ struct http_text http_request_field(const struct http_request *request, const ch
     return found;
 }
 
+bool http_request_join_fields(const struct http_request *request, const char *name,
+                              struct buffer *out)
+{
+    bool found = false;
+    for (unsigned i = 0; i < request->head.field_count; i++) {
+        const struct http_head_field *field = &request->head.fields[i];
+        struct http_text text = text_of(request, field->name);
+        if (http_text_equal(text.data, text.length, name, strlen(name))) {
+            struct http_text value = text_of(request, field->value);
+            buffer_append_text(out, found ? "," : "");
+            buffer_append(out, value.data, value.length);
+            found = true;
+        }
+    }
+    return found;
+}
+
 struct http_text http_request_body(const struct http_request *request)
 {
     static const char empty[1];

@@ -85,6 +85,10 @@ struct http_text http_request_query(const struct http_request *request);
  * NULL): how many there are. */
 struct http_text http_request_field(const struct http_request *request, const char *name,
                                     size_t *count_out);
+/* All fields of that name as one value, joined by commas as RFC 9110, 5.3 has it; appended to `out`.
+ * False when there is none. */
+bool http_request_join_fields(const struct http_request *request, const char *name,
+                              struct buffer *out);
 struct http_text http_request_body(const struct http_request *request);
 /* The listener it came in on is a local socket or bound to a loopback address. One bound to every
  * address is not, whoever calls: a proxy on this machine calls from here for the world. */

@@ -2,9 +2,11 @@
 #include "streamer/feed.h"
 
 #include "runtime/base/clock.h"
-#include "runtime/base/memory.h"
+#include "runtime/event_mask.h"
 #include "streamer/feed_pages.h"
+#include "streamer/feed_roles.h"
 #include "streamer/feed_tail.h"
+#include "streamer/feed_tenants.h"
 #include "streamer/keys.h"
 #include "streamer/position.h"
 #include "streamer/streamer.h"
@@ -16,77 +18,58 @@ enum { SERVED_IN_A_PASS = 512 };
 
 /* ---- life ---- */
 
-static struct feed **place_of(struct feed_tenant *tenant, const struct uuid *thread)
+static bool is_variant(const struct feed *feed, const struct feed_variant *variant)
 {
-    return uuid_is_nil(thread) ? &tenant->whole : NULL;
-}
-
-static struct feed *get(const struct feed_tenant *tenant, const struct uuid *thread)
-{
-    if (tenant == NULL) {
-        return NULL;
-    }
-    return uuid_is_nil(thread) ? tenant->whole : map_get(&tenant->threads, thread);
-}
-
-static struct feed_tenant *tenant_of(struct streamer *streamer, const struct uuid *id)
-{
-    struct feed_tenant *tenant = map_get(&streamer->tenants, id);
-    if (tenant == NULL) {
-        tenant = memory_new(sizeof *tenant);
-        tenant->id = *id;
-        map_put(&streamer->tenants, id, tenant);
-    }
-    return tenant;
+    return feed->variant.types == variant->types && feed->variant.chat == variant->chat;
 }
 
 static struct feed *create(struct streamer *streamer, struct feed_tenant *tenant,
-                           const struct uuid *thread, const struct feed_key *key)
+                           const struct uuid *thread, const struct feed_variant *variant,
+                           const struct feed_key *key)
 {
     struct feed *feed = pool_new(&streamer->feed_pool);
-    struct list *lists[] = {&feed->in_all,    &feed->in_tail,   &feed->in_changed, &feed->in_queue,
-                            &feed->in_recent, &feed->positions, &feed->waiting,    &feed->pages};
-    struct feed **whole = place_of(tenant, thread);
+    struct list *lists[] = {&feed->in_all,   &feed->in_tail,   &feed->in_changed,
+                            &feed->in_queue, &feed->in_recent, &feed->positions,
+                            &feed->waiting,  &feed->pages,     &feed->in_told};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         list_init(lists[i]);
     }
     feed->streamer = streamer;
     feed->tenant = tenant;
     feed->thread = *thread;
+    feed->variant = *variant;
     feed->key = *key;
     feed->serial = ++streamer->last_serial;
-    if (whole != NULL) {
-        *whole = feed;
-    } else {
-        map_put(&tenant->threads, thread, feed);
+    if (variant->chat) {
+        feed->roles = feed_roles_create(key);
     }
+    feed_tenants_add(feed);
     list_append(&streamer->feeds, &feed->in_all);
     feed_tail_join(feed);
     return feed;
 }
 
 struct feed *feed_watch(struct streamer *streamer, const struct uuid *tenant,
-                        const struct uuid *thread, const struct feed_key *key)
+                        const struct uuid *thread, const struct feed_variant *variant,
+                        const struct feed_key *key)
 {
-    struct feed_tenant *owner = tenant_of(streamer, tenant);
-    struct feed *feed = get(owner, thread);
-    return feed != NULL ? feed : create(streamer, owner, thread, key);
+    struct feed_tenant *owner = feed_tenants_get(streamer, tenant);
+    struct feed *feed = feed_tenants_first(owner, thread);
+    while (feed != NULL && !is_variant(feed, variant)) {
+        feed = feed->next;
+    }
+    return feed != NULL ? feed : create(streamer, owner, thread, variant, key);
 }
 
-struct feed *feed_find(struct streamer *streamer, const struct uuid *tenant,
+struct feed *feed_find(const struct streamer *streamer, const struct uuid *tenant,
                        const struct uuid *thread, uint64_t serial)
 {
-    struct feed *feed = get(map_get(&streamer->tenants, tenant), thread);
-    return feed != NULL && (serial == 0 || feed->serial == serial) ? feed : NULL;
-}
-
-static void forget_tenant(struct streamer *streamer, struct feed_tenant *tenant)
-{
-    if (tenant->whole == NULL && tenant->threads.count == 0) {
-        map_remove(&streamer->tenants, &tenant->id);
-        map_deinit(&tenant->threads);
-        free(tenant);
+    const struct feed_tenant *owner = feed_tenants_find(streamer, tenant);
+    struct feed *feed = owner == NULL ? NULL : feed_tenants_first(owner, thread);
+    while (feed != NULL && feed->serial != serial) {
+        feed = feed->next;
     }
+    return feed;
 }
 
 /* Sums follow the window's size. */
@@ -109,8 +92,8 @@ static void drop_window(struct feed *feed)
 static void destroy(struct feed *feed)
 {
     struct streamer *streamer = feed->streamer;
-    struct list *nodes[] = {&feed->in_all, &feed->in_tail, &feed->in_changed, &feed->in_queue};
-    struct feed **whole = place_of(feed->tenant, &feed->thread);
+    struct list *nodes[] = {&feed->in_all, &feed->in_tail, &feed->in_changed, &feed->in_queue,
+                            &feed->in_told};
     assert(list_is_empty(&feed->waiting));
     drop_window(feed);
     feed_window_deinit(&feed->window);
@@ -120,12 +103,8 @@ static void destroy(struct feed *feed)
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
         list_remove(nodes[i]);
     }
-    if (whole != NULL) {
-        *whole = NULL;
-    } else {
-        map_remove(&feed->tenant->threads, &feed->thread);
-    }
-    forget_tenant(streamer, feed->tenant);
+    feed_tenants_remove(feed);
+    feed_roles_destroy(&feed->roles);
     pool_free(&streamer->feed_pool, feed);
 }
 
@@ -163,8 +142,24 @@ void feed_refresh(struct feed *feed)
     }
 }
 
+void feed_tell(struct feed *feed, uint64_t position)
+{
+    feed->told = position > feed->told ? position : feed->told;
+    feed_refresh(feed);
+    if (!feed_has_all(feed)) {
+        list_remove(&feed->in_told);
+        list_append(&feed->streamer->tail.told, &feed->in_told);
+    }
+}
+
+bool feed_has_all(const struct feed *feed)
+{
+    return feed->window.to >= feed->told;
+}
+
 /* Readers that had everything so far keep that: without it an idle feed would be read again from
- * the last event that it had, however long ago. */
+ * the last event that it had, however long ago. And those who keep up are not to blame for what they
+ * have to read now. */
 static void park_positions(struct feed *feed)
 {
     feed_refresh(feed);
@@ -176,6 +171,7 @@ static void park_positions(struct feed *feed)
             position->cursor < feed->window.to) {
             position->cursor = feed->window.to;
         }
+        position->excused = position->excused || !position->behind;
     }
 }
 
@@ -185,6 +181,9 @@ void feed_restart(struct feed *feed, uint64_t position)
     drop_window(feed);
     feed_window_start(&feed->window, position);
     feed->batch.count = feed->batch.used = 0;
+    if (feed->roles != NULL) {
+        feed_roles_restart(feed->roles, position);
+    }
     feed_changed(feed);
 }
 
@@ -213,6 +212,14 @@ void feed_drop_idle_windows(struct streamer *streamer, int64_t now_ms)
         }
         drop_window(feed);
     }
+}
+
+enum feed_verdict feed_judge(struct feed *feed, const struct native_event *event)
+{
+    if (feed->roles != NULL) {
+        return feed_roles_judge(feed->roles, event);
+    }
+    return event_mask_has(feed->variant.types, event->number) ? FEED_SHOWS : FEED_HIDES;
 }
 
 void feed_prepare(const struct feed *feed, uint64_t position, struct native_event *event,
@@ -268,7 +275,7 @@ void feed_serve_changed(struct streamer *streamer)
         left -= serve(feed, left);
     }
     if (!list_is_empty(&streamer->changed_feeds)) {
-        streamer_wake_later(streamer);
+        streamer_wake(streamer);
     }
 }
 

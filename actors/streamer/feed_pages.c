@@ -6,7 +6,9 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/event_mask.h"
 #include "streamer/feed.h"
+#include "streamer/feed_tenants.h"
 #include "streamer/position.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
@@ -144,23 +146,57 @@ static uint64_t page_start(const struct feed *feed)
 
 /* ---- the answer ---- */
 
+static void read_row(const struct db_result *result, int row, char run_id[UUID_TEXT_SIZE],
+                     struct native_event *event)
+{
+    struct uuid run;
+    *event = (struct native_event){.run_id = run_id,
+                                   .seq = (uint64_t)db_int8(result, row, STORE_FEED_SEQ),
+                                   .ts_us = db_timestamptz(result, row, STORE_FEED_TS)};
+    db_uuid(result, row, STORE_FEED_RUN, &run);
+    uuid_format(&run, run_id);
+    event->type = db_bytes(result, row, STORE_FEED_TYPE, &event->type_length);
+    if (event_type_find(event->type, event->type_length, &event->number) != 0) {
+        event->number = 0; /* of a newer schema */
+    }
+    event->payload = db_bytes(result, row, STORE_FEED_PAYLOAD, &event->payload_length);
+}
+
 static void add_row(struct feed *feed, struct feed_window *window, const struct db_result *result,
                     int row)
 {
-    struct uuid run;
     char run_id[UUID_TEXT_SIZE];
     char cursor[FEED_CURSOR_TEXT_SIZE];
     struct native_frame frame;
+    struct native_event event;
     uint64_t position = (uint64_t)db_int8(result, row, STORE_FEED_AT);
-    struct native_event event = {.run_id = run_id,
-                                 .seq = (uint64_t)db_int8(result, row, STORE_FEED_SEQ),
-                                 .ts_us = db_timestamptz(result, row, STORE_FEED_TS)};
-    db_uuid(result, row, STORE_FEED_RUN, &run);
-    uuid_format(&run, run_id);
-    event.type = db_bytes(result, row, STORE_FEED_TYPE, &event.type_length);
-    event.payload = db_bytes(result, row, STORE_FEED_PAYLOAD, &event.payload_length);
+    if (!db_bool(result, row, STORE_FEED_SHOWN)) {
+        feed_window_reach(window, position);
+        return;
+    }
+    read_row(result, row, run_id, &event);
     feed_prepare(feed, position, &event, cursor, &frame);
     native_write(&frame, feed_window_append(window, position, frame.size));
+}
+
+/* A page that reaches the point from which a chat judges events itself says whose the messages
+ * before it are. The last word on a message counts. */
+static void learn_roles(struct feed *feed, const struct feed_page *page,
+                        const struct db_result *result)
+{
+    uint64_t from = feed_roles_from(feed->roles);
+    if (page->window.to < from) {
+        return;
+    }
+    for (int row = db_rows(result) - 1; row >= 0; row--) {
+        char run_id[UUID_TEXT_SIZE];
+        struct native_event event;
+        if (!db_is_null(result, row, STORE_FEED_AT) &&
+            (uint64_t)db_int8(result, row, STORE_FEED_AT) <= from) {
+            read_row(result, row, run_id, &event);
+            feed_roles_learn(feed->roles, &event, db_bool(result, row, STORE_FEED_SHOWN));
+        }
+    }
 }
 
 static struct feed_page *make_page(struct feed *feed, const struct feed_question *question,
@@ -207,6 +243,9 @@ static void take_page(struct feed *feed, const struct feed_question *question,
     struct feed_page *page = make_page(feed, question, result);
     SB_FAULT("streamer_mid_feed_page");
     feed_window_reach(&page->window, reach_of(page, question, result, &full));
+    if (feed->roles != NULL) {
+        learn_roles(feed, page, result);
+    }
     if (page->window.to == question->after) {
         LOG_WARN("the log ends before a reader's position", LOG_INT("after", question->after));
         feed->streamer->feed_pages.pause_until_ms =
@@ -275,6 +314,28 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
 
 /* ---- the query ---- */
 
+static const struct db_statement *statement_of(const struct feed *feed)
+{
+    if (feed->variant.chat) {
+        return &store_chat_page;
+    }
+    if (uuid_is_nil(&feed->thread)) {
+        return &store_tenant_page;
+    }
+    return feed->variant.types == 0 ? &store_thread_page : &store_some_thread_page;
+}
+
+static void add_what(struct db_params *params, const struct feed *feed)
+{
+    bool whole = uuid_is_nil(&feed->thread);
+    if (!whole) {
+        db_param_uuid(params, &feed->thread);
+    }
+    if (whole || feed->variant.types != 0) {
+        event_mask_param(params, feed->variant.types);
+    }
+}
+
 static void ask(struct feed *feed)
 {
     struct streamer *streamer = feed->streamer;
@@ -297,9 +358,7 @@ static void ask(struct feed *feed)
     db_param_int8(&params, (int64_t)question->up_to);
     db_param_int8(&params, streamer->limits.page_events * (whole ? TENANT_PAGE : 1));
     db_param_int8(&params, streamer->limits.page_bytes * (whole ? TENANT_PAGE : 1));
-    if (!whole) {
-        db_param_uuid(&params, &feed->thread);
-    }
+    add_what(&params, feed);
     LOG_DEBUG("page of a feed", LOG_UUID("tenant_id", &feed->tenant->id), LOG_INT("after", after),
               LOG_INT("span", whole ? feed->span : 0));
     feed->paging = true;
@@ -309,8 +368,8 @@ static void ask(struct feed *feed)
     db_array_begin(&scope, DB_ARRAY_UUID, 1);
     db_array_uuid(&scope, feed->tenant->id.bytes);
     db_array_end(&scope);
-    db_query_in(streamer->feed_db, &(struct db_scope){&store_scope, &scope},
-                whole ? &store_tenant_page : &store_thread_page, &params, on_page, question);
+    db_query_in(streamer->feed_db, &(struct db_scope){&store_scope, &scope}, statement_of(feed),
+                &params, on_page, question);
     db_params_deinit(&params);
     db_params_deinit(&scope);
 }

@@ -7,6 +7,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "streamer/feed.h"
+#include "streamer/feed_tenants.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
 
@@ -25,6 +26,7 @@ void feed_tail_init(struct streamer *streamer)
     struct feed_tail *tail = &streamer->tail;
     list_init(&tail->filled);
     list_init(&tail->joining);
+    list_init(&tail->told);
     tail->next_sweep_ms = clock_monotonic_ms() + streamer->limits.sweep_ms;
 }
 
@@ -62,6 +64,9 @@ void feed_tail_join(struct feed *feed)
 {
     struct feed_tail *tail = &feed->streamer->tail;
     feed_window_start(&feed->window, tail->settled);
+    if (feed->roles != NULL) {
+        feed_roles_restart(feed->roles, tail->settled);
+    }
     if (tail->known && !tail->broken && tail->received == 0) {
         feed->joined = true;
         return;
@@ -99,6 +104,32 @@ static void collect_event(struct feed *feed, uint64_t position, struct native_ev
     batch->used += frame.size;
 }
 
+/* False: what is not understood, what only the table can tell, or too much at once: it is read from
+ * there. */
+static bool collect_item(struct feed *feed, const struct message_events_event *item,
+                         uint64_t position, struct native_event *event)
+{
+    event->ts_us = item->ts;
+    event->number = (enum event_type)item->type;
+    event->type = event_type_name(event->number);
+    if (event->type == NULL || feed->batch.used > feed->streamer->limits.window_bytes) {
+        return false;
+    }
+    event->type_length = strlen(event->type);
+    event->payload = (const char *)item->payload.data;
+    event->payload_length = item->payload.length;
+    switch (feed_judge(feed, event)) {
+    case FEED_SHOWS:
+        collect_event(feed, position, event);
+        return true;
+    case FEED_HIDES:
+        return true;
+    case FEED_DOUBTS:
+        break;
+    }
+    return false;
+}
+
 static void collect(struct feed *feed, const struct message_events *frame)
 {
     char id[UUID_TEXT_SIZE];
@@ -108,29 +139,23 @@ static void collect(struct feed *feed, const struct message_events *frame)
     memcpy(run.bytes, frame->run, sizeof run.bytes);
     uuid_format(&run, id);
     for (uint64_t seq = frame->first_seq; message_events_event_next(&cursor, &item); seq++) {
-        const char *type = event_type_name((enum event_type)item.type);
-        if (type == NULL || feed->batch.used > feed->streamer->limits.window_bytes) {
-            leave(feed); /* what is not understood, or too much at once, is read from the table */
+        struct native_event event = {.run_id = id, .seq = seq};
+        if (!collect_item(feed, &item, frame->batch + item.at, &event)) {
+            leave(feed);
             return;
         }
-        struct native_event event = {.run_id = id,
-                                     .seq = seq,
-                                     .ts_us = item.ts,
-                                     .type = type,
-                                     .type_length = strlen(type),
-                                     .payload = (const char *)item.payload.data,
-                                     .payload_length = item.payload.length};
-        collect_event(feed, frame->batch + item.at, &event);
     }
-    if (!list_is_linked(&feed->in_tail)) {
+    if (feed->batch.count > 0 && !list_is_linked(&feed->in_tail)) {
         list_append(&feed->streamer->tail.filled, &feed->in_tail);
     }
 }
 
 static void collect_for(struct feed *feed, const struct message_events *frame)
 {
-    if (feed != NULL && feed->joined) {
-        collect(feed, frame);
+    for (; feed != NULL; feed = feed->next) {
+        if (feed->joined) {
+            collect(feed, frame);
+        }
     }
 }
 
@@ -138,15 +163,16 @@ static void collect_for_tenant(struct streamer *streamer, const struct message_e
 {
     struct uuid tenant_id;
     struct uuid thread;
+    const struct uuid whole = {0};
     memcpy(tenant_id.bytes, frame->tenant, sizeof tenant_id.bytes);
     memcpy(thread.bytes, frame->thread, sizeof thread.bytes);
-    const struct feed_tenant *tenant = map_get(&streamer->tenants, &tenant_id);
+    const struct feed_tenant *tenant = feed_tenants_find(streamer, &tenant_id);
     if (tenant == NULL) {
         return;
     }
-    collect_for(tenant->whole, frame);
+    collect_for(feed_tenants_first(tenant, &whole), frame);
     if (!uuid_is_nil(&thread)) {
-        collect_for(map_get(&tenant->threads, &thread), frame);
+        collect_for(feed_tenants_first(tenant, &thread), frame);
     }
 }
 
@@ -210,6 +236,20 @@ static void take_batch(struct feed *feed, uint64_t mark)
     feed_grown(feed);
 }
 
+/* Readers that wait for nothing but the end are told that they have it. */
+static void look_at_told(struct feed_tail *tail)
+{
+    LIST_FOR_EACH(node, &tail->told)
+    {
+        struct feed *feed = LIST_ENTRY(node, struct feed, in_told);
+        feed_refresh(feed);
+        if (feed_has_all(feed)) {
+            list_remove(node);
+            feed_changed(feed);
+        }
+    }
+}
+
 /* All that was published up to the mark is here. */
 static void settle(struct feed_tail *tail, uint64_t mark)
 {
@@ -220,6 +260,7 @@ static void settle(struct feed_tail *tail, uint64_t mark)
     tail->settled = mark;
     tail->received = 0;
     join_all(tail);
+    look_at_told(tail);
 }
 
 /* Everything up to `position` is in the table, and only there. `from_bus`: what follows will come
@@ -245,6 +286,7 @@ static void rebase(struct streamer *streamer, uint64_t position, bool from_bus)
     if (from_bus) {
         join_all(tail);
     }
+    look_at_told(tail);
 }
 
 void feed_tail_take_mark(struct streamer *streamer, uint64_t mark)

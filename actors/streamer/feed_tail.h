@@ -27,6 +27,7 @@ struct feed_tail {
     uint64_t received;   /* events of frames behind `settled` */
     struct list filled;  /* feeds with events of the batch under way */
     struct list joining; /* feeds that join at the next mark */
+    struct list told;    /* feeds that do not reach as far as they were told */
     uint64_t suspect;    /* end of the table in a sweep, when it was ahead; else 0 */
     int64_t suspect_ms;
     int64_t next_sweep_ms;

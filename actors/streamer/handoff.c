@@ -8,6 +8,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "streamer/feed.h"
+#include "streamer/feed_tenants.h"
 #include "streamer/handover.h"
 #include "streamer/keys.h"
 #include "streamer/reader.h"
@@ -191,7 +192,10 @@ static void encode(const struct handoff *handoff, const struct reader *reader,
         memcpy(message.tenant, run->tenant.bytes, sizeof message.tenant);
         memcpy(message.run, run->id.bytes, sizeof message.run);
     } else {
-        message.kind = uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT : STREAM_KIND_THREAD;
+        message.kind = feed->variant.chat           ? STREAM_KIND_CHAT
+                       : uuid_is_nil(&feed->thread) ? STREAM_KIND_TENANT
+                                                    : STREAM_KIND_THREAD;
+        message.types = feed->variant.types;
         message.head = feed->streamer->tail.settled;
         message.signing = (struct message_span){feed->key.bytes, sizeof feed->key.bytes};
         memcpy(message.tenant, feed->tenant->id.bytes, sizeof message.tenant);

@@ -9,6 +9,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
+#include "runtime/event_mask.h"
 #include "runtime/ws_accept.h"
 #include "streamer/handoff.h"
 #include "streamer/neighbours.h"
@@ -55,7 +56,8 @@ struct arrival {
 static int read_kind(uint64_t kind, const uint8_t *thread, struct message_span signing,
                      struct reader_opening *opening)
 {
-    bool is_feed = kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT;
+    bool is_feed =
+        kind == STREAM_KIND_THREAD || kind == STREAM_KIND_TENANT || kind == STREAM_KIND_CHAT;
     if (!is_feed) {
         return kind == STREAM_KIND_RUN ? 0 : -1;
     }
@@ -80,6 +82,7 @@ static int read_form(uint64_t format, uint64_t types, struct reader_opening *ope
     if (format > STREAM_FORMAT_AI_SDK || (projection == NULL && format != STREAM_FORMAT_NATIVE) ||
         (projection != NULL && !is_run) ||
         (is_run && types != 0 && format != STREAM_FORMAT_FILTERED) ||
+        (opening->kind == STREAM_KIND_CHAT && types != 0) || !event_mask_is_sound(types) ||
         (opening->cursor > INT64_MAX && !joins)) {
         return -1;
     }

@@ -191,7 +191,7 @@ void position_set_behind(struct position *position, bool behind)
     }
 }
 
-static bool needs_page(const struct position *position)
+bool position_lags(const struct position *position)
 {
     const struct run *run = position_run(position);
     return run == NULL ? position->cursor < position_feed(position)->window.from
@@ -201,14 +201,14 @@ static bool needs_page(const struct position *position)
 bool position_settle(struct position *position)
 {
     const struct run *run = position_run(position);
-    bool needs = needs_page(position);
+    bool needs = position_lags(position);
     position_set_behind(position, needs);
     if (needs) {
         position_want(position);
     } else {
         position_unwait(position);
     }
-    return !needs && (run == NULL || (run->known && !run_has_hole(run)));
+    return !needs && (run == NULL ? feed_has_all(position_feed(position)) : run_has_all(run));
 }
 
 void position_want(struct position *position)

@@ -56,7 +56,9 @@ struct position {
     bool of_feed : 1;
     bool waiting : 1; /* for a page */
     bool behind : 1;  /* counted as catching up */
-    bool frozen : 1;  /* nothing is done with it any more: its stream is being handed on */
+    bool
+        excused : 1; /* not its own doing that it lags: the window began anew, or the process did */
+    bool frozen : 1; /* nothing is done with it any more: its stream is being handed on */
     unsigned taker : 2;
 };
 
@@ -111,6 +113,8 @@ bool position_ends_at(const struct position *position, struct window_position at
  * knows; 0: none. */
 uint64_t position_stop(const struct position *position, const struct position_source *source,
                        uint64_t stop_after);
+/* What follows has left the window (or never was in it), and comes from the table. */
+bool position_lags(const struct position *position);
 /* Nothing in memory follows it. True: it has had everything that is known to be committed; false: it
  * waits for a page, or for a hole or head that is being read. */
 bool position_settle(struct position *position);

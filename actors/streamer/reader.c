@@ -144,7 +144,7 @@ static void reset_feed(struct reader *reader, uint64_t head, struct buffer *out)
 {
     char cursor[FEED_CURSOR_TEXT_SIZE];
     feed_cursor_encode(&position_feed(&reader->at)->key, head, cursor);
-    sse_append_feed_reset(out, cursor);
+    sse_append_feed_control(out, "reset", cursor);
     reader->at.cursor = head;
 }
 
@@ -154,6 +154,7 @@ static void begin(struct reader *reader, const struct reader_opening *opening)
     if (opening->handed_off) {
         reader->ending = opening->ended;
         reader->live = opening->live;
+        reader->at.excused = opening->live;
         reader_set_rest(reader, opening->unsent, opening->unsent_length);
     } else {
         reader_append_head(reader, &head);
@@ -180,12 +181,17 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
     position_init(&reader->at, POSITION_READER, key, opening->cursor);
     if (opening->kind == STREAM_KIND_RUN) {
         const struct run_form form = {opening->format, opening->types};
-        position_follow_run(&reader->at,
-                            run_watch(streamer, &opening->run, &opening->tenant, form));
+        struct run *run = run_watch(streamer, &opening->run, &opening->tenant, form);
+        run_tell(run, opening->head);
+        position_follow_run(&reader->at, run);
     } else {
         feed_tail_learn(streamer, opening->head);
-        position_follow_feed(&reader->at, feed_watch(streamer, &opening->tenant, &opening->thread,
-                                                     &opening->signing));
+        const struct feed_variant variant = {.types = opening->types,
+                                             .chat = opening->kind == STREAM_KIND_CHAT};
+        struct feed *feed =
+            feed_watch(streamer, &opening->tenant, &opening->thread, &variant, &opening->signing);
+        feed_tell(feed, opening->head);
+        position_follow_feed(&reader->at, feed);
     }
     pings_place(streamer, reader);
     streamer->readers++;

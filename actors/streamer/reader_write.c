@@ -3,6 +3,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
 #include "runtime/base/metrics.h"
+#include "streamer/feed.h"
 #include "streamer/handoff.h"
 #include "streamer/reader.h"
 #include "streamer/run.h"
@@ -42,10 +43,40 @@ static bool judge(struct reader *reader)
     if (format != NULL && (!format->is_sse || format->is_conversation)) {
         return false;
     }
-    sse_append_reset(&text, reader->at.cursor);
+    sse_append_control(&text, "reset", reader->at.cursor);
     reader_set_rest(reader, text.data, text.length);
     buffer_deinit(&text);
     return true;
+}
+
+/* Whether it is told about itself: an event without id may stand anywhere in its stream. */
+static bool hears(const struct reader *reader)
+{
+    const struct projection_format *format = reader_format(reader);
+    return format == NULL || (format->is_sse && !format->is_conversation);
+}
+
+static void say(struct reader *reader, const char *name)
+{
+    struct buffer text = {0};
+    const struct feed *feed = position_feed(&reader->at);
+    if (feed == NULL) {
+        sse_append_control(&text, name, reader->at.cursor);
+    } else {
+        char cursor[FEED_CURSOR_TEXT_SIZE];
+        /* Up to where it has everything, which may be far behind its last event. */
+        bool has_window = !position_lags(&reader->at) && feed->window.to > reader->at.cursor;
+        feed_cursor_encode(&feed->key, has_window ? feed->window.to : reader->at.cursor, cursor);
+        sse_append_feed_control(&text, name, cursor);
+    }
+    reader_set_rest(reader, text.data, text.length);
+    buffer_deinit(&text);
+}
+
+/* It was caught up, and what follows has left the window: it must be told before it gets that. */
+static bool falls_behind(const struct reader *reader)
+{
+    return reader->live && !reader->at.excused && position_lags(&reader->at) && hears(reader);
 }
 
 /* It begins at the end of the run, with the run so far in short, as soon as that is known. */
@@ -66,12 +97,29 @@ static void join(struct reader *reader)
     buffer_deinit(&text);
 }
 
+/* What its socket has not taken of one event, and no more: it has to be told something behind it. */
+static void gather_half(struct reader *reader, struct gathered *gathered)
+{
+    struct iovec frame;
+    uint64_t next;
+    if (position_event(&reader->at, &frame, &next)) {
+        gathered->frames = frame.iov_len - reader->at.skip;
+        gathered->iov[gathered->count++] =
+            (struct iovec){(uint8_t *)frame.iov_base + reader->at.skip, gathered->frames};
+        gathered->after = (struct window_position){next, 0};
+    }
+}
+
 /* Fills in what follows from the source that holds the next event. False: it shows nothing, and the
  * position has moved behind it. */
 static bool gather_source(struct reader *reader, struct gathered *gathered)
 {
     int first = gathered->count;
     uint64_t stop = reader_stop(reader, &gathered->source);
+    if (falls_behind(reader)) {
+        gather_half(reader, gathered);
+        return true;
+    }
     gathered->count +=
         position_gather(&reader->at, &gathered->source, stop == 0 ? UINT64_MAX : stop,
                         gathered->iov + first, IOVECS - 1 - first);
@@ -122,6 +170,13 @@ static bool gather(struct reader *reader, struct gathered *gathered)
     bool live = is_live(reader);
     if (live && !reader->at.of_feed && reader->rest == NULL && !judge(reader)) {
         return false;
+    }
+    if (live && falls_behind(reader)) {
+        live = reader->rest == NULL; /* what is left of that goes first, alone */
+        if (live && reader->at.skip == 0) {
+            say(reader, "fell-behind");
+            reader->live = false;
+        }
     }
     if (reader->rest != NULL) {
         gathered->rest = reader->rest->length - reader->rest->taken;
@@ -179,6 +234,7 @@ static void block(struct reader *reader)
 {
     position_unwait(&reader->at);
     reader->blocked = true;
+    reader->at.excused = false;
     reader->blocked_ms = (uint32_t)clock_monotonic_ms();
     reader->queued = stream_socket_queued(reader->fd);
     list_remove(&reader->at.in_wait);
@@ -186,13 +242,19 @@ static void block(struct reader *reader)
     position_set_behind(&reader->at, true);
 }
 
-/* Nothing to write. */
-static void settle(struct reader *reader)
+/* Nothing to write. True: now there is. */
+static bool settle(struct reader *reader)
 {
-    if (reader->at.cursor == STREAM_AFTER_JOIN) {
-        return; /* served when the run's state is known */
+    if (reader->at.cursor == STREAM_AFTER_JOIN || !position_settle(&reader->at)) {
+        return false; /* served when there is more, or the run's state is known */
     }
-    (void)position_settle(&reader->at);
+    reader->at.excused = false;
+    if (reader->live || reader->ending || !hears(reader)) {
+        return false;
+    }
+    reader->live = true;
+    say(reader, "caught-up");
+    return true;
 }
 
 void reader_unblock(struct reader *reader)
@@ -212,7 +274,9 @@ void reader_pump(struct reader *reader)
             return;
         }
         if (gathered.count == 0) {
-            settle(reader);
+            if (settle(reader)) {
+                continue;
+            }
             return;
         }
         struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
@@ -263,6 +327,15 @@ void reader_ping(struct reader *reader)
     reader_set_rest(reader, text.data, text.length);
     buffer_deinit(&text);
     reader_pump(reader);
+}
+
+void reader_check_alive(struct reader *reader)
+{
+    int64_t silent_ms = position_streamer(&reader->at)->limits.ping_ms * 2 / 3;
+    /* One that is blocked has the stall limit. */
+    if (!reader->blocked && !reader->at.frozen && stream_socket_is_dead(reader->fd, silent_ms)) {
+        reader_close(reader, READER_CLOSE_STALLED, "nothing comes back from it");
+    }
 }
 
 /* ---- as what takes a position ---- */

@@ -46,6 +46,7 @@ struct run {
     size_t accounted; /* bytes of `window` in the streamer's sum */
     uint64_t head;    /* highest last_seq read from the run's row */
     uint64_t target;  /* highest seq known to be committed */
+    uint64_t told;    /* highest seq that anybody knew of when opening a stream: see run_tell */
     uint64_t suspect; /* head seen in a sweep while among the suspects, else 0 */
     int64_t recent_ms;
     size_t count;    /* of positions */
@@ -95,6 +96,11 @@ void run_changed(struct run *run);
  */
 void run_serve_changed(struct streamer *streamer);
 
+/* Somebody knows that the run has an event with this seq: before it is here, no position has had
+ * everything. Nothing is read for that; it is on its way. */
+void run_tell(struct run *run, uint64_t seq);
+/* Everything is here that is known to be committed, and was told. */
+bool run_has_all(const struct run *run);
 /* A frame of the bus. */
 void run_take_frame(struct run *run, const struct message_events *frame);
 /* Rows of the table, one by one: only the next expected one is taken. */

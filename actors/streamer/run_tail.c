@@ -113,6 +113,16 @@ static struct run_window *place_for(struct run *run, uint64_t seq)
     return seq == run->ahead.next ? &run->ahead : NULL;
 }
 
+void run_tell(struct run *run, uint64_t seq)
+{
+    run->told = seq > run->told ? seq : run->told;
+}
+
+bool run_has_all(const struct run *run)
+{
+    return run->known && !run_has_hole(run) && run->window.next > run->told;
+}
+
 void run_take_frame(struct run *run, const struct message_events *frame)
 {
     char id[UUID_TEXT_SIZE];

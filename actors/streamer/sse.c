@@ -86,20 +86,19 @@ void sse_append_ping(struct buffer *out, enum sse_ping ping)
     buffer_deinit(&body);
 }
 
-void sse_append_reset(struct buffer *out, uint64_t head)
+void sse_append_control(struct buffer *out, const char *name, uint64_t last_seq)
 {
     struct buffer body = {0};
-    buffer_append_text(&body, "event: reset\ndata: {\"last_seq\":");
-    buffer_append_int(&body, (int64_t)head);
-    buffer_append_text(&body, "}\n\n");
+    buffer_printf(&body, "event: %s\ndata: {\"last_seq\":%llu}\n\n", name,
+                  (unsigned long long)last_seq);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }
 
-void sse_append_feed_reset(struct buffer *out, const char *cursor)
+void sse_append_feed_control(struct buffer *out, const char *name, const char *cursor)
 {
     struct buffer body = {0};
-    buffer_printf(&body, "event: reset\ndata: {\"cursor\":\"%s\"}\n\n", cursor);
+    buffer_printf(&body, "event: %s\ndata: {\"cursor\":\"%s\"}\n\n", name, cursor);
     append_chunk(out, &body);
     buffer_deinit(&body);
 }

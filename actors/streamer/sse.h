@@ -1,5 +1,5 @@
 /*
- * The wire of a server-sent event stream: the response head, HTTP chunks, pings, `reset`.
+ * The wire of a server-sent event stream: the response head, HTTP chunks, pings, control events.
  *
  * Pure: bytes in, bytes out. Every event is one HTTP chunk, so that any run of events is a run of
  * bytes.
@@ -38,9 +38,10 @@ void sse_append_hello(struct buffer *out, unsigned retry_ms, enum sse_ping ping)
 /* Both, for native event streams. */
 void sse_append_head(struct buffer *out, int64_t now_us, unsigned retry_ms);
 void sse_append_ping(struct buffer *out, enum sse_ping ping);
-/* The position asked for is beyond the log, which ends at `head`. */
-void sse_append_reset(struct buffer *out, uint64_t head);
-/* The same for a feed. */
-void sse_append_feed_reset(struct buffer *out, const char *cursor);
+/* An event without id about the stream itself: `reset`, `caught-up`, `fell-behind`. `last_seq` is
+ * where its run's stream stands. */
+void sse_append_control(struct buffer *out, const char *name, uint64_t last_seq);
+/* The same of a feed. */
+void sse_append_feed_control(struct buffer *out, const char *name, const char *cursor);
 
 #endif

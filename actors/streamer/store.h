@@ -19,11 +19,15 @@ extern const struct db_statement store_position;
 enum { STORE_POSITION };
 
 /* A page of a feed by position. $1 int4 shard, $2 uuid tenant, $3 int8 after, $4 int8 up to, $5 int8
- * events at most, $6 int8 bytes at most (one event always), and for a thread $7 uuid thread. Always
- * at least one row: end of the log; then, null without events: cut (there are more events in the
- * range), position, run, seq, type, ts, payload. */
+ * events at most, $6 int8 bytes at most (one event always). Then of a tenant $7 text[] types or null;
+ * of a thread $7 uuid thread; of some types of a thread $7 uuid thread, $8 text[] types; of a chat $7
+ * uuid thread. Always at least one row: up to where the page knows everything, at most; then, null
+ * without events: cut (there are more events in the range), position, run, seq, type, ts, payload,
+ * shown bool. Only in a chat an event may not be shown: its payload is then {message_id, role}. */
 extern const struct db_statement store_tenant_page;
 extern const struct db_statement store_thread_page;
+extern const struct db_statement store_some_thread_page;
+extern const struct db_statement store_chat_page;
 enum {
     STORE_FEED_END,
     STORE_FEED_CUT,
@@ -32,7 +36,8 @@ enum {
     STORE_FEED_SEQ,
     STORE_FEED_TYPE,
     STORE_FEED_TS,
-    STORE_FEED_PAYLOAD
+    STORE_FEED_PAYLOAD,
+    STORE_FEED_SHOWN
 };
 
 /* $1 int4 shard, $2 uuid tenant, $3 uuid thread or null for the whole tenant -> end of the log int8,

@@ -145,9 +145,10 @@ static void follow_feed(struct ws_subscription *subscription, uint64_t head)
     struct ws *ws = subscription->ws;
     struct streamer *streamer = ws->hub->streamer;
     struct position *at = &subscription->at;
+    const struct feed_variant all = {0};
     feed_tail_learn(streamer, head);
     position_follow_feed(
-        at, feed_watch(streamer, &ws->tenant, &subscription->thread, &subscription->signing));
+        at, feed_watch(streamer, &ws->tenant, &subscription->thread, &all, &subscription->signing));
     if (subscription->latest) {
         at->cursor = head;
     } else if (at->cursor > head) {

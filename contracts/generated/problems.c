@@ -36,6 +36,7 @@ static const struct problem_info problems[PROBLEM_COUNT] = {
     [PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {"unsupported-media-type", 415, "Unsupported media type"},
     [PROBLEM_NOT_FOUND] = {"not-found", 404, "Not found"},
     [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", 405, "Method not allowed"},
+    [PROBLEM_NOT_ACCEPTABLE] = {"not-acceptable", 406, "Not acceptable"},
     [PROBLEM_REQUEST_TIMEOUT] = {"request-timeout", 408, "Request timeout"},
     [PROBLEM_TOO_LARGE] = {"too-large", 413, "Too large"},
     [PROBLEM_URI_TOO_LONG] = {"uri-too-long", 414, "URI too long"},

@@ -39,6 +39,7 @@ enum problem {
     PROBLEM_UNSUPPORTED_MEDIA_TYPE,
     PROBLEM_NOT_FOUND,
     PROBLEM_METHOD_NOT_ALLOWED,
+    PROBLEM_NOT_ACCEPTABLE,
     PROBLEM_REQUEST_TIMEOUT,
     PROBLEM_TOO_LARGE,
     PROBLEM_URI_TOO_LONG,
@@ -57,7 +58,7 @@ enum problem {
     PROBLEM_VERSION_NOT_SUPPORTED,
 };
 
-enum { PROBLEM_COUNT = 47 };
+enum { PROBLEM_COUNT = 48 };
 
 struct problem_info {
     const char *slug;

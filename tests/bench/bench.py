@@ -3,7 +3,7 @@
 Absolute numbers drift with the machine; what counts is a ratio inside one run. Sections:
     append    one event a POST, many events a POST, the sequencer alone; against direct designs in the same PostgreSQL
     latency   acknowledgements at one outstanding and at a fixed rate, against this disk's fdatasync
-    stream    readers: latency, deliveries, CPU a delivery, memory of idle streams
+    feed      readers of the tenant's feed: latency, CPU a delivery (streams of runs: stream.py)
     memory    the idle stack
     recovery  kill -9 of the sequencer, time to the next acknowledgement
     lists     a page of runs among a million, for each filter (LIST_RUNS=N: among N)
@@ -30,10 +30,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 PAYLOAD = json.dumps({"message_id": "message-1", "delta": "t=0000000000000000 ".ljust(273, "w")}, separators=(",", ":"))
 CLIENTS = 64
 RUNS = 64
-# Figures of other servers, measured earlier on the same kind of machine with the same tool; not part of this run.
-NCHAN_DELIVERIES_PER_S = 158000
-NCHAN_CPU_US = 7.7
-KIB = 1024
 
 
 def ms(values):
@@ -237,37 +233,6 @@ class Bench:
         self.report.row("ack p50, 1,000 events/s (open loop), ms", ms(fixed["p50_us"]))
         self.note_cpu("HTTP, 1 connection")
 
-    def watched_load(self, name, readers, *arguments, seconds=None):
-        """Load on one fresh run while `readers` follow it; no reader may miss or see twice."""
-        runs = self.system.make_runs(1)
-        process = self.readers(runs, readers)
-        cpu = Cpu(self.system)
-        produced = self.load(runs, "--warmup-ms", 0, *arguments, seconds=seconds)
-        expected = produced["events_all"] + 1
-        seen = self.finish_readers(process, expected)
-        seen["streamer_cpu_us"] = cpu.used()["streamer"] * 1e6 / seen["deliveries"]
-        assert seen["gaps"] == 0 and seen["broken"] == 0, seen
-        assert seen["lowest_seq"] == seen["highest_seq"] == expected, (seen, expected)
-        produced["readers"] = seen
-        self.report.cell(name, [seen["deliveries_per_s"]], raw=[produced])
-        return produced, seen
-
-    def stream(self):
-        row = self.report.row
-        produced, seen = self.watched_load("100 readers, 1,000 events/s", 100, "--connections", 16, "--rate", 1000)
-        row("event ts to reader p99, 100 readers, 1,000 events/s, ms", seen["ts_p99_us"] / 1000,
-            "ack p99", produced["p99_us"] / 1000)
-        row("post to reader p99, 100 readers, 1,000 events/s, ms", seen["sent_p99_us"] / 1000)
-        produced, seen = self.watched_load("1,000 readers, closed loop", 1000, "--connections", 64)
-        row("deliveries/s, one run, 1,000 readers", seen["deliveries_per_s"], "nchan (recorded)",
-            NCHAN_DELIVERIES_PER_S, at_least=3)
-        row("  streamer CPU µs a delivery, closed loop", seen["streamer_cpu_us"], "nchan (recorded)", NCHAN_CPU_US)
-        produced, seen = self.watched_load("1,000 readers, 20 events/s", 1000, "--connections", 1, "--rate", 20,
-                                           seconds=max(self.seconds, 5))
-        row("  streamer CPU µs a delivery, single events", seen["streamer_cpu_us"], "nchan (recorded)", NCHAN_CPU_US, at_most=0.8)
-        row("  post to reader p99, 1,000 readers, 20 events/s, ms", seen["sent_p99_us"] / 1000)
-        self.idle_streams()
-
     def feed(self):
         """The tenant's feed under load on 64 runs: every reader sees every event, in order (checked by the tests)."""
         for readers, rate in ((1, 1000), (100, 1000)):
@@ -282,24 +247,6 @@ class Bench:
             self.report.row(f"post to feed reader p99, {name}, ms", seen["sent_p99_us"] / 1000,
                             "ack p99", produced["p99_us"] / 1000)
             self.report.row("  streamer CPU µs a delivery", cpu.used()["streamer"] * 1e6 / seen["deliveries"])
-
-    def idle_streams(self, count=5000):
-        """What the streamers grow by, kernel memory of the sockets aside."""
-        runs = self.system.make_runs(100)
-        restarted = self.system.ask("restart", "streamer")  # memory of earlier streams would be used again
-        assert restarted.returncode == 0, restarted
-        self.system.wait_ready()
-        streamers = self.system.pids()["streamer"]
-        warm = self.readers(runs, 100)  # one-off memory of the first streams
-        self.finish_readers(warm)
-        time.sleep(2)
-        before = sum(map(pss_bytes, streamers))
-        process = self.readers(runs, count)
-        time.sleep(3)
-        grown = sum(map(pss_bytes, streamers)) - before
-        seen = self.finish_readers(process)
-        assert seen["open"] == count and seen["broken"] == 0, seen
-        self.report.row("bytes an idle stream, 5,000 streams", grown / count, at_most=1.1 * KIB)
 
     def memory(self):
         time.sleep(3)
@@ -346,7 +293,7 @@ class Bench:
         raise SystemExit("no acknowledgement for 30 s")
 
 
-SECTIONS = ("memory", "append", "latency", "stream", "feed", "recovery", "lists")
+SECTIONS = ("memory", "append", "latency", "feed", "recovery", "lists")
 
 
 def main():
@@ -378,8 +325,7 @@ def main():
         system.stop()
     about = {"began": began, "rounds": options.rounds, "seconds": options.seconds, "cores": os.cpu_count()}
     report.write(pathlib.Path(options.build) / "bench", about)
-    missed = [row["name"].strip() for row in report.rows if row["verdict"] == "MISS"]
-    print(f"\n{len(report.rows)} figures, {len(missed)} missed" + (": " + "; ".join(missed) if missed else ""))
+    report.summary()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@
  * Closed loop (each connection sends when its answer came) or, with --rate, open loop: requests are
  * due at fixed times and latency counts from then, also when no connection was free. What fails is
  * sent again with the same Idempotency-Key after a short pause, and counted.
+ *
+ * --path: another server's, to which the name of a run is appended; the body is then the event as
+ * our streams show it. --items: the body is a list of items for a channel each, as Pushpin wants.
+ * --posts: no more than so many.
  */
 #include "tests/bench/histogram.h"
 #include "tests/bench/tool.h"
@@ -24,6 +28,8 @@
 #include <unistd.h>
 
 enum { LOAD_RETRY_US = 20000, LOAD_ANSWER_BYTES = 8192, LOAD_TICKET_DIGITS = 16 };
+/* Seqs that the tool itself gives begin behind this: all have the same number of digits. */
+#define LOAD_SEQ_BASE UINT64_C(1000000000000000)
 
 struct options {
     const char *address;
@@ -35,6 +41,9 @@ struct options {
     int64_t warmup_ms;
     int64_t rate; /* POSTs a second; 0: closed loop */
     bool keyless; /* send no Idempotency-Key */
+    const char *path;
+    bool items;
+    int64_t posts; /* so many at most; 0: no limit */
 };
 
 /* IDLE waits for a due time (open loop), PAUSED for its retry. */
@@ -62,6 +71,10 @@ struct load {
     size_t run_at;     /* where the run id is in a request */
     size_t ticket_at;  /* where the Idempotency-Key's digits are; 0: none */
     size_t *stamps_at; /* where each event's time is */
+    size_t seq_at;     /* where another server's event has its seq */
+    uint64_t seq;
+    uint64_t begun; /* POSTs */
+    uint64_t posts_max;
     uint64_t random;
     uint64_t ticket;
     int64_t measure_from_us;
@@ -76,19 +89,23 @@ struct load {
     int64_t longest_gap_us;
 };
 
-static void build_request(struct load *load, const char *key, struct buffer *out)
+static void add_event(struct load *load, struct buffer *body, int64_t index)
 {
-    struct buffer body = {0};
     char payload[TOOL_PAYLOAD_BYTES];
     size_t digits_at = tool_payload(payload);
-    load->stamps_at = memory_array((size_t)load->options.events, sizeof *load->stamps_at);
+    buffer_append_text(body, "{\"type\":\"MESSAGE_DELTA\",\"payload\":");
+    load->stamps_at[index] = body->length + digits_at;
+    buffer_append(body, payload, sizeof payload);
+    buffer_append_byte(body, '}');
+}
+
+static void build_own(struct load *load, const char *key, struct buffer *out)
+{
+    struct buffer body = {0};
     buffer_append_text(&body, load->options.events > 1 ? "{\"events\":[" : "");
     for (int64_t i = 0; i < load->options.events; i++) {
         buffer_append_text(&body, i > 0 ? "," : "");
-        buffer_append_text(&body, "{\"type\":\"MESSAGE_DELTA\",\"payload\":");
-        load->stamps_at[i] = body.length + digits_at;
-        buffer_append(&body, payload, sizeof payload);
-        buffer_append_byte(&body, '}');
+        add_event(load, &body, i);
     }
     buffer_append_text(&body, load->options.events > 1 ? "]}" : "");
 
@@ -107,8 +124,85 @@ static void build_request(struct load *load, const char *key, struct buffer *out
         load->stamps_at[i] += out->length;
     }
     buffer_append(out, body.data, body.length);
-    load->request_length = out->length;
     buffer_deinit(&body);
+}
+
+/* The event as our own streams show it. */
+static void add_shown(struct load *load, struct buffer *body)
+{
+    char payload[TOOL_PAYLOAD_BYTES];
+    size_t digits_at = tool_payload(payload);
+    buffer_printf(body, "{\"run_id\":\"%s\",\"seq\":", load->runs.ids[0]);
+    load->seq_at = body->length;
+    buffer_printf(body,
+                  "%0*d,\"type\":\"MESSAGE_DELTA\",\"ts\":\"2000-01-01T00:00:00.000000Z\","
+                  "\"payload\":",
+                  TOOL_STAMP_DIGITS, 0);
+    load->stamps_at[0] = body->length + digits_at;
+    buffer_append(body, payload, sizeof payload);
+    buffer_append_byte(body, '}');
+}
+
+/* The same as a JSON text inside JSON; the places in it move with each quote before them. */
+static void add_quoted(struct load *load, struct buffer *body)
+{
+    struct buffer shown = {0};
+    size_t *const places[] = {&load->seq_at, &load->stamps_at[0]};
+    size_t from[2];
+    add_shown(load, &shown);
+    from[0] = load->seq_at;
+    from[1] = load->stamps_at[0];
+    for (size_t i = 0; i < shown.length; i++) {
+        for (size_t n = 0; n < 2; n++) {
+            if (i == from[n]) {
+                *places[n] = body->length;
+            }
+        }
+        if (shown.data[i] == '"') {
+            buffer_append_byte(body, '\\');
+        }
+        buffer_append_byte(body, shown.data[i]);
+    }
+    buffer_deinit(&shown);
+}
+
+static void build_other(struct load *load, struct buffer *out)
+{
+    struct buffer body = {0};
+    size_t run_at = 0;
+    if (load->options.items) {
+        buffer_append_text(&body, "{\"items\":[{\"channel\":\"");
+        run_at = body.length;
+        buffer_printf(&body,
+                      "%s\",\"formats\":{\"http-stream\":{\"content\":\"data: ", load->runs.ids[0]);
+        add_quoted(load, &body);
+        buffer_append_text(&body, "\\n\\n\"}}}]}");
+    } else {
+        add_shown(load, &body);
+    }
+    buffer_printf(out, "POST %s", load->options.path);
+    load->run_at = out->length;
+    buffer_printf(out,
+                  "%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
+                  "Content-Length: %zu\r\n\r\n",
+                  load->options.items ? "" : load->runs.ids[0], load->options.address, body.length);
+    load->run_at = load->options.items ? out->length + run_at : load->run_at;
+    load->seq_at += out->length;
+    load->stamps_at[0] += out->length;
+    buffer_append(out, body.data, body.length);
+    buffer_deinit(&body);
+}
+
+static void build_request(struct load *load, struct buffer *out)
+{
+    load->stamps_at = memory_array((size_t)load->options.events, sizeof *load->stamps_at);
+    if (load->options.path != NULL) {
+        load->seq = LOAD_SEQ_BASE;
+        build_other(load, out);
+    } else {
+        build_own(load, tool_read_line(load->options.key_file), out);
+    }
+    load->request_length = out->length;
 }
 
 static void watch(const struct load *load, struct connection *connection, uint32_t events, int how)
@@ -177,10 +271,14 @@ static void send_new(struct load *load, struct connection *connection, int64_t b
     if (load->ticket_at != 0) {
         tool_digits(connection->request + load->ticket_at, LOAD_TICKET_DIGITS, ++load->ticket);
     }
+    if (load->seq != 0) {
+        tool_digits(connection->request + load->seq_at, TOOL_STAMP_DIGITS, ++load->seq);
+    }
     for (int64_t i = 0; i < load->options.events; i++) {
         tool_digits(connection->request + load->stamps_at[i], TOOL_STAMP_DIGITS,
                     (uint64_t)began_us);
     }
+    load->begun++;
     connection->pending = true;
     connection->began_us = began_us;
     send_again(load, connection);
@@ -192,7 +290,7 @@ static void next(struct load *load, struct connection *connection)
     int64_t now_us = tool_now_us();
     if (connection->pending) {
         send_again(load, connection);
-    } else if (now_us >= load->end_us) {
+    } else if (now_us >= load->end_us || load->begun == load->posts_max) {
         connection->state = IDLE;
     } else if (load->options.rate == 0) {
         send_new(load, connection, now_us);
@@ -257,7 +355,7 @@ static void receive(struct load *load, struct connection *connection)
     if (connection->state != RECEIVING || answer_length(connection, &closing) == 0) {
         return;
     }
-    bool created = strncmp(connection->answer, "HTTP/1.1 201", 12) == 0;
+    bool created = strncmp(connection->answer, "HTTP/1.1 20", 11) == 0;
     count(load, connection, created);
     connection->received = 0;
     if (closing) {
@@ -340,7 +438,8 @@ static void run(struct load *load)
         connect_again(load, &load->connections[i]);
     }
     int64_t patience_us = load->end_us + 15000000;
-    while ((tool_now_us() < load->end_us || busy(load)) && tool_now_us() < patience_us) {
+    while (((tool_now_us() < load->end_us && load->begun < load->posts_max) || busy(load)) &&
+           tool_now_us() < patience_us) {
         struct epoll_event events[128];
         int ready = epoll_wait(load->epoll, events, 128, 100);
         for (int i = 0; i < ready; i++) {
@@ -373,12 +472,19 @@ static void print(const struct load *load)
 
 static void read_options(struct options *options, int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"address", required_argument, NULL, 'a'},   {"key-file", required_argument, NULL, 'k'},
-        {"runs", required_argument, NULL, 'r'},      {"connections", required_argument, NULL, 'c'},
-        {"events", required_argument, NULL, 'e'},    {"ms", required_argument, NULL, 't'},
-        {"warmup-ms", required_argument, NULL, 'w'}, {"rate", required_argument, NULL, 'R'},
-        {"keyless", no_argument, NULL, 'n'},         {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"address", required_argument, NULL, 'a'},
+                                          {"key-file", required_argument, NULL, 'k'},
+                                          {"runs", required_argument, NULL, 'r'},
+                                          {"connections", required_argument, NULL, 'c'},
+                                          {"events", required_argument, NULL, 'e'},
+                                          {"ms", required_argument, NULL, 't'},
+                                          {"warmup-ms", required_argument, NULL, 'w'},
+                                          {"rate", required_argument, NULL, 'R'},
+                                          {"keyless", no_argument, NULL, 'n'},
+                                          {"path", required_argument, NULL, 'p'},
+                                          {"items", no_argument, NULL, 'i'},
+                                          {"posts", required_argument, NULL, 'P'},
+                                          {NULL, 0, NULL, 0}};
     int name;
     *options =
         (struct options){.connections = 1, .events = 1, .seconds_ms = 5000, .warmup_ms = 500};
@@ -411,11 +517,21 @@ static void read_options(struct options *options, int argc, char **argv)
         case 'n':
             options->keyless = true;
             break;
+        case 'p':
+            options->path = optarg;
+            break;
+        case 'i':
+            options->items = true;
+            break;
+        case 'P':
+            options->posts = tool_number(optarg);
+            break;
         default:
             exit(2);
         }
     }
-    if (options->address == NULL || options->key_file == NULL || options->runs_file == NULL ||
+    if (options->address == NULL || options->runs_file == NULL ||
+        (options->path == NULL ? options->key_file == NULL : options->events > 1) ||
         options->connections < 1 || options->events < 1) {
         fprintf(stderr, "load: --address, --key-file and --runs are needed\n");
         exit(2);
@@ -427,11 +543,12 @@ int main(int argc, char **argv)
     struct load load = {.random = (uint64_t)tool_real_us() | 1};
     struct buffer request = {0};
     read_options(&load.options, argc, argv);
+    load.posts_max = load.options.posts > 0 ? (uint64_t)load.options.posts : UINT64_MAX;
     load.ticket = (uint64_t)tool_now_us() % 1000000000 * 1000000;
     load.address = tool_resolve(load.options.address);
     load.runs = tool_read_runs(load.options.runs_file);
     tool_raise_files();
-    build_request(&load, tool_read_line(load.options.key_file), &request);
+    build_request(&load, &request);
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     load.connections = memory_array((size_t)load.options.connections, sizeof *load.connections);
     for (int64_t i = 0; i < load.options.connections; i++) {

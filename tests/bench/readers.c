@@ -1,91 +1,154 @@
 /*
- * Readers over SSE: N streams on one epoll loop. Checks that every reader sees dense seqs, counts
- * deliveries, and takes the latency of each from the time stamp in the benchmark's payload (sent to
- * read) and from the event's own ts (accepted to read; the commit lies between).
+ * Readers over SSE, of our server or of another: N streams on one epoll loop. Counts deliveries,
+ * what was lost and what came twice, and takes the latency of each from the time stamp in the
+ * benchmark's payload (sent to read), from the event's own ts (accepted to read; the commit lies
+ * between), and with --notices from the sequencer's notice on the bus.
  *
- * With --feed the readers follow the tenant's feed from its end on; their "seq" is then the number
- * of events they have seen.
+ * The place of an event is its `id:`; with --feed (the tenant's feed from its end on) and --count
+ * the number of events seen so far; with --data the "seq" in the data. --path is what another
+ * server has in place of our routes: the name of a run is appended.
  *
- * Prints "ready" when every stream has answered. A number on stdin is the seq that every reader is
- * to reach (30 s at most); it, or the end of stdin, ends the tool with its numbers.
+ * --stalled: so many readers more, with the smallest receive buffer, that take nothing. --life-ms
+ * and --absence-ms: every reader leaves again and again and comes back with its Last-Event-ID.
+ * --burst: all connect at once. --sources: from so many addresses of the loopback net.
+ *
+ * Prints "ready" when every stream has answered. A number on stdin is the place that every reader
+ * is to reach (until nothing comes any more); it, or the end of stdin, ends the tool with its
+ * numbers.
  */
 #include "tests/bench/histogram.h"
+#include "tests/bench/notices.h"
+#include "tests/bench/sse.h"
 #include "tests/bench/tool.h"
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/number.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { READERS_FRAMING_BYTES = 80, READERS_LINE_BYTES = 320, READERS_CHUNK_BYTES = 256 << 10 };
-enum { READERS_PATIENCE_US = 30000000 };
+enum {
+    READERS_CHUNK_BYTES = 256 << 10,
+    READERS_SILENCE_US = 5000000, /* so long nothing comes: it was all */
+    READERS_OPEN_US = 20000000,
+    READERS_ID_BYTES = 64,
+    READERS_TURN_MS = 5,
+    READERS_STALLED_BUFFER = 4096
+};
 
-enum part { HEAD, CHUNK_SIZE, CHUNK_BODY, CHUNK_END };
+enum place { PLACE_ID, PLACE_COUNT, PLACE_DATA };
+
+struct options {
+    const char *address;
+    const char *key_file;
+    const char *runs_file;
+    const char *path;
+    const char *notices;
+    int64_t readers;
+    int64_t stalled;
+    int64_t sources;
+    int64_t life_ms;
+    int64_t absence_ms;
+    int64_t after; /* the seq a run's readers know already */
+    enum place place;
+    bool feed;
+    bool burst;
+};
 
 struct reader {
-    int fd;
+    struct readers *readers;
+    int fd; /* -1: away, or lost */
     bool asked;
-    bool open; /* the head was a 200 */
-    enum part part;
-    size_t chunk_left;
-    char framing[READERS_FRAMING_BYTES]; /* of the current line of the head or a chunk's size */
-    size_t framing_length;
-    char line[READERS_LINE_BYTES]; /* beginning of the current line of the stream */
-    size_t line_length;
+    bool stalled;
+    struct sse sse;
     int64_t last_seq; /* -1: none yet */
     size_t run;
+    int64_t due_us; /* when it leaves or comes back */
+    char id[READERS_ID_BYTES];
 };
 
 struct readers {
+    struct options options;
     struct tool_address address;
-    const char *host;
+    struct notices *notices;
     const char *key;
     struct tool_runs runs;
-    bool feed; /* the tenant's, instead of runs */
     struct reader *all;
-    int64_t count;
+    int64_t count; /* with the stalled */
     int64_t open_count;
+    int64_t opened_us;
+    int64_t wanted_seq; /* -1: not told yet */
+    int64_t heard_us;
+    bool wandering;
     int epoll;
+    uint64_t random;
     uint64_t deliveries;
     uint64_t bytes;
     uint64_t broken; /* streams that ended or answered badly */
-    uint64_t gaps;
-    int64_t wanted_seq; /* -1: not told yet */
-    int64_t patience_us;
+    uint64_t lost;
+    uint64_t doubled;
+    uint64_t returns;
     int64_t first_us;
     int64_t last_us;
     struct latencies since_sent;
     struct latencies since_ts;
+    struct latencies since_notice;
 };
+
+/* ---- one connection ---- */
 
 static void send_request(struct readers *readers, struct reader *reader)
 {
+    const struct options *options = &readers->options;
     struct buffer request = {0};
-    if (readers->feed) {
+    const char *run = options->feed ? "" : readers->runs.ids[reader->run];
+    if (options->path != NULL) {
+        buffer_printf(&request, "GET %s%s", options->path, run);
+    } else if (options->feed) {
         buffer_append_text(&request, "GET /api/v1/stream?from=latest");
     } else {
-        buffer_printf(&request, "GET /api/v1/runs/%s/stream", readers->runs.ids[reader->run]);
+        buffer_printf(&request, "GET /api/v1/runs/%s/stream?after_seq=%lld", run,
+                      (long long)options->after);
     }
-    buffer_printf(&request,
-                  " HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
-                  "Accept: text/event-stream\r\n\r\n",
-                  readers->host, readers->key);
-    if (send(reader->fd, request.data, request.length, MSG_NOSIGNAL) != (ssize_t)request.length) {
+    buffer_printf(&request, " HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n",
+                  options->address);
+    if (readers->key != NULL) {
+        buffer_printf(&request, "Authorization: Bearer %s\r\n", readers->key);
+    }
+    if (reader->id[0] != '\0') {
+        buffer_printf(&request, "Last-Event-ID: %s\r\n", reader->id);
+    }
+    buffer_append_text(&request, "\r\n");
+    if (send(reader->fd, request.data, request.length, MSG_NOSIGNAL) != (ssize_t)request.length &&
+        errno != ECONNRESET && errno != EPIPE && errno != ECONNREFUSED) {
         tool_fail("send");
     }
     buffer_deinit(&request);
     reader->asked = true;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = reader};
     epoll_ctl(readers->epoll, EPOLL_CTL_MOD, reader->fd, &event);
+}
+
+static void come(struct readers *readers, struct reader *reader)
+{
+    const struct options *options = &readers->options;
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = reader};
+    int64_t index = reader - readers->all;
+    reader->fd = tool_connect_from(&readers->address,
+                                   options->sources > 0 ? (int)(index % options->sources) + 2 : 0,
+                                   reader->stalled ? READERS_STALLED_BUFFER : 0);
+    reader->sse = (struct sse){0};
+    reader->asked = false;
+    reader->due_us =
+        tool_now_us() + 1000 * (options->life_ms / 2 + (int64_t)(tool_random(&readers->random) %
+                                                                 (uint64_t)(options->life_ms + 1)));
+    epoll_ctl(readers->epoll, EPOLL_CTL_ADD, reader->fd, &event);
 }
 
 static void lose(struct readers *readers, struct reader *reader)
@@ -95,11 +158,33 @@ static void lose(struct readers *readers, struct reader *reader)
     readers->broken++;
 }
 
-static void note_event(struct readers *readers, struct reader *reader, int64_t now_us)
+/* ---- what comes ---- */
+
+static int64_t seq_in_data(const struct reader *reader)
 {
-    reader->line[reader->line_length] = '\0';
-    const char *stamp = strstr(reader->line, "\"delta\":\"" TOOL_STAMP);
-    const char *ts = strstr(reader->line, "\"ts\":\"");
+    const char *at = strstr(reader->sse.line, "\"seq\":");
+    int64_t seq;
+    size_t digits = at == NULL ? 0 : strspn(at + 6, "0123456789");
+    return digits > 0 && number_parse(at + 6, digits, &seq) == 0 ? seq : -1;
+}
+
+static void note_place(struct readers *readers, struct reader *reader, int64_t seq)
+{
+    if (reader->last_seq >= 0 && seq <= reader->last_seq) {
+        readers->doubled++;
+        return;
+    }
+    if (reader->last_seq >= 0) {
+        readers->lost += (uint64_t)(seq - reader->last_seq - 1);
+    }
+    reader->last_seq = seq;
+}
+
+static void note_event(struct readers *readers, struct reader *reader)
+{
+    const char *stamp = strstr(reader->sse.line, "\"delta\":\"" TOOL_STAMP);
+    const char *ts = strstr(reader->sse.line, "\"ts\":\"");
+    int64_t now_us = tool_now_us();
     int64_t sent_us;
     int64_t fraction_us;
     readers->deliveries++;
@@ -107,6 +192,10 @@ static void note_event(struct readers *readers, struct reader *reader, int64_t n
     readers->last_us = now_us;
     if (stamp != NULL && number_parse(stamp + 11, TOOL_STAMP_DIGITS, &sent_us) == 0) {
         latencies_add(&readers->since_sent, now_us - sent_us);
+        if (readers->notices != NULL) {
+            int64_t notice_us = notices_at(readers->notices, reader->last_seq);
+            latencies_add(&readers->since_notice, notice_us == 0 ? 0 : now_us - notice_us);
+        }
     }
     if (ts != NULL && strlen(ts) > 33 && number_parse(ts + 26, 6, &fraction_us) == 0) {
         /* Only the second's fraction is needed: what is measured is far below a second. */
@@ -115,118 +204,58 @@ static void note_event(struct readers *readers, struct reader *reader, int64_t n
     }
 }
 
-static void take_line(struct readers *readers, struct reader *reader, int64_t now_us)
+static void take_id(struct readers *readers, struct reader *reader, const char *id)
 {
     int64_t seq;
-    if (readers->feed && reader->line_length > 4 && memcmp(reader->line, "id: ", 4) == 0) {
-        reader->last_seq = reader->last_seq < 0 ? 1 : reader->last_seq + 1;
-    } else if (reader->line_length > 4 && memcmp(reader->line, "id: ", 4) == 0) {
-        if (number_parse(reader->line + 4, reader->line_length - 4, &seq) != 0 ||
-            (reader->last_seq >= 0 && seq != reader->last_seq + 1)) {
-            readers->gaps++;
+    snprintf(reader->id, sizeof reader->id, "%s", id);
+    if (readers->options.place == PLACE_ID) {
+        if (number_parse(id, strlen(id), &seq) != 0) {
+            tool_fail("an id that is no number");
         }
-        reader->last_seq = seq;
-    } else if (reader->line_length > 20 && memcmp(reader->line, "data: {\"run_id", 14) == 0) {
-        note_event(readers, reader, now_us);
-    }
-    reader->line_length = 0;
-}
-
-static void take_body(struct readers *readers, struct reader *reader, const char *at, size_t length,
-                      int64_t now_us)
-{
-    const char *end = at + length;
-    while (at < end) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        size_t now = (size_t)((stop != NULL ? stop : end) - at);
-        size_t room = READERS_LINE_BYTES - 1 - reader->line_length;
-        memcpy(reader->line + reader->line_length, at, now < room ? now : room);
-        reader->line_length += now < room ? now : room;
-        if (stop == NULL) {
-            return;
-        }
-        take_line(readers, reader, now_us);
-        at = stop + 1;
+        note_place(readers, reader, seq);
     }
 }
 
-static size_t hex_number(const char *text)
+static void on_line(void *arg, struct sse *sse)
 {
-    size_t value = 0;
-    for (; isxdigit((unsigned char)*text); text++) {
-        int digit = isdigit((unsigned char)*text) ? *text - '0' : (*text | 0x20) - 'a' + 10;
-        value = value * 16 + (size_t)digit;
+    struct reader *reader = arg;
+    struct readers *readers = reader->readers;
+    if (sse->line_length > 0 && sse->line[sse->line_length - 1] == '\r') {
+        sse->line[--sse->line_length] = '\0';
     }
-    return value;
-}
-
-/* A line of the head or of the chunk framing, without its line end. */
-static void take_framing(struct readers *readers, struct reader *reader)
-{
-    reader->framing[reader->framing_length] = '\0';
-    if (reader->part == HEAD) {
-        if (strncmp(reader->framing, "HTTP/1.1 200", 12) == 0) {
-            reader->open = true;
-            readers->open_count++;
+    if (strncmp(sse->line, "id: ", 4) == 0) {
+        take_id(readers, reader, sse->line + 4);
+    } else if (strncmp(sse->line, "data: {\"run_id", 14) == 0) {
+        if (readers->options.place == PLACE_COUNT) {
+            note_place(readers, reader, reader->last_seq < 0 ? 1 : reader->last_seq + 1);
+        } else if (readers->options.place == PLACE_DATA) {
+            note_place(readers, reader, seq_in_data(reader));
         }
-        reader->part = reader->framing_length == 0 ? CHUNK_SIZE : HEAD;
-    } else if (reader->part == CHUNK_SIZE) {
-        reader->chunk_left = hex_number(reader->framing);
-        reader->part = CHUNK_BODY;
-    } else {
-        reader->part = CHUNK_SIZE;
-    }
-    reader->framing_length = 0;
-}
-
-/* Appends to the framing line what belongs to it; returns how many bytes were used. */
-static size_t framing_bytes(struct readers *readers, struct reader *reader, const char *at,
-                            size_t length)
-{
-    const char *stop = memchr(at, '\n', length);
-    size_t used = stop != NULL ? (size_t)(stop + 1 - at) : length;
-    size_t room = READERS_FRAMING_BYTES - 1 - reader->framing_length;
-    memcpy(reader->framing + reader->framing_length, at, used < room ? used : room);
-    reader->framing_length += used < room ? used : room;
-    if (stop != NULL) {
-        while (reader->framing_length > 0 && reader->framing[reader->framing_length - 1] < ' ') {
-            reader->framing_length--;
-        }
-        take_framing(readers, reader);
-    }
-    return used;
-}
-
-static void take_bytes(struct readers *readers, struct reader *reader, const char *at,
-                       size_t length)
-{
-    int64_t now_us = tool_now_us();
-    const char *end = at + length;
-    while (at < end) {
-        size_t left = (size_t)(end - at);
-        if (reader->part != CHUNK_BODY) {
-            at += framing_bytes(readers, reader, at, left);
-            continue;
-        }
-        size_t now = left < reader->chunk_left ? left : reader->chunk_left;
-        take_body(readers, reader, at, now, now_us);
-        at += now;
-        reader->chunk_left -= now;
-        reader->part = reader->chunk_left > 0 ? CHUNK_BODY : CHUNK_END;
+        note_event(readers, reader);
     }
 }
 
 static void receive(struct readers *readers, struct reader *reader)
 {
     static char bytes[READERS_CHUNK_BYTES];
-    ssize_t length = recv(reader->fd, bytes, sizeof bytes, 0);
+    bool was_open = reader->sse.open;
+    if (reader->stalled && was_open) {
+        struct epoll_event nothing = {.data.ptr = reader};
+        epoll_ctl(readers->epoll, EPOLL_CTL_MOD, reader->fd, &nothing);
+        return;
+    }
+    ssize_t length = recv(reader->fd, bytes, reader->stalled ? 512 : sizeof bytes, 0);
     if (length == 0 || (length < 0 && errno != EAGAIN)) {
         lose(readers, reader);
     } else if (length > 0) {
         readers->bytes += (uint64_t)length;
-        take_bytes(readers, reader, bytes, (size_t)length);
+        readers->heard_us = tool_now_us();
+        sse_take(&reader->sse, bytes, (size_t)length, on_line, reader);
+        readers->open_count += !was_open && reader->sse.open;
     }
 }
+
+/* ---- the loop ---- */
 
 /* False when stdin has ended without a word. */
 static bool take_order(struct readers *readers)
@@ -239,7 +268,7 @@ static bool take_order(struct readers *readers)
     if (number_parse(line, strcspn(line, "\n"), &readers->wanted_seq) != 0) {
         tool_fail("a seq is expected on stdin");
     }
-    readers->patience_us = tool_now_us() + READERS_PATIENCE_US;
+    readers->heard_us = tool_now_us();
     epoll_ctl(readers->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
     return true;
 }
@@ -249,22 +278,44 @@ static bool complete(const struct readers *readers)
     if (readers->wanted_seq < 0) {
         return false;
     }
-    if (tool_now_us() > readers->patience_us) {
+    if (tool_now_us() - readers->heard_us > READERS_SILENCE_US) {
         return true;
     }
     for (int64_t i = 0; i < readers->count; i++) {
-        if (readers->all[i].fd >= 0 && readers->all[i].last_seq < readers->wanted_seq) {
+        const struct reader *reader = &readers->all[i];
+        bool gone = reader->fd < 0 && readers->options.life_ms == 0;
+        if (!reader->stalled && !gone && reader->last_seq < readers->wanted_seq) {
             return false;
         }
     }
     return true;
 }
 
+/* Readers that leave and those that come back. Once the end is known nobody leaves any more. */
+static void wander(struct readers *readers)
+{
+    int64_t now_us = tool_now_us();
+    for (int64_t i = 0; i < readers->count; i++) {
+        struct reader *reader = &readers->all[i];
+        if (now_us < reader->due_us) {
+            continue;
+        }
+        if (reader->fd < 0) {
+            readers->returns++;
+            come(readers, reader);
+        } else if (readers->wanted_seq < 0 && reader->sse.open) {
+            close(reader->fd);
+            reader->fd = -1;
+            reader->due_us = now_us + readers->options.absence_ms * 1000;
+        }
+    }
+}
+
 /* One turn of the loop. False when stdin has ended. */
 static bool turn(struct readers *readers)
 {
     struct epoll_event events[256];
-    int ready = epoll_wait(readers->epoll, events, 256, 100);
+    int ready = epoll_wait(readers->epoll, events, 256, readers->wandering ? READERS_TURN_MS : 100);
     for (int i = 0; i < ready; i++) {
         struct reader *reader = events[i].data.ptr;
         if (reader == NULL) {
@@ -277,20 +328,25 @@ static bool turn(struct readers *readers)
             receive(readers, reader);
         }
     }
+    if (readers->wandering) {
+        wander(readers);
+    }
     return true;
 }
 
 static void connect_all(struct readers *readers)
 {
-    int64_t patience_us = tool_now_us() + 60000000;
+    int64_t began_us = tool_now_us();
+    int64_t patience_us = began_us + READERS_OPEN_US;
     for (int64_t i = 0; i < readers->count; i++) {
-        struct reader *reader = &readers->all[i];
-        struct epoll_event event = {.events = EPOLLOUT, .data.ptr = reader};
-        *reader = (struct reader){.fd = tool_connect(&readers->address),
-                                  .last_seq = -1,
-                                  .run = readers->feed ? 0 : (size_t)i % readers->runs.count};
-        epoll_ctl(readers->epoll, EPOLL_CTL_ADD, reader->fd, &event);
-        while (i - readers->open_count > 256 && tool_now_us() < patience_us) {
+        readers->all[i] =
+            (struct reader){.readers = readers,
+                            .last_seq = -1,
+                            .stalled = i >= readers->options.readers,
+                            .run = readers->options.feed ? 0 : (size_t)i % readers->runs.count};
+        come(readers, &readers->all[i]);
+        while (!readers->options.burst && i - readers->open_count > 256 &&
+               tool_now_us() < patience_us) {
             turn(readers); /* not more at once than a backlog takes */
         }
     }
@@ -298,6 +354,8 @@ static void connect_all(struct readers *readers)
            tool_now_us() < patience_us) {
         turn(readers);
     }
+    readers->opened_us = tool_now_us() - began_us;
+    readers->wandering = readers->options.life_ms > 0;
 }
 
 static void print(const struct readers *readers)
@@ -305,70 +363,94 @@ static void print(const struct readers *readers)
     double seconds = (double)(readers->last_us - readers->first_us) / 1e6;
     int64_t lowest = INT64_MAX;
     int64_t highest = -1;
-    for (int64_t i = 0; i < readers->count; i++) {
+    for (int64_t i = 0; i < readers->options.readers; i++) {
         int64_t last = readers->all[i].last_seq;
         lowest = last < lowest ? last : lowest;
         highest = last > highest ? last : highest;
     }
-    printf("{\"readers\":%lld,\"open\":%lld,\"broken\":%llu,\"gaps\":%llu,"
-           "\"deliveries\":%llu,\"bytes\":%llu,\"seconds\":%.3f,\"deliveries_per_s\":%.1f,"
+    printf("{\"readers\":%lld,\"open\":%lld,\"opened_s\":%.4f,\"broken\":%llu,\"lost\":%llu,"
+           "\"doubled\":%llu,\"returns\":%llu,\"deliveries\":%llu,\"bytes\":%llu,"
+           "\"seconds\":%.3f,\"deliveries_per_s\":%.1f,"
            "\"lowest_seq\":%lld,\"highest_seq\":%lld,\"cpu_s\":%.3f,",
            (long long)readers->count, (long long)readers->open_count,
-           (unsigned long long)readers->broken, (unsigned long long)readers->gaps,
-           (unsigned long long)readers->deliveries, (unsigned long long)readers->bytes, seconds,
+           (double)readers->opened_us / 1e6, (unsigned long long)readers->broken,
+           (unsigned long long)readers->lost, (unsigned long long)readers->doubled,
+           (unsigned long long)readers->returns, (unsigned long long)readers->deliveries,
+           (unsigned long long)readers->bytes, seconds,
            seconds > 0 ? (double)readers->deliveries / seconds : 0.0, (long long)lowest,
            (long long)highest, tool_cpu_s());
     latencies_print(&readers->since_sent, "sent_");
+    printf(",");
+    latencies_print(&readers->since_notice, "notice_");
     printf(",");
     latencies_print(&readers->since_ts, "ts_");
     puts("}");
 }
 
-int main(int argc, char **argv)
+/* ---- start ---- */
+
+static void read_options(struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {
         {"address", required_argument, NULL, 'a'}, {"key-file", required_argument, NULL, 'k'},
         {"runs", required_argument, NULL, 'r'},    {"readers", required_argument, NULL, 'n'},
-        {"feed", no_argument, NULL, 'f'},          {NULL, 0, NULL, 0}};
-    struct readers readers = {.count = 1, .wanted_seq = -1};
-    const char *key_file = NULL;
-    const char *runs_file = NULL;
+        {"path", required_argument, NULL, 'p'},    {"notices", required_argument, NULL, 'N'},
+        {"stalled", required_argument, NULL, 's'}, {"sources", required_argument, NULL, 'S'},
+        {"life-ms", required_argument, NULL, 'l'}, {"absence-ms", required_argument, NULL, 'A'},
+        {"feed", no_argument, NULL, 'f'},          {"burst", no_argument, NULL, 'b'},
+        {"count", no_argument, NULL, 'c'},         {"data", no_argument, NULL, 'd'},
+        {"after", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0}};
+    const char **const texts[] = {['a'] = &options->address,
+                                  ['k'] = &options->key_file,
+                                  ['r'] = &options->runs_file,
+                                  ['p'] = &options->path,
+                                  ['N'] = &options->notices};
+    int64_t *const numbers[] = {
+        ['n'] = &options->readers, ['s'] = &options->stalled,    ['S'] = &options->sources,
+        ['l'] = &options->life_ms, ['A'] = &options->absence_ms, ['o'] = &options->after};
     int name;
+    *options = (struct options){.readers = 1};
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (name) {
-        case 'a':
-            readers.host = optarg;
-            break;
-        case 'k':
-            key_file = optarg;
-            break;
-        case 'r':
-            runs_file = optarg;
-            break;
-        case 'f':
-            readers.feed = true;
-            break;
-        case 'n':
-            readers.count = tool_number(optarg);
-            break;
-        default:
-            return 2;
+        size_t at = (size_t)name;
+        if (at < sizeof texts / sizeof texts[0] && texts[at] != NULL) {
+            *texts[at] = optarg;
+        } else if (at < sizeof numbers / sizeof numbers[0] && numbers[at] != NULL) {
+            *numbers[at] = tool_number(optarg);
+        } else if (name == 'f' || name == 'c' || name == 'd') {
+            options->feed = name == 'f';
+            options->place = name == 'd' ? PLACE_DATA : PLACE_COUNT;
+        } else if (name == 'b') {
+            options->burst = true;
+        } else {
+            exit(2);
         }
     }
-    if (readers.host == NULL || key_file == NULL || (runs_file == NULL && !readers.feed) ||
-        readers.count < 1) {
+    if (options->address == NULL || (options->runs_file == NULL && !options->feed) ||
+        (options->key_file == NULL && options->path == NULL) || options->readers < 1) {
         fprintf(stderr, "readers: --address, --key-file and --runs or --feed are needed\n");
-        return 2;
+        exit(2);
     }
-    readers.address = tool_resolve(readers.host);
-    readers.key = tool_read_line(key_file);
-    if (!readers.feed) {
-        readers.runs = tool_read_runs(runs_file);
+}
+
+int main(int argc, char **argv)
+{
+    static struct readers readers = {.wanted_seq = -1};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    struct options *options = &readers.options;
+    read_options(options, argc, argv);
+    readers.address = tool_resolve(options->address);
+    readers.random = (uint64_t)tool_real_us() | 1;
+    readers.key = options->key_file != NULL ? tool_read_line(options->key_file) : NULL;
+    if (!options->feed) {
+        readers.runs = tool_read_runs(options->runs_file);
+    }
+    if (options->notices != NULL) {
+        readers.notices = notices_start(options->notices, readers.runs.ids[0]);
     }
     tool_raise_files();
     readers.epoll = epoll_create1(EPOLL_CLOEXEC);
+    readers.count = options->readers + options->stalled;
     readers.all = memory_array((size_t)readers.count, sizeof *readers.all);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(readers.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0) {
         tool_fail("stdin must be a pipe");
     }

@@ -40,9 +40,9 @@ class Report:
         judged = median(ratios or ours)
         verdict = ""
         if at_least is not None:
-            verdict = "ok" if judged >= at_least else "MISS"
+            verdict = "PASS" if judged >= at_least else "MISS"
         if at_most is not None:
-            verdict = "ok" if judged <= at_most else "MISS"
+            verdict = "PASS" if judged <= at_most else "MISS"
         goal = f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}" if at_most is not None else ""
         if baseline and goal:
             goal += " ×"
@@ -79,3 +79,7 @@ class Report:
         with open(directory / "results.json", "w") as file:
             json.dump({"about": about, "rows": self.rows, "cells": self.cells, "notes": self.notes}, file, indent=1)
         (directory / "results.md").write_text(self.table())
+
+    def summary(self):
+        missed = [row["name"].strip() for row in self.rows if row["verdict"] == "MISS"]
+        print(f"\n{len(self.rows)} figures, {len(missed)} missed" + (": " + "; ".join(missed) if missed else ""))

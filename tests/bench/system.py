@@ -123,6 +123,13 @@ def children(pid):
     return found
 
 
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
 def cpu_seconds(pid):
     """User and system time of a process, and of its children that have ended."""
     try:
@@ -134,7 +141,7 @@ def cpu_seconds(pid):
 
 
 def pss_bytes(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as file:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
         for line in file:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024

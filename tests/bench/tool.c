@@ -109,12 +109,29 @@ struct tool_address tool_resolve(const char *host_and_port)
 
 int tool_connect(const struct tool_address *address)
 {
+    return tool_connect_from(address, 0, 0);
+}
+
+int tool_connect_from(const struct tool_address *address, int source, int receive_buffer)
+{
     int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1;
     if (fd < 0) {
         tool_fail("socket");
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (receive_buffer > 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    }
+    if (source > 0) {
+        struct sockaddr_in from = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr =
+                                       htonl(INADDR_LOOPBACK - 1 + (uint32_t)source)};
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        if (bind(fd, (const struct sockaddr *)&from, sizeof from) != 0) {
+            tool_fail("bind");
+        }
+    }
     if (connect(fd, (const struct sockaddr *)&address->storage, address->length) != 0 &&
         errno != EINPROGRESS) {
         tool_fail("connect");

@@ -29,6 +29,8 @@ char *tool_read_line(const char *path);
 struct tool_address tool_resolve(const char *host_and_port);
 /* A non-blocking connection that is being made, TCP_NODELAY set. */
 int tool_connect(const struct tool_address *address);
+/* The same from 127.0.0.SOURCE (0: any address) and with this receive buffer (0: the usual one). */
+int tool_connect_from(const struct tool_address *address, int source, int receive_buffer);
 /* As many descriptors as the hard limit gives. */
 void tool_raise_files(void);
 /* xorshift64*: cheap, good enough to pick a run. `state` must not be 0. */

@@ -53,11 +53,11 @@ def tenant(box):
 
 
 def nothing_more(stream, seconds=0.7):
-    """Only pings."""
+    """Only pings, and that it is caught up."""
     with pytest.raises(NoFrame):
         while True:
             frame = stream.next_frame(seconds if not stream.text else 0.1)
-            assert frame.event == "ping" or frame.comments, frame
+            assert frame.event in ("ping", "caught-up") or frame.comments, frame
             seconds -= 0.35
 
 
@@ -87,6 +87,7 @@ def test_head_pings_and_frames_are_as_on_run_streams(box, tenant):
             ours, theirs = stream.next_event(), plain.next_event()
             assert ours.data == theirs.data and ours.event is None and ours.raw.count(b"\n") == 1
             assert ours.id != theirs.id and len(ours.id) == 24
+        assert stream.to_caught_up()[0] == []
         pings = [stream.next_frame(5) for _ in range(2)]
         assert all(ping.event == "ping" and ping.data == "{}" and ping.comments and ping.id is None for ping in pings)
 

@@ -21,7 +21,7 @@ import msgpack
 import zmq
 
 from harness.paths import ROOT, bin_dir, patience
-from harness.sse import ChunkDecoder, StreamEnded, parse_frame
+from harness.sse import NOTES, ChunkDecoder, StreamEnded, parse_frame
 from harness.waiting import wait_until
 
 EVENTS, HINT, HANDOVER = 32, 33, 48
@@ -71,6 +71,13 @@ class Reader:
         return parse_frame(block)
 
     def event(self, timeout=5):
+        """The next frame that is none of the stream's notes about itself, and not the first comment."""
+        while True:
+            frame = self.frame(timeout)
+            if frame.event not in NOTES and frame.data is not None:
+                return frame
+
+    def note(self, timeout=5):
         """The next frame that is no ping and not the first comment."""
         while True:
             frame = self.frame(timeout)
@@ -348,15 +355,20 @@ class Stage:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             peer.sendmsg([packet], rights)
 
-    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, form=0, types=(), stop_after=0) -> Reader:
-        """`form`: the native one, or FILTERED and so on."""
+    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, send_buffer=None, head=0, form=0, types=(),
+             stop_after=0) -> Reader:
+        """`form`: the native one, or FILTERED and so on; `types`: names of event types, or their mask. Small buffers on both sides:
+        events are written in parts."""
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
-        mask = sum(1 << TYPES[name] for name in types)
-        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, 0, 0, bytes(16), b"",
+        if send_buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        mask = types if isinstance(types, int) else sum(1 << TYPES[name] for name in types)
+        form = form or (FILTERED if mask else 0)
+        body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, head, 0, bytes(16), b"",
                 form, mask, stop_after, *NATIVE[3:]]
         self.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()

@@ -290,8 +290,8 @@ class Server:
             self._keys[key] = Client(lambda: self.url, key)
         return self._keys[key]
 
-    def stream(self, run_id, key=None, headers=None, query="", **options) -> SseStream:
-        path = f"/api/v1/runs/{run_id}/stream" + (f"?{query}" if query else "")
+    def stream(self, run_id, key=None, headers=None, query="", at="stream", **options) -> SseStream:
+        path = f"/api/v1/runs/{run_id}/{at}" + (f"?{query}" if query else "")
         return SseStream(self.address, path, key or self.api_key, headers, **options)
 
     def database(self) -> Database:

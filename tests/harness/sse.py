@@ -34,6 +34,10 @@ class NoFrame(AssertionError):
     """Nothing came in time."""
 
 
+# Events without id about the stream itself, which are no part of what it shows.
+NOTES = ("ping", "caught-up", "fell-behind")
+
+
 @dataclass
 class Frame:
     """One event block; several comments or retry fields of one block are kept together."""
@@ -81,6 +85,22 @@ def parse_frame(block: bytes) -> Frame:
     return frame
 
 
+class NotesOrder:
+    """caught-up and fell-behind take turns, and caught-up comes first; a stream that was moved goes on where it was."""
+
+    def __init__(self):
+        self.live = False
+
+    def take(self, frame):
+        """What is wrong, or None."""
+        if frame.event in (None, "ping"):
+            return None
+        if frame.event not in NOTES:
+            return "unexpected"
+        live, self.live = self.live, frame.event == "caught-up"
+        return "said twice" if live == self.live else None
+
+
 class ChunkDecoder:
     """Transfer-coding chunked, fed with any pieces."""
 
@@ -112,10 +132,11 @@ class SseStream:
     def __init__(self, address, path, key, headers=None, timeout=10.0, receive_buffer=None):
         self.timeout = timeout * patience()
         self.connection = RawConnection(address, self.timeout, receive_buffer)
-        lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}", "Accept: text/event-stream"]
+        headers = {"Accept": "text/event-stream"} | (headers or {})
+        lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}"]
         if key is not None:
             lines.append(f"Authorization: Bearer {key}")
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         self.connection.send(("\r\n".join(lines) + "\r\n\r\n").encode())
         self.status, self.headers = self.connection.read_head()
         self.chunks = ChunkDecoder()
@@ -165,11 +186,26 @@ class SseStream:
         return frame
 
     def next_event(self, timeout=None) -> Frame:
+        """The next frame with an id, or an event name that is none of NOTES."""
+        while True:
+            frame = self.next_frame(timeout)
+            if frame.is_log_event or (frame.event is not None and frame.event not in NOTES):
+                return frame
+
+    def next_note(self, timeout=None) -> Frame:
         """The next frame with an id or an event name other than ping."""
         while True:
             frame = self.next_frame(timeout)
             if frame.is_log_event or (frame.event is not None and frame.event != "ping"):
                 return frame
+
+    def to_caught_up(self, timeout=None) -> tuple:
+        """The log events up to `caught-up`, and what that says."""
+        frames = []
+        while (frame := self.next_note(timeout)).event != "caught-up":
+            assert frame.is_log_event, frame
+            frames.append(frame)
+        return frames, json.loads(frame.data)
 
     def take(self, count, timeout=None) -> list:
         """The next `count` log events as (seq, type, payload text)."""
@@ -260,6 +296,7 @@ class Follower(threading.Thread):
 
     def _read(self, stream):
         self.history.append((self.cursor, []))
+        self.notes = NotesOrder()
         while not self.stopping.is_set():
             try:
                 frame = stream.next_frame(timeout=0.5)
@@ -268,8 +305,9 @@ class Follower(threading.Thread):
             except StreamEnded as end:
                 self._note_end(end.tidy)
                 return
-            if frame.event not in (None, "ping"):
-                self.violations.append(f"event {frame.event} {frame.data} after seq {self.cursor}")
+            wrong = self.notes.take(frame)
+            if wrong:
+                self.violations.append(f"{wrong}: event {frame.event} {frame.data} after seq {self.cursor}")
             if frame.is_log_event:
                 self._note(frame)
                 if not self.events or self.events[-1][1] not in TERMINAL:

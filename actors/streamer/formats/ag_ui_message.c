@@ -287,6 +287,27 @@ void ag_ui_message_completed(struct ag_ui_take *take)
     ag_ui_text_clear(&id);
 }
 
+/* What clients have of it from now on. */
+static void note_edit(struct ag_ui *state, struct json_span id, struct json_span content)
+{
+    struct ag_ui_open *open = ag_ui_find_open(state, AG_UI_MESSAGE, id);
+    struct ag_ui_done *done = ag_ui_find_done(state, AG_UI_MESSAGE, id);
+    struct ag_ui_text text = {memory_new(content.length), 0};
+    if (ag_ui_is(content, '"')) {
+        text.length = json_unescape(content.data + 1, content.length - 2, text.data);
+    }
+    uint64_t hash = ag_ui_hash(AG_UI_HASH_BASIS, text.data, text.length);
+    if (open != NULL) {
+        open->text_hash = hash;
+        open->text_length = text.length;
+    }
+    if (done != NULL) {
+        done->text_hash = hash;
+        done->text_length = text.length;
+    }
+    ag_ui_text_clear(&text);
+}
+
 void ag_ui_message_edited(struct ag_ui_take *take)
 {
     struct ag_ui_text id;
@@ -294,6 +315,7 @@ void ag_ui_message_edited(struct ag_ui_take *take)
     struct json_span name = {"\"MESSAGE_EDITED\"", strlen("\"MESSAGE_EDITED\"")};
     if (ag_ui_member_text(take->payload, "message_id", &id) == 0) {
         ag_ui_write_custom(take, name, take->payload, true);
+        note_edit(take->state, ag_ui_text_span(&id), content);
         replace(take, ag_ui_text_span(&id), content);
     }
     ag_ui_text_clear(&id);

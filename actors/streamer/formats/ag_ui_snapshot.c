@@ -362,8 +362,9 @@ void ag_ui_write_state(struct ag_ui_take *take, bool always)
     }
 }
 
-/* Events that leave nothing behind in messages or state are told again; `told`: how many were. */
-static void write_customs(struct ag_ui_take *take, uint64_t told)
+/* Events that leave nothing behind in messages or state are told again: from number `from` on, and
+ * before number `to`. */
+static void write_customs(struct ag_ui_take *take, uint64_t from, uint64_t to)
 {
     struct transcript_cursor cursor = {0};
     struct transcript_record record;
@@ -374,10 +375,13 @@ static void write_customs(struct ag_ui_take *take, uint64_t told)
     uint64_t number = take->state->customs - count; /* the oldest may be gone */
     cursor = (struct transcript_cursor){0};
     while (transcript_next(&take->state->talk, &cursor, &record)) {
-        if (record.kind == AG_UI_TALK_CUSTOM && number++ >= told) {
-            take->begin = take->out->length;
-            buffer_append(take->out, record.text.data, record.text.length);
-            ag_ui_end(take);
+        if (record.kind == AG_UI_TALK_CUSTOM) {
+            if (number >= from && number < to) {
+                take->begin = take->out->length;
+                buffer_append(take->out, record.text.data, record.text.length);
+                ag_ui_end(take);
+            }
+            number++;
         }
     }
 }
@@ -411,7 +415,8 @@ void ag_ui_write_so_far(struct ag_ui_take *take, bool for_new)
     snapshot_init(&snapshot, state);
     write_messages(take, &snapshot, waits);
     ag_ui_write_state(take, for_new);
-    write_customs(take, for_new ? 0 : state->customs_told);
+    write_customs(take, for_new ? 0 : state->customs_told,
+                  waits ? state->customs_told : state->customs);
     for (size_t i = 0; i < state->open_count && !waits; i++) {
         open_again(take, &snapshot, &state->open[i]);
     }

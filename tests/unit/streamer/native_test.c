@@ -143,7 +143,7 @@ static void test_control_events(void **state)
     size = open_chunk(out.data, out.length, &body);
     assert_text(body, size, ": ping\n\n");
     buffer_clear(&out);
-    sse_append_reset(&out, 12);
+    sse_append_control(&out, "reset", 12);
     size = open_chunk(out.data, out.length, &body);
     assert_text(body, size, "event: reset\ndata: {\"last_seq\":12}\n\n");
     buffer_deinit(&out);
