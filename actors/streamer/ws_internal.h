@@ -161,7 +161,8 @@ void ws_answer_status(struct ws *ws, struct json_span id, const struct uuid *run
                       const struct message_result *result);
 /* "caught_up", "reset" or "end", with the subscription's position. */
 void ws_answer_position(struct ws_subscription *subscription, const char *op);
-/* The event in a frame of the shared window. False: it is none of those asked for. */
+/* The event in a frame of the shared window. False: it is none of those asked for, its frame is
+ * empty. */
 bool ws_answer_event(struct ws_subscription *subscription, const uint8_t *frame, size_t length);
 
 /* ---- ws_subscription.c ---- */
@@ -179,7 +180,7 @@ void ws_subscription_destroy(struct ws_subscription *subscription);
 bool ws_subscription_next(struct ws *ws);
 /* It may have something to say. */
 void ws_subscription_ready(struct ws_subscription *subscription);
-/* It follows its run or feed from now on. `head`: end of the log, for a feed. */
+/* It follows its run or feed from now on. `head`: end of the run, or of the log. */
 void ws_subscription_follow(struct ws_subscription *subscription, uint64_t head);
 void ws_subscription_fail(struct ws_subscription *subscription, enum problem problem);
 

@@ -86,8 +86,9 @@ static void on_runs(void *arg, enum db_status status, const struct db_result *re
     for (size_t i = 0; i < question->count; i++) {
         struct ws_subscription *subscription = asked(question, i);
         if (subscription != NULL) {
-            answer(subscription, status,
-                   status == DB_OK && !db_is_null(result, (int)i, STORE_HEADS_LAST_SEQ), 0);
+            bool found = status == DB_OK && !db_is_null(result, (int)i, STORE_HEADS_LAST_SEQ);
+            answer(subscription, status, found,
+                   found ? db_int8(result, (int)i, STORE_HEADS_LAST_SEQ) : 0);
         }
     }
     free(question);

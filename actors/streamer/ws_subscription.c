@@ -90,6 +90,7 @@ void ws_subscription_restore(struct ws *ws, const struct message_list *list)
         subscription->types = item.types;
         subscription->latest = item.latest;
         subscription->caught_up = item.caught_up;
+        subscription->at.excused = item.caught_up;
         ws_subscription_begin(subscription, INT64_MAX);
     }
 }
@@ -128,12 +129,15 @@ void ws_subscription_fail(struct ws_subscription *subscription, enum problem pro
     ws_subscription_ready(subscription);
 }
 
-static void follow_run(struct ws_subscription *subscription)
+static void follow_run(struct ws_subscription *subscription, uint64_t head)
 {
     struct position *at = &subscription->at;
-    const struct run_form native = {STREAM_FORMAT_NATIVE, 0};
+    const struct run_form form = {subscription->types == 0 ? STREAM_FORMAT_NATIVE
+                                                           : STREAM_FORMAT_FILTERED,
+                                  subscription->types};
     struct run *run = run_watch(subscription->ws->hub->streamer, &subscription->run,
-                                &subscription->ws->tenant, native);
+                                &subscription->ws->tenant, form);
+    run_tell(run, head);
     position_follow_run(at, run);
     if (run->known && at->cursor >= run->window.next) {
         heads_ask(run);
@@ -145,10 +149,12 @@ static void follow_feed(struct ws_subscription *subscription, uint64_t head)
     struct ws *ws = subscription->ws;
     struct streamer *streamer = ws->hub->streamer;
     struct position *at = &subscription->at;
-    const struct feed_variant all = {0};
+    const struct feed_variant variant = {.types = subscription->types};
     feed_tail_learn(streamer, head);
-    position_follow_feed(
-        at, feed_watch(streamer, &ws->tenant, &subscription->thread, &all, &subscription->signing));
+    struct feed *feed =
+        feed_watch(streamer, &ws->tenant, &subscription->thread, &variant, &subscription->signing);
+    feed_tell(feed, head);
+    position_follow_feed(at, feed);
     if (subscription->latest) {
         at->cursor = head;
     } else if (at->cursor > head) {
@@ -161,7 +167,7 @@ void ws_subscription_follow(struct ws_subscription *subscription, uint64_t head)
 {
     subscription->state = WS_FOLLOWS;
     if (subscription->kind == STREAM_KIND_RUN) {
-        follow_run(subscription);
+        follow_run(subscription, head);
     } else {
         follow_feed(subscription, head);
     }
@@ -194,7 +200,9 @@ static enum next settle(struct ws_subscription *subscription)
         return NEXT_OVER;
     }
     bool complete = position_settle(&subscription->at);
-    if (subscription->at.waiting) {
+    if (complete) {
+        subscription->at.excused = false;
+    } else if (subscription->at.waiting && !subscription->at.excused) {
         subscription->caught_up = false; /* what it lacks comes from the table */
     }
     if (complete && !subscription->caught_up) {
