@@ -281,6 +281,29 @@ def test_who_joins_a_conversation_is_told_it_in_short(stage):
     assert tidy and b"Done." in body and body.count(b'"RUN_FINISHED"') == 1
 
 
+@pytest.mark.requirement("R060")
+def test_a_pause_that_is_half_written_at_a_hand_off_still_ends_it(make_stage):
+    stage = make_stage()
+    old = stage.start("streamer-1")
+    run = stage.make_run(0)
+    question = [("RUN_INTERRUPTED", '{"x":"%s"}' % ("y" * 120_000))]
+    stage.store_events(run, ASKED[:2])
+    readers = [stage.open(run, form=AI_SDK, receive_buffer=4096, send_buffer=size) for size in (4096, 8192, 20_000)]
+    for reader in readers:
+        while b"start-step" not in reader.body:
+            reader._read(5)
+    stage.publish(run, *stage.store_events(run, question))
+    stage.publish(run, *stage.store_events(run, ANSWERED))
+    wait_until(lambda: old.metric("streams_catching_up") == 3, "full sockets")
+    stage.start("streamer-2")
+    old.drain()
+    assert old.wait() == 0
+    for reader in readers:
+        body, tidy = end_of(stage, reader)
+        assert tidy and body.endswith(b"id: 3\n\n") and b"Done." not in body
+    stage.wait_logged("streams handed over", streams=3, broken_off=0)
+
+
 # ---- any split of any log --------------------------------------------------------------------------------------------
 
 class Client:
@@ -295,7 +318,7 @@ class Client:
     def open(self):
         self.reader = self.stage.open(
             self.run, self.position, form=self.form, types=SHOWN if self.form == FILTERED else (), stop_after=self.stop_after,
-            receive_buffer=self.rng.choice([None, 4096]))
+            receive_buffer=self.rng.choice([None, 4096]), send_buffer=self.rng.choice([None, 4096]))
 
     def take(self, body):
         """Whole events only, as any client does; a conversation is always told from the start."""
