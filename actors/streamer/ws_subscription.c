@@ -1,4 +1,5 @@
 /* Subscriptions of a WebSocket: positions that are asked in turn. See ws.h. */
+#include "proto/messages.h"
 #include "proto/stream_kind.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -62,10 +63,35 @@ struct ws_subscription *ws_subscription_create(struct ws *ws, struct json_span i
     return subscription;
 }
 
-void ws_subscription_begin(struct ws_subscription *subscription)
+void ws_subscription_begin(struct ws_subscription *subscription, int64_t asks_until_ms)
 {
+    subscription->asks_until_ms = asks_until_ms;
     subscription->state = WS_ASKING;
     ws_lookup_add(subscription);
+}
+
+void ws_subscription_restore(struct ws *ws, const struct message_list *list)
+{
+    struct message_list cursor = *list;
+    struct message_socket_state_subscription item;
+    while (message_socket_state_subscription_next(&cursor, &item)) {
+        struct json_span id = {(const char *)item.id.data, item.id.length};
+        if (id.length < 3 || item.kind > STREAM_KIND_TENANT || item.cursor > INT64_MAX ||
+            ws_subscription_find(ws, id) != NULL) {
+            continue;
+        }
+        struct ws_subscription *subscription = ws_subscription_create(ws, id);
+        subscription->kind = (enum stream_kind)item.kind;
+        memcpy(subscription->run.bytes, item.run, sizeof item.run);
+        memcpy(subscription->thread.bytes, item.thread, sizeof item.thread);
+        feed_key_of(&ws->signing, subscription->kind, &subscription->thread,
+                    &subscription->signing);
+        subscription->at.cursor = item.cursor;
+        subscription->types = item.types;
+        subscription->latest = item.latest;
+        subscription->caught_up = item.caught_up;
+        ws_subscription_begin(subscription, INT64_MAX);
+    }
 }
 
 /* Off its run or feed, or out of the line of those that ask. */

@@ -232,7 +232,10 @@ def test_a_feed_is_followed_by_its_cursors(box, feed):
             assert [m["event"] for m in again if m["op"] == "event"] == [e["event"] for e in events[at + 1 :]]
             assert again[-1]["cursor"] == events[-1]["cursor"]
         ws.subscribe(id="latest", **{"from": "latest"}, **target)
-        assert ws.next()["op"] == "caught_up"
+        latest = ws.next()
+        assert latest["op"] == "caught_up"
+        ws.subscribe(id="from there", cursor=latest["cursor"], **target)
+        assert ws.next() == latest | {"id": "from there"}
         # They are those of the server-sent events.
         with open_feed(box, thread_feed(thread) if feed == "thread" else TENANT_FEED, key, cursor=events[13]["cursor"]) as stream:
             assert take(stream, 1)[0][0] == events[14]["cursor"]
@@ -487,9 +490,48 @@ def test_many_commands_at_once_are_all_answered_in_order(box, client, run_id):
     assert [(a["id"], a["first_seq"]) for a in answers] == [(f"c{n}", n + 2) for n in range(300)]
 
 
+def check_restart(box, client, key):
+    """A planned restart moves connections: what was said, half said, asked and half asked stays as it was."""
+    hot, cold = client.new_run(), client.new_run()
+    with WebSocket(box, key) as ws, WebSocket(box, key, receive_buffer=4096) as slow, WebSocket(box, key) as halved:
+        ws.subscribe(id="run", run_id=cold)
+        ws.subscribe(id="feed", feed="tenant", **{"from": "latest"})
+        seen = ws.until("caught_up", "run") + ws.until("caught_up", "feed")
+        client.append_many(hot, [{"type": "CUSTOM", "payload": {"name": "n", "value": [n, "x" * 20000]}} for n in range(60)])
+        slow.subscribe(id="slow", run_id=hot)
+        first = slow.next()
+        for n in range(10):
+            ws.send(op="append", id=f"c{n}", run_id=cold, events=[custom(n)])
+        halved.protocol.send_text(json.dumps({"op": "append", "id": "half", "run_id": hot, "events": [custom("half")]}).encode())
+        half = b"".join(halved.protocol.data_to_send())
+        halved.raw.send(half[:20])
+        before = box.actor("streamer-1")["pid"]
+        box.command("restart", "streamer-1")
+        assert box.actor("streamer-1")["pid"] != before
+        halved.raw.send(half[20:])
+        assert halved.next()["last_seq"] == 62
+        ws.send(op="append", id="c", run_id=cold, events=[custom("last")])
+        messages = seen
+        while [s for s, _, _ in events_of(messages, "run")][-1:] != [12]:
+            messages.append(ws.next())
+        messages += arrived(ws)
+        assert [m["id"] for m in messages if m["op"] == "ack"] == [*(f"c{n}" for n in range(10)), "c"]
+        assert events_of(messages, "run") == log_of(client, cold)
+        told = [m["event"] for m in messages if m["op"] == "event" and m["id"] == "feed" and m["event"]["run_id"] == cold]
+        assert [e["seq"] for e in told] == list(range(2, 13))
+        client.finish(hot)
+        assert events_of([first, *slow.until("end")]) == log_of(client, hot)
+
+
+def check_revocation(box, ws, key):
+    revoke(box, key)
+    end = ws.read_close(15)
+    assert (end.code, end.reason) == (1008, "the key has ended")
+
+
 @pytest.mark.requirement("I14")
-def test_limits_pings_and_revocation(own_box):
-    box = own_box({"websocket.ping_ms": 300, "websocket.subscriptions": 2, "stream.per_key": 3, "streamer.count": 1})
+def test_limits_pings_restart_and_revocation(own_box):
+    box = own_box({"websocket.ping_ms": 800, "websocket.subscriptions": 2, "stream.per_key": 3, "streamer.count": 1})
     client = box.client()
     run = client.new_run()
     key = make_key(box)
@@ -508,7 +550,6 @@ def test_limits_pings_and_revocation(own_box):
             while True:
                 assert arrived(ws) == arrived(mute) == []
         assert mute.pings == 2
-        wait_until(lambda: arrived(ws) == [] and ws.pings >= 4, "a ping for who answers")
-        revoke(box, key)
-        end = ws.read_close(15)
-        assert (end.code, end.reason) == (1008, "the key has ended")
+        wait_until(lambda: arrived(ws) == [] and ws.pings >= 2, "a ping for who answers")
+        check_revocation(box, ws, key)
+    check_restart(box, client, make_key(box))
