@@ -205,12 +205,13 @@ def test_refused_programs_see_a_status(make_stage):
     assert stage.open(run).seqs(1) == [1]
     refused = stage.open(run, form=FILTERED)
     assert 10_000 <= int(refused.frame().retry) <= 20_000 and " 200 OK" in refused.head
-    refused = stage.open(run, form=NDJSON)
-    refused.chunks.feed = lambda data: data
-    while b"}" not in refused.body:
-        refused._read(5)
-    assert " 503 " in refused.head.split("\r\n")[0] and "Content-Type: application/problem+json" in refused.head
-    assert "Retry-After: " in refused.head and json.loads(refused.body)["type"] == "/problems/busy"
+    for form in NDJSON, AG_UI, AI_SDK:
+        refused = stage.open(run, form=form)
+        refused.chunks.feed = lambda data: data
+        while b"}" not in refused.body:
+            refused._read(5)
+        assert " 503 " in refused.head.split("\r\n")[0] and "Content-Type: application/problem+json" in refused.head
+        assert "Retry-After: " in refused.head and json.loads(refused.body)["type"] == "/problems/busy"
 
 
 # ---- one encoding for all --------------------------------------------------------------------------------------------
@@ -344,6 +345,14 @@ class Client:
             self.open()
         return self.tidy
 
+    def leave(self):
+        """Gone in the middle, and back."""
+        if not self.tidy:
+            body, self.reader.body = self.reader.body, b""
+            self.reader.close()
+            self.take(body)
+            self.open()
+
     def check(self):
         if self.form in CONVERSATIONS:
             whole = self.whole()
@@ -395,6 +404,8 @@ def test_any_split_of_a_log_gives_the_same_bytes(make_stage, seed):
         stage.beat()
         for client in clients:
             client.step()
+            if rng.random() < 0.05:
+                client.leave()
     left = list(clients)
 
     def all_ended():
