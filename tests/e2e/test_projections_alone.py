@@ -376,7 +376,7 @@ class Client:
 @pytest.mark.requirement("I5")
 @pytest.mark.parametrize("seed", range(4))
 def test_any_split_of_a_log_gives_the_same_bytes(make_stage, seed):
-    """Table and bus, lost frames, small windows and pages, a streamer that is killed, drained, or neither."""
+    """Table and bus, lost frames, new sequencers, small windows and pages, a streamer that is killed, drained, or neither."""
     rng = random.Random(seed)
     stage = make_stage(stream__window_bytes=4096, stream__page_events=7, stream__page_bytes=4096, stream__ping_ms=100)
     current = stage.start("streamer-0")
@@ -390,6 +390,8 @@ def test_any_split_of_a_log_gives_the_same_bytes(make_stage, seed):
         stage.publish(run, *frame, lose=rng.random() < 0.3)
         if rng.random() < 0.1:
             stage.publish(run, *frame)
+        if rng.random() < 0.04:
+            stage.epoch, stage.counter = stage.epoch + 1, 0
         done += count
         if len(clients) < 10 and rng.random() < 0.3:
             form = rng.choice([FILTERED, FILTERED, NDJSON, *CONVERSATIONS])
