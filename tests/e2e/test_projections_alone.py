@@ -97,10 +97,14 @@ def ndjson(run, log, after=0) -> bytes:
     ).encode()
 
 
+# What a stream says of itself, not of the log.
+NOTES = (b"retry:", b": ping", b"event: caught-up", b"event: fell-behind")
+
+
 def without_notes(body: bytes) -> bytes:
-    """Whole event blocks; the retry time, pings, and what a stream says of itself are not the log's."""
+    """Whole event blocks of the log."""
     blocks = body.split(b"\n\n")
-    return b"".join(block + b"\n\n" for block in blocks[:-1] if not block.startswith((b"retry:", b": ping", b"event: "))) + blocks[-1]
+    return b"".join(block + b"\n\n" for block in blocks[:-1] if not block.startswith(NOTES)) + blocks[-1]
 
 
 def end_of(stage, reader) -> tuple:
