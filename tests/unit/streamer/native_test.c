@@ -121,7 +121,7 @@ static void test_head(void **state)
                            "\r\nCache-Control: no-cache, no-transform\r\n",
                            "\r\nX-Accel-Buffering: no\r\n",
                            "\r\nTransfer-Encoding: chunked\r\n",
-                           "\r\nConnection: close\r\n"};
+                           "\r\nKeep-Alive: timeout=1\r\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         assert_non_null(strstr((const char *)out.data, lines[i]));
     }
