@@ -21,7 +21,7 @@ $(if $(OUT),,$(error VARIANT must be release, fault, asan or coverage))
 
 VERSION := 0.1.0
 
-LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libcrypto libconfuse libcurl msgpack
+LIBRARIES := libevent_core libzmq libpq hiredis jansson libsodium libcrypto libconfuse libcurl msgpack libseccomp
 WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wvla -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
 	-ftrivial-auto-var-init=zero -fno-strict-overflow -fno-delete-null-pointer-checks
@@ -29,7 +29,7 @@ CPPFLAGS := -D_GNU_SOURCE -DSB_VERSION='"$(VERSION)"' -I. -Iactors
 CFLAGS_release := -O2 $(HARDENING)
 CFLAGS_fault := -O2 $(HARDENING) -DSB_FAULTS
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSB_FAULTS
-CFLAGS_coverage := -O0 --coverage -DSB_FAULTS
+CFLAGS_coverage := -O0 --coverage -DSB_FAULTS -DSB_COVERAGE='"$(abspath $(OUT_coverage))"'
 CFLAGS := -std=gnu11 -g -fPIE $(WARNINGS) $(CFLAGS_$(VARIANT))
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
 LDFLAGS_fault := $(LDFLAGS_release)
@@ -49,8 +49,8 @@ object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 .PHONY: all
 all: $(PROGRAMS) ## build every program into build/bin
 
-LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto 2>/dev/null) -lwslay
-LIBS_FETCHER := $(shell pkg-config --libs libevent_core libcurl msgpack 2>/dev/null)
+LIBS_ACTOR := $(shell pkg-config --libs libevent_core libzmq libpq hiredis jansson libsodium libcrypto libseccomp 2>/dev/null) -lwslay
+LIBS_FETCHER := $(shell pkg-config --libs libevent_core libcurl msgpack libseccomp 2>/dev/null)
 LIBS_CLI := $(shell pkg-config --libs libpq jansson libsodium libconfuse libcurl 2>/dev/null)
 CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 

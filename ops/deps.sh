@@ -12,7 +12,7 @@ set -eu
 # What `make run` needs, and what the tests need besides.
 packages_run="
 gcc libc6-dev make pkg-config binutils git ca-certificates python3
-libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev libwslay-dev
+libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev libwslay-dev libseccomp-dev
 postgresql-15 postgresql-client-15 redis-server
 "
 packages_test="

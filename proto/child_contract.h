@@ -55,12 +55,16 @@ enum child_record_type {
     CHILD_GO          /* ends HOLD */
 };
 
+/* How an actor is confined: system calls (0 not at all, 1 what is not listed is logged, 2 it kills),
+ * and above that the ABI of Landlock in force (0: none). */
+enum { CHILD_CONFINED_CALLS = 3, CHILD_CONFINED_ABI_SHIFT = 8 };
+
 /* One record, one packet. Records of another generation or version are dropped by the receiver. */
 struct child_record {
     uint32_t version;
     uint32_t type; /* enum child_record_type */
     uint64_t generation;
-    int64_t value;      /* DRAIN: ms; FATAL: exit code; otherwise 0 */
+    int64_t value;      /* DRAIN: ms; FATAL: exit code; READY: how it is confined; otherwise 0 */
     uint32_t healthy;   /* BEAT: dependencies fine */
     uint32_t reserved;  /* 0 */
     uint64_t tick;      /* BEAT: grows by one a beat */

@@ -184,6 +184,7 @@ static void handle_record(struct child *child, const struct child_record *record
     int64_t now_ms = clock_monotonic_ms();
     switch ((enum child_record_type)record->type) {
     case CHILD_READY:
+        child->confined = record->value;
         react(child, CHILD_EVENT_READY, &(struct child_fact){.now_ms = now_ms});
         return;
     case CHILD_BEAT: {

@@ -44,6 +44,7 @@ struct child {
     bool go_due;  /* GO is wanted as soon as it is ready */
     bool leaving; /* we asked it to go: its end is no death */
     struct watch watch;
+    int64_t confined;         /* as it said when it was ready: child_contract.h */
     struct child_record beat; /* the last one */
     struct loop_source control;
     struct log_pipe *log; /* owned until released */

@@ -29,6 +29,19 @@ static long long told(uint64_t count)
     return count > INT64_MAX ? LLONG_MAX : (long long)count;
 }
 
+/* Null until it has said so. */
+static void write_confinement(struct buffer *out, const struct child *child)
+{
+    static const char *const modes[CHILD_CONFINED_CALLS + 1] = {"off", "log", "kill", "unknown"};
+    if (child->ready_ms == 0 || !child_alive(child)) {
+        buffer_append_text(out, ",\"confined\":null");
+        return;
+    }
+    buffer_printf(out, ",\"confined\":{\"seccomp\":\"%s\",\"landlock\":%lld}",
+                  modes[child->confined & CHILD_CONFINED_CALLS],
+                  (long long)(child->confined >> CHILD_CONFINED_ABI_SHIFT));
+}
+
 static void write_actor(struct buffer *out, const struct slot *slot, int64_t now_ms)
 {
     const struct child *child = slot->current;
@@ -45,6 +58,7 @@ static void write_actor(struct buffer *out, const struct slot *slot, int64_t now
                   slot_healthy(slot) ? "true" : "false", (unsigned long long)slot->restarts,
                   (unsigned long long)slot->planned_restarts,
                   (long long)(child_alive(child) ? now_ms - child->started_ms : 0));
+    write_confinement(out, child);
     buffer_printf(out,
                   ",\"queued\":%lld,\"in_flight\":%lld,\"last_end\":", told(child->beat.queued),
                   told(child->beat.in_flight));

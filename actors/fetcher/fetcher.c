@@ -5,10 +5,11 @@
  * Receives  FETCH on descriptor 0, from its parent. Sends  FETCHED on the same. Owns  nothing. On
  * crash  requests under way are lost; its parent starts another and decides what to repeat.
  *
- *   signalbox-fetcher [--http] [--allow NETWORKS] [--ports PORTS]
+ *   signalbox-fetcher [--http] [--allow NETWORKS] [--ports PORTS] [--seccomp off|log|kill]
  */
 #include "proto/messages.h"
 #include "runtime/base/memory.h"
+#include "runtime/confine.h"
 #include "runtime/frame_pipe.h"
 #include "runtime/http_client.h"
 
@@ -136,7 +137,8 @@ static void closed(void *arg)
     event_base_loopbreak(fetcher->base);
 }
 
-static int read_arguments(int argc, char **argv, struct egress_policy *policy, struct error *err)
+static int read_arguments(int argc, char **argv, struct egress_policy *policy,
+                          enum confine_mode *mode, struct error *err)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--http") == 0) {
@@ -149,6 +151,10 @@ static int read_arguments(int argc, char **argv, struct egress_policy *policy, s
             if (egress_parse_ports(policy, argv[++i], err) != 0) {
                 return -1;
             }
+        } else if (strcmp(argv[i], "--seccomp") == 0 && i + 1 < argc) {
+            if (confine_mode_parse(argv[++i], mode, err) != 0) {
+                return -1;
+            }
         } else {
             return error_set(err, "unknown argument %s", argv[i]);
         }
@@ -157,7 +163,7 @@ static int read_arguments(int argc, char **argv, struct egress_policy *policy, s
 }
 
 /* What comes from outside shall find nothing here worth having, and not much room. */
-static void confine(void)
+static void limit(void)
 {
     struct rlimit none = {0, 0};
     struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
@@ -178,11 +184,12 @@ int main(int argc, char **argv)
     struct error err;
     struct egress_policy policy = {0};
     struct fetcher fetcher = {0};
-    if (read_arguments(argc, argv, &policy, &err) != 0) {
+    enum confine_mode mode = CONFINE_OFF;
+    if (read_arguments(argc, argv, &policy, &mode, &err) != 0) {
         fprintf(stderr, "signalbox-fetcher: %s\n", err.text);
         return EXIT_CODE_USAGE;
     }
-    confine();
+    limit();
     fetcher.base = event_base_new();
     fetcher.client = fetcher.base == NULL ? NULL : http_client_create(fetcher.base, &policy, &err);
     if (fetcher.client == NULL) {
@@ -191,6 +198,11 @@ int main(int argc, char **argv)
     }
     fetcher.parent = frame_pipe_create(fetcher.base, 0,
                                        &(struct frame_pipe_handler){received, closed, &fetcher});
+    /* Files are its parent's: Landlock is inherited. */
+    if (confine_calls(&(struct confine){.actor = "fetcher", .mode = mode}, &err) != 0) {
+        fprintf(stderr, "signalbox-fetcher: %s\n", err.text);
+        return EXIT_CODE_FAILED;
+    }
     event_base_dispatch(fetcher.base);
     http_client_destroy(&fetcher.client);
     frame_pipe_destroy(&fetcher.parent);

@@ -14,6 +14,8 @@
 #include "runtime/base/metrics.h"
 #include "runtime/base/number.h"
 #include "runtime/bus.h"
+#include "runtime/confine.h"
+#include "runtime/db.h"
 #include "runtime/spans.h"
 
 #include <errno.h>
@@ -51,6 +53,8 @@ struct frame {
     struct event *signals;
     struct event *beat;
     struct event *orphan_end;
+    struct confine confine;
+    int landlock; /* ABI in force; 0: none */
     uint64_t tick;
     int64_t beat_due_us;
 };
@@ -354,6 +358,39 @@ static int start_log(struct actor *actor, struct error *err)
     return 0;
 }
 
+static void add_path(void *arg, const char *path)
+{
+    confine_add_path(arg, path);
+}
+
+/* Before the bus makes its threads. */
+static int confine_early(struct frame *frame, struct error *err)
+{
+    const struct actor *actor = &frame->actor;
+    if (confine_init(&frame->confine, actor->description->name, actor->settings, err) != 0) {
+        return -1;
+    }
+    db_each_file(settings_text(actor->settings, SETTING_DATABASE_URL), add_path, &frame->confine);
+    frame->landlock = confine_files(&frame->confine);
+    return 0;
+}
+
+/* Everything is open and every thread is there. In the mode that only logs, a kernel without seccomp
+ * is put up with. */
+static int confine_late(struct frame *frame, struct error *err)
+{
+    if (confine_calls(&frame->confine, err) == 0) {
+        return 0;
+    }
+    if (frame->confine.mode == CONFINE_KILL) {
+        frame->actor.exit_code = EXIT_CODE_CONFIG;
+        return -1;
+    }
+    LOG_WARN("system calls are not confined", LOG_TEXT("error", err->text));
+    frame->confine.mode = CONFINE_OFF;
+    return 0;
+}
+
 static int open_frame(struct frame *frame, struct error *err)
 {
     struct actor *actor = &frame->actor;
@@ -365,7 +402,8 @@ static int open_frame(struct frame *frame, struct error *err)
     actor->settings = settings_read(settings_fd, err);
     if (actor->settings == NULL || start_log(actor, err) != 0 ||
         metrics_start(actor_listener(actor, CHILD_FD_METRICS_NAME), frame->slot, actor->instance,
-                      err) != 0) {
+                      err) != 0 ||
+        confine_early(frame, err) != 0) {
         actor->exit_code = EXIT_CODE_CONFIG;
         return -1;
     }
@@ -409,7 +447,12 @@ static int start(struct frame *frame, struct error *err)
     if (!actor->held && actor->description->go != NULL && actor->description->go(actor, err) != 0) {
         return -1;
     }
-    tell(actor, (struct child_record){.type = CHILD_READY});
+    if (confine_late(frame, err) != 0) {
+        return -1;
+    }
+    tell(actor, (struct child_record){.type = CHILD_READY,
+                                      .value = frame->landlock << CHILD_CONFINED_ABI_SHIFT |
+                                               (int)frame->confine.mode});
     send_beat(frame);
     LOG_INFO("ready", LOG_TEXT("hold", actor->held ? "yes" : "no"), LOG_INT("pid", getpid()));
     return 0;
@@ -432,6 +475,7 @@ static void close_frame(struct frame *frame)
     if (actor->base != NULL) {
         event_base_free(actor->base);
     }
+    confine_deinit(&frame->confine);
     settings_destroy(&actor->settings);
     libevent_global_shutdown();
 }

@@ -14,10 +14,13 @@
 
 #include <assert.h>
 #include <libpq-fe.h>
+#include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum {
     DB_RECONNECT_MS = 200,
@@ -98,6 +101,34 @@ static PGconn *connect_start(const struct db *db)
                             NULL};
     /* expand_dbname: the URL goes in as dbname; what follows it here wins over it. */
     return PQconnectStartParams(keys, values, 1);
+}
+
+/* Where libpq looks when the URL names no file. */
+static void each_default_file(void (*each)(void *arg, const char *path), void *arg)
+{
+    static const char *const names[] = {".postgresql", ".pgpass", ".pg_service.conf"};
+    const struct passwd *user = getpwuid(geteuid());
+    char path[PATH_MAX];
+    for (size_t i = 0; user != NULL && i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", user->pw_dir, names[i]);
+        each(arg, path);
+    }
+}
+
+void db_each_file(const char *url, void (*each)(void *arg, const char *path), void *arg)
+{
+    static const char *const keys[] = {"sslcert", "sslkey",    "sslrootcert",
+                                       "sslcrl",  "sslcrldir", "passfile"};
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    for (const PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
+        for (size_t i = 0; at->val != NULL && i < sizeof keys / sizeof keys[0]; i++) {
+            if (strcmp(at->keyword, keys[i]) == 0) {
+                each(arg, at->val);
+            }
+        }
+    }
+    PQconninfoFree(options);
+    each_default_file(each, arg);
 }
 
 /* ---- ends of queries ---- */

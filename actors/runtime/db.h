@@ -99,6 +99,8 @@ struct db_options {
     void *arg;
 };
 
+/* Tells of each file that a connection of this URL may read: certificates, keys, passwords. */
+void db_each_file(const char *url, void (*each)(void *arg, const char *path), void *arg);
 /* Starts connecting; never waits. Returns, caller closes with db_close. */
 struct db *db_open(struct event_base *base, const struct db_options *options);
 /* Outstanding queries end as DB_LOST first. */

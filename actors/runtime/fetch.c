@@ -24,8 +24,9 @@ enum { WAITING_MAX = 256, RESTART_MS = 1000, LOOK_MS = 500, GRACE_MS = 2000 };
 struct fetch {
     struct actor *actor; /* borrowed */
     bool http;
-    char *allow; /* owned, like ports */
+    char *allow; /* owned, like the next two */
     char *ports;
+    char *seccomp;
     struct frame_pipe *child;
     pid_t pid; /* 0: none */
     int64_t ended_ms;
@@ -128,7 +129,7 @@ static void run_child(int fd, const char *program, char *const *arguments, pid_t
 static pid_t spawn(const struct fetch *fetch, int fd)
 {
     char program[PATH_MAX];
-    char *arguments[8] = {program};
+    char *arguments[12] = {program};
     int count = 1;
     snprintf(program, sizeof program, "%s/signalbox-fetcher",
              settings_text(fetch->actor->settings, SETTING_INSTANCE_BIN_DIR));
@@ -139,6 +140,8 @@ static pid_t spawn(const struct fetch *fetch, int fd)
     arguments[count++] = fetch->allow;
     arguments[count++] = "--ports";
     arguments[count++] = fetch->ports;
+    arguments[count++] = "--seccomp";
+    arguments[count++] = fetch->seccomp;
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
@@ -186,6 +189,7 @@ struct fetch *fetch_create_reaching(struct actor *actor, const struct fetch_reac
     fetch->http = reach->http;
     fetch->allow = memory_string(reach->allow);
     fetch->ports = memory_string(reach->ports);
+    fetch->seccomp = memory_string(settings_text(actor->settings, SETTING_SECURITY_SECCOMP));
     list_init(&fetch->waiting);
     fetch->clock = event_new(actor->base, -1, EV_PERSIST, look, fetch);
     event_add(fetch->clock, &every);
@@ -201,6 +205,7 @@ void fetch_destroy(struct fetch **fetch)
     event_free((*fetch)->clock);
     free((*fetch)->allow);
     free((*fetch)->ports);
+    free((*fetch)->seccomp);
     free(*fetch);
     *fetch = NULL;
 }

@@ -317,10 +317,11 @@ static void refuse_single(struct sequencer *sequencer)
 }
 
 /* The first failures, and then ever more seldom: it may be tried for hours. */
-static void log_failure(const struct sequencer *sequencer, const struct db_result *result)
+static void log_failure(const struct sequencer *sequencer, const struct db_result *result,
+                        bool was_blocked)
 {
     const struct stuck *stuck = &sequencer->stuck;
-    if ((stuck->failures & (stuck->failures - 1)) == 0) {
+    if ((stuck->failures & (stuck->failures - 1)) == 0 || stuck->blocked != was_blocked) {
         LOG_ERROR(stuck->blocked ? "writes are blocked by the database" : "batch refused",
                   LOG_TEXT("sqlstate", db_sqlstate(result)), LOG_TEXT("error", db_message(result)),
                   LOG_INT("commands", sequencer->batch->count),
@@ -333,10 +334,11 @@ static void refused_without_cause(struct sequencer *sequencer, const struct db_r
 {
     size_t count = sequencer->batch->count;
     int64_t now_ms = clock_monotonic_ms();
+    bool was_blocked = sequencer->stuck.blocked;
     enum stuck_step step = stuck_failed(&sequencer->stuck, db_sqlstate(result), count, now_ms);
     metric_add(METRIC_BATCHES_FAILED, 1);
     metric_set(METRIC_WRITES_BLOCKED, sequencer->stuck.blocked ? 1 : 0);
-    log_failure(sequencer, result);
+    log_failure(sequencer, result, was_blocked);
     switch (step) {
     case STUCK_AGAIN:
         db_reset(sequencer->writer);

@@ -1,7 +1,7 @@
 /*
  * `signalbox doctor` without a runbook: the first look. Do all processes run, are the dependencies
  * there, can the database keep what was acknowledged, does the schema fit, does publishing move, is
- * there room.
+ * there room, are the actors confined.
  */
 #include "ops/cli/doctor.h"
 #include "ops/cli/migrations.h"
@@ -120,6 +120,39 @@ static void look_room(struct doctor *doctor, struct doctor_finding *finding)
     }
 }
 
+/* What each actor said when it was ready; a mode that was switched off is no fault, but to be known. */
+static void look_confinement(struct doctor *doctor, struct doctor_finding *finding)
+{
+    struct buffer open = {0};
+    size_t index;
+    const json_t *actor;
+    const char *mode = "off";
+    json_int_t abi = 0;
+    json_array_foreach(json_object_get(doctor->status, "actors"), index, actor)
+    {
+        const json_t *confined = json_object_get(actor, "confined");
+        const char *name = json_string_value(json_object_get(actor, "name"));
+        const char *calls = json_string_value(json_object_get(confined, "seccomp"));
+        json_int_t files = json_integer_value(json_object_get(confined, "landlock"));
+        if (name == NULL || calls == NULL) {
+            continue; /* not ready */
+        }
+        mode = calls;
+        abi = files;
+        if (strcmp(calls, "off") == 0 || files == 0) {
+            buffer_printf(&open, "%s%s: seccomp %s, Landlock %s", open.length == 0 ? "" : "; ",
+                          name, calls, files == 0 ? "not in force" : "in force");
+        }
+    }
+    if (open.length > 0) {
+        doctor_unknown(finding, "%.350s", buffer_text(&open));
+        doctor_todo(finding, "security.seccomp, security.landlock, and what this kernel has");
+    } else {
+        doctor_ok(finding, "seccomp %s, Landlock of ABI %lld", mode, (long long)abi);
+    }
+    buffer_deinit(&open);
+}
+
 static const struct doctor_step steps[] = {
     {"Does every process run?", look_processes},
     {"Is what they need there?", look_ready},
@@ -127,6 +160,7 @@ static const struct doctor_step steps[] = {
     {"Is the schema the one of this program?", look_schema},
     {"How much is unpublished, over all runs?", doctor_look_unpublished},
     {"Is there room on the disk?", look_room},
+    {"Are the actors confined?", look_confinement},
     {0}};
 
 const struct doctor_book DOCTOR_GENERAL = {

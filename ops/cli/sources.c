@@ -349,11 +349,15 @@ static int check_collector(const char *url, struct error *err)
 int sources_check(const struct sources *sources, struct error *err)
 {
     static const char *const formats[] = {"auto", "json", "text", NULL};
+    static const char *const seccomp_modes[] = {"off", "log", "kill", NULL};
     const struct settings *settings = sources->settings;
     const char *pepper = settings_text(settings, SETTING_AUTH_PEPPER);
     enum log_level level;
     if (log_level_parse(settings_text(settings, SETTING_LOG_LEVEL), &level) != 0) {
         return error_set(err, "log.level must be debug, info, warn or error");
+    }
+    if (!one_of(settings_text(settings, SETTING_SECURITY_SECCOMP), seccomp_modes)) {
+        return error_set(err, "security.seccomp must be off, log or kill");
     }
     if (!one_of(settings_text(settings, SETTING_LOG_FORMAT), formats)) {
         return error_set(err, "log.format must be auto, json or text");

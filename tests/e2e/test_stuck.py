@@ -8,7 +8,6 @@ import pytest
 from harness.bus import Bus
 from harness.client import custom
 from harness.metrics import parse, total
-from harness.server import Server
 from harness.waiting import wait_until
 
 POISON = ("CUSTOM", {"name": "poison", "value": 1})
@@ -16,23 +15,10 @@ CUSTOM = ("CUSTOM", custom(1)["payload"])
 REFUSED = r"batch refused|writes are blocked|fails again|fails alone|refuses what is due|fork refused"
 
 
-@pytest.fixture(scope="module")
-def stuck_box():
-    server = Server({"runs.timer_ms": 100})
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
-def box(stuck_box):
-    stuck_box.begin()
-    stuck_box.allow_error(REFUSED)
-    stuck_box.allow_error("no room")
-    yield stuck_box
-    stuck_box.verify()
+@pytest.fixture(autouse=True)
+def announced(box):
+    box.allow_error(REFUSED)
+    box.allow_error("no room")
 
 
 @pytest.fixture
@@ -107,7 +93,7 @@ def test_a_database_that_is_full_is_waited_for(box, bus):
         wait_until(lambda: metric(box, "writes_blocked") == 1, "it to be said")
         wait_until(lambda: not sequencer_healthy(box), "the sequencer to say that it misses something")
         assert answers == []
-        assert any("writes are blocked" in line and "53100" in line for line in box.log.lines())
+        wait_until(lambda: any("writes are blocked" in line and "53100" in line for line in box.log.lines()), "the reason")
     thread.join()
     assert [answer["outcome"] for answer in answers] == ["OK"] * 4
     assert len(box.database().events(run)) == 5
