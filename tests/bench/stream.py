@@ -28,7 +28,7 @@ import urllib.request
 import dead
 import peers
 from report import Report, median
-from system import Cpu, System, cpu_seconds, kill, pss_bytes
+from system import Cpu, System, kill, pss_bytes, run_seconds
 
 KIB = 1024
 SEQ_BASE = 10 ** 15  # the first seq that the load tool gives itself
@@ -60,7 +60,7 @@ class Ours:
         return self.system.pids()["streamer"]
 
     def cpu(self):
-        return sum(map(cpu_seconds, self.streamers()))
+        return sum(map(run_seconds, self.streamers()))
 
     def pss(self):
         return sum(map(pss_bytes, self.streamers()))
@@ -111,6 +111,7 @@ class StreamBench:
             report.note(f"{name} is not installed (ops/deps.sh --bench): not measured")
         self.nchan = None if "nchan" in absent else Other(peers.Nchan())
         self.pushpin = None if "Pushpin" in absent else Other(peers.Pushpin())
+        self.floor = Other(peers.Hub(self.build))
         self.sites = [site for site in (self.ours, self.nchan, self.pushpin) if site is not None]
         self.live_rates = []
 
@@ -120,7 +121,7 @@ class StreamBench:
                 self.report.note(f"{site.name} crashed {site.peer.crashes()} times by itself; it went on with new workers")
 
     def stop(self):
-        for site in self.sites:
+        for site in [*self.sites, self.floor]:
             site.stop()
 
     # ---- tools ----
@@ -224,17 +225,19 @@ class StreamBench:
             return self.watched(site, self.readers_count, "--connections", 1, "--rate", 20, runs=runs, seconds=seconds,
                                 extra=notices if site is self.ours else ())
 
-        got = self.repeat("single", self.cells(measure))
+        got = self.repeat("single", self.cells(measure, [*self.sites, self.floor]))
         count = f"{self.readers_count:,} readers, 20 events/s"
         self.row(f"CPU µs a delivery, {count}, streamers alone", got, "cpu_us", at_most=0.8)
-        self.row("  our whole system", self.with_all(got), "cpu_us")
+        self.row("  streamers alone", got, "cpu_us", "floor", at_most=1.25)
         self.row("  streamers alone", got, "cpu_us", "Pushpin")
+        self.row("  our whole system", self.with_all(got), "cpu_us")
         for values in got.values():
             for seen in values:
                 seen["sent_ms"] = seen["sent_p99_us"] / 1000
                 # The notice is what another server's POST is: the moment the event is there to be delivered.
                 seen["notice_ms"] = (seen["notice_p99_us"] if values is got["ours"] else seen["sent_p99_us"]) / 1000
         self.row(f"notice (theirs: POST) to reader p99, {count}, ms", got, "notice_ms", at_most=0.6)
+        self.row("  the same", got, "notice_ms", "floor", at_most=1.5)
         self.row("  POST to reader p99, ours with the commit, ms", got, "sent_ms")
         self.row("  the same", got, "sent_ms", "Pushpin")
         self.note_missing("single", got)
