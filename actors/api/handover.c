@@ -134,14 +134,15 @@ static int send_with(int peer, const struct msgpack_sbuffer *frame, int connecti
 
 /* 200, a longer `retry:`, and the connection ends without the last chunk: a browser comes back
  * later, where any other status would make it give up. */
-static void break_off_stream(int connection)
+static void break_off_stream(int connection, int64_t retry_ms)
 {
     char chunk[32];
     char text[256];
     uint32_t random;
     evutil_secure_rng_get_bytes(&random, sizeof random);
-    int chunk_length = snprintf(chunk, sizeof chunk, "retry: %u\n\n",
-                                OVERLOAD_RETRY_MS + random % (OVERLOAD_RETRY_MS + 1));
+    int chunk_length =
+        snprintf(chunk, sizeof chunk, "retry: %lld\n\n",
+                 (long long)(retry_ms + (int64_t)(random % (OVERLOAD_RETRY_MS + 1))));
     int length = snprintf(text, sizeof text,
                           "HTTP/1.1 200 OK\r\n"
                           "Content-Type: text/event-stream; charset=utf-8\r\n"
@@ -152,12 +153,12 @@ static void break_off_stream(int connection)
                           "%x\r\n%s\r\n",
                           (unsigned)chunk_length, chunk);
     ssize_t sent = send(connection, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    LOG_WARN("stream refused: no streamer took it", LOG_INT("sent", sent));
+    LOG_DEBUG("stream told to come later", LOG_INT("sent", sent));
     (void)close(connection);
 }
 
 /* Clients that are programs see a status, and would take a body that just ends for the answer. */
-static void refuse(int connection)
+static void refuse_with_status(int connection)
 {
     struct buffer body = {0};
     struct buffer text = {0};
@@ -188,10 +189,17 @@ static bool is_event_source(const struct exchange *exchange)
 static void break_off(bool event_source, int connection)
 {
     if (event_source) {
-        break_off_stream(connection);
+        LOG_WARN("stream refused: no streamer took it");
+        break_off_stream(connection, OVERLOAD_RETRY_MS);
     } else {
-        refuse(connection);
+        refuse_with_status(connection);
     }
+}
+
+void handover_refuse(struct exchange *exchange, int64_t retry_ms)
+{
+    break_off_stream(exchange_detach(exchange, NULL),
+                     retry_ms > OVERLOAD_RETRY_MS ? retry_ms : OVERLOAD_RETRY_MS);
 }
 
 static void encode(struct handover *handover, const struct exchange *exchange,
