@@ -88,49 +88,6 @@ static int read_last(struct exchange *exchange, struct ai_sdk_request *request)
                : wrong(exchange, where, "The id of a message must have 1 to 255 characters.");
 }
 
-/* Length first, so that no two lists of texts look alike. */
-static void digest_add(crypto_hash_sha256_state *state, struct json_span text)
-{
-    uint64_t length = text.length;
-    (void)crypto_hash_sha256_update(state, (const uint8_t *)&length, sizeof length);
-    (void)crypto_hash_sha256_update(state, (const uint8_t *)text.data, text.length);
-}
-
-static void make_digest(struct ai_sdk_request *request)
-{
-    crypto_hash_sha256_state state;
-    uint8_t hash[crypto_hash_sha256_BYTES];
-    (void)crypto_hash_sha256_init(&state);
-    digest_add(&state, request->id);
-    digest_add(&state, request->is_regenerate ? request->trigger : (struct json_span){"", 0});
-    digest_add(&state, request->message_id);
-    digest_add(&state, request->last_id);
-    digest_add(&state, json_member(request->last, "parts"));
-    digest_add(&state, json_member(request->last, "content"));
-    (void)crypto_hash_sha256_final(&state, hash);
-    (void)sodium_bin2hex(request->digest, sizeof request->digest, hash, sizeof hash);
-}
-
-int ai_sdk_request_read(struct exchange *exchange, struct ai_sdk_request *request_out)
-{
-    *request_out = (struct ai_sdk_request){0};
-    if (request_body(exchange, false, &request_out->body) != 0) {
-        return -1;
-    }
-    struct json_span body = request_out->body;
-    if (text_member(exchange, body, "id", "/id", &request_out->id) != 0 ||
-        text_member(exchange, body, "trigger", "/trigger", &request_out->trigger) != 0 ||
-        text_member(exchange, body, "messageId", "/messageId", &request_out->message_id) != 0 ||
-        text_member(exchange, body, "agent", "/agent", &request_out->agent) != 0 ||
-        map_thread(exchange, request_out) != 0 || find_last(exchange, request_out) != 0 ||
-        read_last(exchange, request_out) != 0) {
-        return -1;
-    }
-    request_out->is_regenerate = body_is(request_out->trigger, "\"regenerate-message\"");
-    make_digest(request_out);
-    return 0;
-}
-
 /* ---- what it says ---- */
 
 static void member(struct buffer *out, const char *name, struct json_span value)
@@ -265,4 +222,70 @@ bool ai_sdk_request_answer(const struct ai_sdk_request *request, struct json_spa
         }
     }
     return false;
+}
+
+/* ---- what makes it the same ---- */
+
+/* Length first, so that no two lists of texts look alike. */
+static void digest_add(crypto_hash_sha256_state *state, const void *bytes, size_t size)
+{
+    uint64_t length = size;
+    (void)crypto_hash_sha256_update(state, (const uint8_t *)&length, sizeof length);
+    (void)crypto_hash_sha256_update(state, bytes, size);
+}
+
+/* However it was written. */
+static void digest_add_string(crypto_hash_sha256_state *state, struct json_span string)
+{
+    struct buffer text = {0};
+    if (string.data != NULL) {
+        body_string(&text, string);
+    }
+    digest_add(state, buffer_text(&text), text.length);
+    buffer_deinit(&text);
+}
+
+static void make_digest(struct ai_sdk_request *request)
+{
+    crypto_hash_sha256_state state;
+    uint8_t hash[crypto_hash_sha256_BYTES];
+    struct json_span parts = json_member(request->last, "parts");
+    struct json_span cursor = {0};
+    struct json_span part;
+    struct buffer text = {0};
+    (void)crypto_hash_sha256_init(&state);
+    digest_add_string(&state, request->id);
+    digest_add(&state, request->is_regenerate ? "1" : "0", 1);
+    digest_add_string(&state, request->message_id);
+    digest_add_string(&state, request->last_id);
+    ai_sdk_request_text(request, &text);
+    digest_add_string(&state, (struct json_span){(const char *)text.data, text.length});
+    while (parts.data != NULL && (part = json_element(parts, &cursor)).data != NULL) {
+        if (!is_text_part(part)) {
+            digest_add(&state, part.data, part.length);
+        }
+    }
+    (void)crypto_hash_sha256_final(&state, hash);
+    (void)sodium_bin2hex(request->digest, sizeof request->digest, hash, sizeof hash);
+    buffer_deinit(&text);
+}
+
+int ai_sdk_request_read(struct exchange *exchange, struct ai_sdk_request *request_out)
+{
+    *request_out = (struct ai_sdk_request){0};
+    if (request_body(exchange, false, &request_out->body) != 0) {
+        return -1;
+    }
+    struct json_span body = request_out->body;
+    if (text_member(exchange, body, "id", "/id", &request_out->id) != 0 ||
+        text_member(exchange, body, "trigger", "/trigger", &request_out->trigger) != 0 ||
+        text_member(exchange, body, "messageId", "/messageId", &request_out->message_id) != 0 ||
+        text_member(exchange, body, "agent", "/agent", &request_out->agent) != 0 ||
+        map_thread(exchange, request_out) != 0 || find_last(exchange, request_out) != 0 ||
+        read_last(exchange, request_out) != 0) {
+        return -1;
+    }
+    request_out->is_regenerate = body_is(request_out->trigger, "\"regenerate-message\"");
+    make_digest(request_out);
+    return 0;
 }

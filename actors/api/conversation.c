@@ -33,6 +33,7 @@ struct conversation {
     enum stream_format format;
     bool join;
     bool created;      /* the run did not exist before */
+    bool part;         /* what is shown ends at the first pause */
     bool ended_too;    /* a run that has ended is streamed as well */
     int64_t after_seq; /* -1: from the beginning, or joined */
     struct msgpack_sbuffer events;
@@ -40,6 +41,7 @@ struct conversation {
     struct answer answers[ANSWERS_MAX];
     size_t answers_count;
     size_t answered;
+    struct buffer next_name;       /* the same, of what the client calls the run from now on */
     struct buffer answers_message; /* a JSON string with its quotes; empty: not said */
 };
 
@@ -64,6 +66,7 @@ void conversation_destroy(struct conversation **conversation)
         buffer_deinit(&gone->answers[i].clarification);
         buffer_deinit(&gone->answers[i].response);
     }
+    buffer_deinit(&gone->next_name);
     buffer_deinit(&gone->answers_message);
     msgpack_sbuffer_destroy(&gone->events);
     bool waiting SB_UNUSED = exchange_resume(gone->exchange);
@@ -74,6 +77,11 @@ void conversation_destroy(struct conversation **conversation)
 void conversation_join(struct conversation *conversation)
 {
     conversation->join = true;
+}
+
+void conversation_part(struct conversation *conversation)
+{
+    conversation->part = true;
 }
 
 /* ---- what it says ---- */
@@ -132,6 +140,12 @@ void conversation_answered_in(struct conversation *conversation, struct json_spa
     buffer_append(&conversation->answers_message, message_id.data, message_id.length);
 }
 
+void conversation_call_it(struct conversation *conversation, struct json_span client_run_id)
+{
+    buffer_clear(&conversation->next_name);
+    buffer_append(&conversation->next_name, client_run_id.data, client_run_id.length);
+}
+
 bool conversation_has_answers(const struct conversation *conversation)
 {
     return conversation->answers_count > 0;
@@ -180,7 +194,8 @@ static void looked(void *arg, enum db_status status, const struct db_result *res
     } else {
         store_read_conversation(result, &run);
         if (!run.closed || conversation->ended_too) {
-            hand_over(conversation, run.last_seq, stop_after(&run));
+            hand_over(conversation, run.last_seq,
+                      conversation->part ? conversation->after_seq : stop_after(&run));
             return;
         }
         exchange_reply(exchange, 204, NULL, NULL, NULL);
@@ -400,6 +415,10 @@ static void write_answer(const struct conversation *conversation, struct buffer 
         buffer_append_text(out, ",\"message_id\":");
         buffer_append(out, conversation->answers_message.data,
                       conversation->answers_message.length);
+    }
+    if (conversation->next_name.length > 0) {
+        buffer_append_text(out, ",\"client_run_id\":");
+        buffer_append(out, conversation->next_name.data, conversation->next_name.length);
     }
     buffer_append_text(out, ",\"by\":");
     buffer_append_json(out, (const char *)by.data, by.length);

@@ -32,6 +32,9 @@ void conversation_destroy(struct conversation **conversation);
 /* The reader is given the run so far in short, where the format has that, instead of from seq 1. */
 void conversation_join(struct conversation *conversation);
 
+/* What is shown is one part of the run, up to where it pauses first, even if it has gone on since. */
+void conversation_part(struct conversation *conversation);
+
 /* An event to append when the run is there: `payload` is a JSON object. -1: it is not as its contract
  * says, which was answered. */
 SB_MUST_CHECK int conversation_add(struct conversation *conversation, const char *type,
@@ -45,6 +48,8 @@ void conversation_answer(struct conversation *conversation, struct json_span cla
                          struct json_span response);
 /* The answers are in this message of the client's, a JSON string with its quotes: they say so. */
 void conversation_answered_in(struct conversation *conversation, struct json_span message_id);
+/* With the answers the run goes on under this name of the client's, a JSON string with its quotes. */
+void conversation_call_it(struct conversation *conversation, struct json_span client_run_id);
 bool conversation_has_answers(const struct conversation *conversation);
 
 /* The run a POST is about. */

@@ -1,6 +1,7 @@
 /* See routes.h. One line a route: one glance gives the whole interface. */
 #include "api/routes.h"
 
+#include "api/agui.h"
 #include "api/ai_sdk.h"
 #include "api/events.h"
 #include "api/keys.h"
@@ -34,6 +35,8 @@ const struct route routes[] = {
     READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
     READ("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     READ("GET", "/api/v1/stream", stream_feed_tenant),
+    {"POST", "/api/v1/agui/{}", SCOPE_APPEND, agui_run, .free_ids = true},
+    {"GET", "/api/v1/agui/{}/runs/{}", SCOPE_READ, agui_attach, .free_ids = true},
     APPEND("POST", "/api/v1/ai-sdk/chat", ai_sdk_chat),
     {"GET", "/api/v1/ai-sdk/chat/{}/stream", SCOPE_READ, ai_sdk_stream, .free_ids = true},
     {"POST", "/api/v1/ai-sdk/chat/{}/stop", SCOPE_APPEND, ai_sdk_stop, .free_ids = true},

@@ -66,8 +66,8 @@ static int ask_for_upgrade(struct exchange *exchange, const char *detail)
 /* Two of one of these could be read in two ways. */
 static int check_counts(struct exchange *exchange)
 {
-    static const char *const names[] = {"Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
-                                        "Host", "Origin"};
+    static const char *const names[] = {
+        "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Host", "Origin"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t count = 0;
         (void)http_request_field(exchange->request, names[i], &count);

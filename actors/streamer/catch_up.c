@@ -19,7 +19,8 @@ enum {
     PAGE_KEPT_MS = 1000, /* after its last use */
     NEIGHBOURS_EVENTS =
         64, /* a page begins this much earlier when another reader can use it then */
-    NEIGHBOURS_LOOKED_AT = 64
+    NEIGHBOURS_LOOKED_AT = 64,
+    SERVED_AT_ONCE = 256 /* of one run: thousands may wait for the same page */
 };
 
 struct page {
@@ -192,19 +193,24 @@ static struct page *encode_page(struct run *run, const struct db_result *result,
     return page;
 }
 
-/* The readers that wait for an event that is in memory now; in a list of their own first, because
- * serving one may put it back at the end of the line. */
-static void serve_waiting(struct run *run)
+/* Serves those that wait for an event that is in memory now; in a list of their own first, because
+ * serving one may put it back at the end of the line. True when there may be more of them. */
+static bool serve_waiting(struct run *run)
 {
+    size_t count = 0;
     struct list ready;
     struct list *first;
     list_init(&ready);
     LIST_FOR_EACH(node, &run->waiting)
     {
         uint64_t seq = LIST_ENTRY(node, struct position, in_wait)->cursor + 1;
+        if (count == SERVED_AT_ONCE) {
+            break;
+        }
         if (run_window_has(&run->window, seq) || catch_up_page(run, seq) != NULL) {
             list_remove(node);
             list_append(&ready, node);
+            count++;
         }
     }
     while ((first = list_first(&ready)) != NULL) {
@@ -212,6 +218,7 @@ static void serve_waiting(struct run *run)
         position_unwait(position);
         position_resume(position);
     }
+    return count == SERVED_AT_ONCE;
 }
 
 /* The table does not have what it must have: these streams cannot go on here. */
@@ -253,7 +260,7 @@ static void take_answer(struct run *run, struct page_question *question, enum db
     run_hold(run);
     if (status == DB_OK) {
         take_page(run, question, result);
-        serve_waiting(run);
+        (void)serve_waiting(run); /* who is left is served in its turn */
         stuck = question->fill && db_rows(result) == 0 && run_has_hole(run);
     }
     if (stuck) {
@@ -345,20 +352,25 @@ void catch_up_go(struct streamer *streamer)
 {
     struct catch_up *catch_up = &streamer->catch_up;
     struct list *first;
+    bool more = false;
     if (!db_is_connected(streamer->db) || clock_monotonic_ms() < catch_up->pause_until_ms) {
         return;
     }
-    while (catch_up->in_flight < PAGES_IN_FLIGHT &&
+    while (!more && catch_up->in_flight < PAGES_IN_FLIGHT &&
            (first = list_first(&catch_up->queue)) != NULL) {
         struct run *run = LIST_ENTRY(first, struct run, in_queue);
         list_remove(first);
         run_hold(run);
-        serve_waiting(run); /* what they wait for may have come by the bus or in another's page */
-        if (list_is_empty(&run->positions)) {
-            run_release(run);
-            continue;
+        /* What they wait for may have come by the bus or in another's page. */
+        more = serve_waiting(run);
+        if (more) {
+            catch_up_enqueue(run);
+        } else if (!list_is_empty(&run->positions)) {
+            ask_next(run);
         }
-        ask_next(run);
         run_release(run);
+    }
+    if (more) {
+        streamer_wake(streamer);
     }
 }

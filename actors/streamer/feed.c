@@ -275,7 +275,7 @@ void feed_serve_changed(struct streamer *streamer)
         left -= serve(feed, left);
     }
     if (!list_is_empty(&streamer->changed_feeds)) {
-        streamer_wake_later(streamer);
+        streamer_wake(streamer);
     }
 }
 

@@ -54,4 +54,9 @@ void pings_tick(struct streamer *streamer)
     {
         reader_ping(LIST_ENTRY(node, struct reader, in_slot));
     }
+    /* Those pinged three quarters of a period ago. */
+    LIST_FOR_EACH(node, &wheel->slots[(wheel->at + wheel->count / 4) % wheel->count])
+    {
+        reader_check_alive(LIST_ENTRY(node, struct reader, in_slot));
+    }
 }

@@ -82,6 +82,8 @@ void reader_pump(struct reader *reader);
 /* The page it waited for is in memory. */
 void reader_resume(struct reader *reader);
 void reader_ping(struct reader *reader);
+/* Closes it when its last ping, or what was sent since, has been unanswered for most of a period. */
+void reader_check_alive(struct reader *reader);
 /* Bytes that go out before anything else; there are none yet. */
 void reader_set_rest(struct reader *reader, const void *bytes, size_t length);
 /* From now on nothing happens to it but reader_leave and reader_close by the caller. */

@@ -329,6 +329,15 @@ void reader_ping(struct reader *reader)
     reader_pump(reader);
 }
 
+void reader_check_alive(struct reader *reader)
+{
+    int64_t silent_ms = position_streamer(&reader->at)->limits.ping_ms * 2 / 3;
+    /* One that is blocked has the stall limit. */
+    if (!reader->blocked && !reader->at.frozen && stream_socket_is_dead(reader->fd, silent_ms)) {
+        reader_close(reader, READER_CLOSE_STALLED, "nothing comes back from it");
+    }
+}
+
 /* ---- as what takes a position ---- */
 
 static void pump(struct position *position)

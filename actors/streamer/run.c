@@ -201,6 +201,6 @@ void run_serve_changed(struct streamer *streamer)
         left -= serve(run, left < SERVED_OF_ONE ? left : SERVED_OF_ONE);
     }
     if (!list_is_empty(&streamer->changed)) {
-        streamer_wake_later(streamer);
+        streamer_wake(streamer);
     }
 }

@@ -14,7 +14,10 @@ enum {
     /* A client has nothing to say on a stream; this much at once is abuse. */
     DISCARD_BYTES = 16 << 10,
     /* In the kernel, for one reader: the rest of its backlog stays in the table. */
-    UNSENT_BYTES = 128 << 10
+    UNSENT_BYTES = 128 << 10,
+    /* So often the kernel has repeated itself before silence means anything: what was written a
+     * moment ago is unanswered too. */
+    REPEATS_MIN = 2
 };
 
 void stream_socket_prepare(int fd, int64_t stall_ms)
@@ -55,6 +58,15 @@ uint32_t stream_socket_queued(int fd)
 {
     int bytes = 0;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+bool stream_socket_is_dead(int fd, int64_t silent_ms)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    return stream_socket_queued(fd) > 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_retransmits >= REPEATS_MIN && info.tcpi_last_ack_recv >= silent_ms;
 }
 
 /* Another process may hold the same socket for a moment: leaving epoll and the shutdown are

@@ -18,6 +18,9 @@ void stream_socket_prepare(int fd, int64_t stall_ms);
 bool stream_socket_discard(int fd);
 /* Bytes written and not yet taken by the other end. */
 uint32_t stream_socket_queued(int fd);
+/* Something was sent, again and again, and nothing at all has come back for so long. A reader that is
+ * only slow answers the kernel's questions. */
+bool stream_socket_is_dead(int fd, int64_t silent_ms);
 /* The kernel gave up on the other end. */
 bool stream_socket_timed_out(int fd);
 void stream_socket_close(int fd, enum stream_socket_close how);

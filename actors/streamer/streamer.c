@@ -40,16 +40,15 @@
 
 void streamer_wake(struct streamer *streamer)
 {
-    if (streamer->wake_event != NULL) {
-        event_active(streamer->wake_event, EV_TIMEOUT, 0);
+    static const struct timeval next_turn = {0, 0};
+    if (streamer->wake_event == NULL) {
+        return;
     }
-}
-
-void streamer_wake_later(struct streamer *streamer)
-{
-    static const struct timeval now = {0, 0};
-    if (streamer->wake_event != NULL) {
-        event_add(streamer->wake_event, &now);
+    if (streamer->waking) {
+        /* Made active here it would come again before sockets and bus are looked at. */
+        event_add(streamer->wake_event, &next_turn);
+    } else {
+        event_active(streamer->wake_event, EV_TIMEOUT, 0);
     }
 }
 
@@ -58,12 +57,14 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     struct streamer *streamer = arg;
     (void)fd;
     (void)what;
+    streamer->waking = true;
     run_serve_changed(streamer);
     heads_go(streamer);
     catch_up_go(streamer);
     feed_serve_changed(streamer);
     feed_pages_go(streamer);
     ws_serve(streamer);
+    streamer->waking = false;
 }
 
 /* The allocator keeps what is freed inside its heap; after a busy time that can be most of the

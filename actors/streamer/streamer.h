@@ -91,6 +91,7 @@ struct streamer {
     int sockets; /* epoll of all readers: no memory per stream in user space for it */
     struct event *sockets_event;
     struct event *tick_event;
+    bool waking;
     struct event *wake_event; /* what the callbacks of one pass left to do, done once */
     struct stream_limits limits;
     struct publisher publisher;
@@ -131,10 +132,9 @@ struct streamer {
     struct handoff *handoff;   /* owned; NULL until draining */
 };
 
-/* Has the leftovers of this pass done after it: writing, questions to the database. */
+/* Has the leftovers of this pass done after it: writing, questions to the database. What they leave is
+ * done after sockets and bus have been looked at again. */
 void streamer_wake(struct streamer *streamer);
-/* The same after sockets and bus have been looked at: for work that is done in parts. */
-void streamer_wake_later(struct streamer *streamer);
 /* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
  * successor's; so one that drains leaves them alone, and every tick puts them right. */
 void streamer_show_counts(const struct streamer *streamer);

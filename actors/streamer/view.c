@@ -14,7 +14,8 @@
 
 enum {
     KEPT_MAX = 32,                /* states of one view */
-    KEPT_BYTES = 256 << 10,       /* the same, unless one alone is larger */
+    KEPT_BYTES = 512 << 10,       /* the same; */
+    KEPT_MIN = 4,                 /* but readers at a few places must not take each other's */
     KEPT_ALL_BYTES = 32 << 20,    /* of all views */
     KEPT_MS = 30000,              /* after its last use */
     KEEP_HEAD_EVERY_EVENTS = 1024 /* when the window grows by the bus */
@@ -216,7 +217,8 @@ static struct view_state *most_crowded(const struct view *view, const struct vie
 static void thin(struct view *view, const struct view_state *newest)
 {
     struct view_states *states = &view->streamer->view_states;
-    while (view->kept_count > KEPT_MAX || (view->kept_bytes > KEPT_BYTES && view->kept_count > 1)) {
+    while (view->kept_count > KEPT_MAX ||
+           (view->kept_bytes > KEPT_BYTES && view->kept_count > KEPT_MIN)) {
         drop(most_crowded(view, newest));
     }
     while (states->bytes > KEPT_ALL_BYTES && list_first(&states->all) != &newest->in_all) {

@@ -261,7 +261,7 @@ static void ping(struct ws *ws, int64_t now_ms)
     if (now_ms < ws->ping_ms || ws->frozen) {
         return;
     }
-    ws->ping_ms = now_ms + ws->hub->streamer->limits.ping_ms;
+    ws->ping_ms = now_ms + ws->hub->ping_ms;
     if (ws_pending(ws) > 0) {
         return; /* it has something to take: check_stalled sees to that */
     }
@@ -351,8 +351,7 @@ static struct ws *create(struct ws_hub *hub, const struct ws_opening *opening)
         hub->message_max, &ws->out,
         &(struct ws_handler){
             .on_message = on_message, .on_pong = on_pong, .on_close = on_close, .arg = ws});
-    int64_t ping_ms = hub->streamer->limits.ping_ms;
-    ws->ping_ms = clock_monotonic_ms() + 1 + arc4random_uniform((uint32_t)ping_ms);
+    ws->ping_ms = clock_monotonic_ms() + 1 + arc4random_uniform((uint32_t)hub->ping_ms);
     list_append(&hub->all, &ws->in_all);
     hub->count++;
     metric_add(METRIC_WEBSOCKETS_OPENED, 1);
@@ -412,6 +411,7 @@ bool ws_commands_reachable(const struct streamer *streamer)
 
 static void read_limits(struct ws_hub *hub, const struct settings *settings)
 {
+    hub->ping_ms = settings_int(settings, SETTING_WEBSOCKET_PING_MS);
     hub->commands_max = (size_t)settings_int(settings, SETTING_WEBSOCKET_COMMANDS);
     hub->subscriptions_max = (size_t)settings_int(settings, SETTING_WEBSOCKET_SUBSCRIPTIONS);
     hub->message_max = (size_t)settings_int(settings, SETTING_HTTP_APPEND_BODY_BYTES);

@@ -44,6 +44,7 @@ struct ws_hub {
     struct list feed_lookups;
     struct map asked; /* struct ws_subscription by number: those that a query is about */
     uint64_t last_number;
+    int64_t ping_ms;
     size_t count;
     size_t commands_max; /* of one connection */
     size_t subscriptions_max;

@@ -159,20 +159,18 @@ static enum next tell_failure(struct ws_subscription *subscription)
     return NEXT_OVER;
 }
 
-/* Nothing is in memory. Caught up is who has had all that is known to be there. */
+/* Nothing is in memory. */
 static enum next settle(struct ws_subscription *subscription)
 {
-    const struct run *run = position_run(&subscription->at);
-    if (position_ends_at(&subscription->at, (struct window_position){subscription->at.cursor, 0})) {
+    const struct window_position here = {subscription->at.cursor, 0};
+    if (position_ends_at(&subscription->at, here)) {
         ws_answer_position(subscription, "end");
         return NEXT_OVER;
     }
-    if (!position_settle(&subscription->at)) {
-        subscription->caught_up = false; /* it is read from the table */
-        return NEXT_NOTHING;
+    bool complete = position_settle(&subscription->at);
+    if (subscription->at.waiting) {
+        subscription->caught_up = false; /* what it lacks comes from the table */
     }
-    bool complete = run == NULL ? position_feed(&subscription->at)->joined
-                                : subscription->at.cursor >= run->target;
     if (complete && !subscription->caught_up) {
         subscription->caught_up = true;
         ws_answer_position(subscription, "caught_up");

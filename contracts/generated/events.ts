@@ -402,6 +402,8 @@ export interface RunResumedPayload {
   reason?: string;
   /** who let it go on */
   by?: string;
+  /** what the client calls the run from now on, where an answer begins another one (AG-UI) */
+  client_run_id?: string;
   [further: string]: JsonValue | undefined;
 }
 
@@ -522,6 +524,8 @@ export interface ClarificationAnsweredPayload {
   response: JsonValue;
   /** who answered */
   by?: string;
+  /** what the client calls the run from now on, where an answer begins another one (AG-UI) */
+  client_run_id?: string;
   [further: string]: JsonValue | undefined;
 }
 

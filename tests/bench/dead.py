@@ -1,94 +1,60 @@
-"""Peers that vanish: no FIN, no RST, no ACK. Needs a network of its own (root, unshare, ip), in which packets to them are
-dropped; measured from that moment to the end of the last of their streams."""
+"""Peers that vanish: no FIN, no RST, no ACK. Their connections go through a network of their own that is switched off
+(the tests' LostNet), and are handed to a streamer as an api does it. Measured from that moment to the end of the last."""
 
-import argparse
-import json
 import os
 import pathlib
-import shutil
-import subprocess
+import socket
 import sys
 import time
-import urllib.request
+import uuid
 
-from system import System
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from harness.lone_streamer import HANDOVER, NATIVE, envelope  # noqa: E402
+from harness.lost_net import LostNet  # noqa: E402
 
-PEERS, HEALTHY = 100, 10
-VANISHED = "127.0.0.2"  # the first source of the readers' tool
-PING_S = 15
+PEERS = 100
+HEARTBEAT_S = 15
 PATIENCE_S = 120
 
 
-def measure(build, report):
-    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip"):
-        report.note("dead: not measured, it needs root, unshare and ip")
-        return
-    answer = subprocess.run(["unshare", "-n", sys.executable, pathlib.Path(__file__).resolve(), "--build", build],
-                            capture_output=True, text=True)
-    if answer.returncode != 0:
-        report.note("dead: not measured: " + answer.stderr.strip().splitlines()[-1])
-        return
-    gone = json.loads(answer.stdout)
-    report.cell("dead", [gone["last_s"]], raw=gone)
-    report.row(f"streams of {PEERS} vanished peers gone, s (heartbeat {PING_S} s)", gone["last_s"], at_most=2 * PING_S)
-    report.row("  left of them", gone["left"], at_most=0)
+def hand_over(site, connection, tenant, key, run):
+    """One packet with one socket, to the first slot of the streamers."""
+    packet = envelope(HANDOVER, [tenant.bytes, key.bytes, run.bytes, 0, 0, 0, bytes(16), b"", *NATIVE])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+        peer.connect(os.path.join(site.system.run_directory, "handover-1.sock"))
+        socket.send_fds(peer, [packet], [connection.fileno()])
 
 
-def ip(*words):
-    subprocess.run(["ip", *words], check=True)
+def open_streams(site):
+    return int(site.metric("streams"))
 
 
-def drop_packets():
-    """The rule for local addresses moves behind one of ours."""
-    ip("rule", "add", "pref", "100", "table", "local")
-    ip("rule", "del", "pref", "0")
-    ip("rule", "add", "pref", "50", "to", VANISHED, "blackhole")
-
-
-def streams(system):
-    with urllib.request.urlopen(f"http://{system.address}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("signalbox_streams{")))
-
-
-def readers(build, system, runs, count, *extra):
-    process = subprocess.Popen([build / "bench/readers", "--address", system.address, "--key-file", system.key_file,
-                                "--runs", runs, "--readers", str(count), *extra],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline().strip() == "ready"
-    return process
-
-
-def wait_streams(system, wanted, patience_s):
-    """Seconds until no more are open, and how many are."""
+def wait_streams(site, wanted, patience_s):
+    """Seconds until so many are open, or patience ends."""
     began = time.monotonic()
-    while streams(system) > wanted and time.monotonic() - began < patience_s:
+    while open_streams(site) != wanted and time.monotonic() - began < patience_s:
         time.sleep(0.1)
-    return time.monotonic() - began, streams(system)
+    return time.monotonic() - began
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", required=True)
-    build = pathlib.Path(parser.parse_args().build).resolve()
-    ip("link", "set", "lo", "up")
-    system = System(build)
-    try:
-        runs = system.make_runs(10)
-        healthy = readers(build, system, runs, HEALTHY)
-        vanished = readers(build, system, runs, PEERS, "--sources", "1")
-        time.sleep(1)
-        assert streams(system) == PEERS + HEALTHY, streams(system)
-        drop_packets()
-        last_s, left = wait_streams(system, HEALTHY, PATIENCE_S)
-        assert left >= HEALTHY and healthy.poll() is None
-        print(json.dumps({"last_s": round(last_s, 2), "left": left - HEALTHY}))
-        for process in (vanished, healthy):
-            process.kill()
-            process.wait()
-    finally:
-        system.stop()
-
-
-if __name__ == "__main__":
-    main()
+def measure(site, report):
+    with LostNet() as net:
+        if not net.allowed:
+            report.note("dead: not measured, no network namespace can be made here")
+            return
+        with site.system.database() as database:
+            tenant, key = database.execute("select tenant_id, key_id from api_keys limit 1").fetchone()
+        run = uuid.UUID(open(site.make_runs(1)).read().strip())
+        wait_streams(site, 0, 10)
+        for _ in range(PEERS):
+            with net.connection() as connection:
+                hand_over(site, connection, tenant, key, run)
+        wait_streams(site, PEERS, 10)
+        assert open_streams(site) == PEERS, open_streams(site)
+        time.sleep(1)  # what they were given is acknowledged
+        net.lose()
+        last_s = wait_streams(site, 0, PATIENCE_S)
+    left = open_streams(site)
+    report.cell("dead", [last_s], left=left)
+    report.row(f"streams of {PEERS} vanished peers gone, s (heartbeat {HEARTBEAT_S} s)", last_s, at_most=2 * HEARTBEAT_S)
+    report.row("  left of them", left, at_most=0)

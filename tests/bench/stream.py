@@ -426,7 +426,7 @@ class StreamBench:
                 site.stop()
 
     def dead(self):
-        dead.measure(self.build, self.report)
+        dead.measure(self.ours, self.report)
 
 
 SECTIONS = ("closed", "single", "channels", "harm", "stalled", "burst", "catch_up", "wander", "idle", "dead")

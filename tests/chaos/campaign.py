@@ -290,7 +290,8 @@ class Phase:
         for part in readers:
             for seen in part["observers"]:
                 connections = [Connection(c, [Row(*row) for row in rows]) for c, rows in seen["connections"]]
-                history.observers.append(Observer(seen["name"], seen["run"], connections, True, seen["complaints"]))
+                observer = Observer(seen["name"], seen["run"], connections, True, seen["complaints"], tuple(seen["types"]))
+                history.observers.append(observer)
             self.campaign.reconnects += part["connections"]
         self.campaign.lives += len(history.lives)
 

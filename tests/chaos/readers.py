@@ -1,7 +1,8 @@
 """
 The readers of the chaos load: `python -m chaos.readers '{...}'`. Each takes a slot, follows its open run to the end,
-hanging up at random and coming back with Last-Event-ID, then goes on to the slot's next run. At the end of standard
-input each finishes the run it is at (the driver ends all of them) and the history is written.
+hanging up at random and coming back with where it was, then goes on to the slot's next run; most by server-sent events, some
+by other protocols (KINDS). At the end of standard input each finishes the run it is at (the driver ends all of them) and
+the history is written.
 """
 
 import json
@@ -12,9 +13,16 @@ import time
 from pathlib import Path
 
 from chaos.load import SLOTS, digest, key_of, run_of
+from chaos.protocols import FilteredFollower, LineFollower, SocketFollower
 from harness.sse import Follower, SseStream
 
 FINISH_S = 40.0
+FEW = ("RUN_STARTED", "CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED", "RUN_CANCEL_REQUESTED")
+KINDS = (
+    ("events", Follower, {}), ("socket", SocketFollower, {}), ("events", Follower, {}), ("lines", LineFollower, {}),
+    ("socket", SocketFollower, {}), ("events", Follower, {}), ("filtered", FilteredFollower, {"types": FEW}),
+    ("filtered", FilteredFollower, {"types": ("CUSTOM",)}),
+)  # fmt: skip
 
 
 class Target:
@@ -35,6 +43,7 @@ class Reader(threading.Thread):
         self.slot = number % SLOTS
         self.chance = random.Random(f"{told['seed']}/reader{number}")
         self.number = number
+        self.kind, self.make, self.options = KINDS[number % len(KINDS)]
         self.observers, self.absences, self.connections = [], [], 0
 
     def run(self):
@@ -52,9 +61,9 @@ class Reader(threading.Thread):
     def follow(self, run) -> bool:
         """False: there is no such run."""
         chance = self.chance
-        follower = Follower(
+        follower = self.make(
             self.target, run, leave=lambda: chance.random() < 0.01, may_miss=True,
-            pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)),
+            pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)), **self.options,
         )  # fmt: skip
         follower.start()
         deadline = None
@@ -70,7 +79,8 @@ class Reader(threading.Thread):
         self.absences += follower.absences
         self.connections += follower.connections
         self.observers.append({
-            "name": f"reader {self.number}", "run": run, "complaints": follower.violations,
+            "name": f"reader {self.number} ({self.kind})", "run": run, "complaints": follower.violations,
+            "types": self.options.get("types", ()),
             "connections": [
                 (cursor, [(seq, kind, key_of(text), digest(text)) for seq, kind, text in events])
                 for cursor, events in follower.history

@@ -34,7 +34,11 @@ def good() -> History:
         op("B", 2, ["u1"], 9, 14, result="unknown"),
         op("A", 2, ["f0"], 4, 5, result="fail"),
     ]
-    history.observers = [Observer("reader", RUN, [Connection(0, table[:3]), Connection(3, table[3:])])]
+    history.observers = [
+        Observer("reader", RUN, [Connection(0, table[:3]), Connection(3, table[3:])]),
+        Observer("filtered", RUN, [Connection(0, table[1:3]), Connection(3, table[3:])], types=("CUSTOM",)),
+        Observer("filtered to little", RUN, [Connection(0, table[:1]), Connection(1, table[6:])], types=("RUN_STARTED",)),
+    ]
     history.log = [(RUN, n, f"h{n}") for n in range(1, 8)]
     history.feeds = [Feed("tenant", history.log[2:], False), Feed("thread", list(history.log), True)]
     history.copies = {("page", RUN): list(table), ("replay", RUN): list(table)}
@@ -102,6 +106,19 @@ def reader_complains(h):
 
 def reader_beyond_the_table(h):
     h.observers[0].connections[1].rows.append(row(8, "q"))
+
+
+def filtered_skips(h):
+    del h.observers[1].connections[1].rows[1]
+
+
+def filtered_shows_too_much(h):
+    h.observers[2].connections[0].rows.append(h.tables[RUN][1])
+    h.observers[2].connections[1].cursor = 2
+
+
+def filtered_without_the_ending(h):
+    h.observers[2].connections.pop()
 
 
 def overtaken(h):
@@ -215,6 +232,7 @@ BAD = [
     (lost, "I1"), (run_gone, "I1"), (ending_lost, "I1"), (hole, "I2"), (wrong_head, "I2"), (doubled, "I3"), (seq_twice, "I3"),
     (other_bytes, "I4"), (page_short, "I4"), (reader_other_content, "I4"), (reader_beyond_the_table, "I4"),
     (reader_skips, "I5"), (reader_repeats, "I5"), (reader_not_to_the_end, "I5"), (reader_lost_its_cursor, "I5"),
+    (filtered_skips, "I5"), (filtered_shows_too_much, "I5"), (filtered_without_the_ending, "I5"),
     (reader_complains, "I5"), (overtaken, "I6"), (stale_read, "I7"), (reordered, "I8"), (answers_differ, "I9"),
     (half_a_batch, "I9"), (phantom, "I9"), (epoch_down, "I10"), (stale_writer, "I10"), (refused_but_there, "I11"),
     (feed_skips, "I4"), (feed_repeats, "I4"), (feed_swaps, "I4"), (feed_ends_early, "I5"), (feed_begins_late, "I5"),

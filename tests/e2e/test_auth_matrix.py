@@ -31,6 +31,7 @@ ROWS = {
     "POST /api/v1/ai-sdk/chat": ("append", '{"id":"matrix","message":{"id":"m","role":"user"}}', None),
     "GET /api/v1/ai-sdk/chat/{}/stream": ("read", None, "thread"),
     "POST /api/v1/ai-sdk/chat/{}/stop": ("append", "{}", "thread"),
+    "GET /api/v1/ws": ("read", None, None),
     "GET /api/v1/keys": ("admin", None, None),
     "POST /api/v1/keys": ("admin", "{}", None),
     "DELETE /api/v1/keys/{}": ("admin", None, "key"),
@@ -48,6 +49,9 @@ ROWS = {
     "GET /metrics": ("", None, None),  # on a loopback listener; test_auth.py has the other one
     "GET /problems/{}": ("", None, "slug"),
 }
+# What is asked there is a handshake; its answer to a HEAD is that it is a WebSocket.
+SOCKET = "/api/v1/ws"
+HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="]
 CLOSED = [route for route, (scopes, _, _) in ROWS.items() if scopes]
 SCOPES = ["read", "append", "admin", "operator"]
 
@@ -86,7 +90,7 @@ class World:
     def ask(self, method, path, *headers, body=None) -> int:
         """Status of exactly this request."""
         content = (body or "").encode()
-        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close", *headers]
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", *(HANDSHAKE if SOCKET in path else ["Connection: close"]), *headers]
         if body is not None:
             lines += [f"Content-Length: {len(content)}", "Content-Type: application/json"]
         with RawConnection(self.box.address) as raw:
@@ -176,14 +180,15 @@ def test_other_methods_do_nothing(world, route):
     for unknown in ("BREW", "get", "TRACE", "CONNECT", "PROPFIND"):
         assert world.route(route, method=unknown, key=world.mine.key) in (400, 501), unknown
     if method == "GET":
-        assert world.route(route, method="HEAD", key=world.mine.key) in (200, 204)
+        head = (426,) if path == SOCKET else (200, 204)
+        assert world.route(route, method="HEAD", key=world.mine.key) in head
         if route in CLOSED:
             assert world.route(route, method="HEAD") == 401
             assert world.route(route, method="HEAD", key=world.revoked) == 401
             # An override is not looked at: it stays a read.
             for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
                 before = world.mine.get("/api/v1/keys?limit=1000").text
-                assert world.route(route, f"{name}: DELETE", key=world.mine.key) in (200, 204)
+                assert world.route(route, f"{name}: DELETE", key=world.mine.key) in (*head, 101)
                 assert world.mine.get("/api/v1/keys?limit=1000").text == before
     elif "GET" not in own:
         assert world.route(route, method="HEAD", key=world.mine.key) == 405
@@ -219,7 +224,7 @@ def test_the_right_key_opens_it(world, route):
     if route in ("POST /api/v1/runs/{}/cancel", "POST /api/v1/runs/{}/resume"):
         world.ids["run"] = world.mine.new_run()
     status = world.route(route, key=world.mine.key)
-    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,)}.get(route, (200, 201, 202, 204))
+    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,), f"GET {SOCKET}": (101,)}.get(route, (200, 201, 202, 204))
     assert status in expected, status
 
 

@@ -72,6 +72,7 @@ ROUTES = {
     ),
     ("GET", "/api/v1/ai-sdk/chat/{}/stream"): None,
     ("POST", "/api/v1/ai-sdk/chat/{}/stop"): Body({"reason": TEXT}),
+    ("GET", "/api/v1/ws"): None,
     ("GET", "/api/v1/keys"): None,
     ("POST", "/api/v1/keys"): Body({"tenant_id": UUID, "scopes": ARRAY, "expires_in_s": NUMBER, "name": TEXT, "user": TEXT}),
     ("DELETE", "/api/v1/keys/{}"): None,

@@ -204,3 +204,47 @@ def test_large_events_cut_a_page_of_some_types(client, events_of, run_id):
 def test_follow_is_for_lines(events_of, run_id, accept, follow):
     assert_problem(events_of(run_id, accept, follow=follow), 400, "invalid-parameter")
     assert events_of(run_id, LINES, follow="false").status_code == 200
+
+
+def lines_of(text) -> list:
+    assert not text or text.endswith(b"\n")
+    return text.split(b"\n")[:-1]
+
+
+class LiveLines:
+    """A body of lines that goes on; `tidy` at its end, or broken off."""
+
+    def __init__(self, box, run_id, query, headers=None):
+        more = {"Accept": LINES} | (headers or {})
+        self.stream = box.stream(run_id, at="events", query=query, headers=more)
+        self.text = b""
+
+    def read(self, count) -> list:
+        while self.text.count(b"\n") < count:
+            got = self.stream.connection.receive()
+            assert got, "broken off"
+            self.text += self.stream.chunks.feed(got)
+        return lines_of(self.text)
+
+    def read_to_end(self) -> list:
+        while not self.stream.chunks.done:
+            got = self.stream.connection.receive()
+            assert got, "broken off"
+            self.text += self.stream.chunks.feed(got)
+        return lines_of(self.text)
+
+
+def test_lines_go_on_live_until_the_end(client, box, events_of, mixed):
+    live = [LiveLines(box, mixed, "follow=true"), LiveLines(box, mixed, "follow=true&after_seq=38")]
+    assert live[0].stream.headers["content-type"] == LINES
+    assert live[0].stream.headers["transfer-encoding"] == "chunked"
+    live[0].read(40)
+    for n in range(5):
+        client.append(mixed, "CUSTOM", custom(n)["payload"])
+        assert json.loads(live[0].read(41 + n)[-1])["seq"] == 41 + n
+    client.finish(mixed)
+    whole = lines_of(events_of(mixed, LINES, limit=1000).content)
+    assert live[0].read_to_end() == whole and live[1].read_to_end() == whole[38:]
+    assert LiveLines(box, mixed, "follow=true", {"Last-Event-ID": "45"}).read_to_end() == whole[45:]
+    assert LiveLines(box, mixed, "follow=true&after_seq=46").stream.status == 204
+    assert_problem(events_of(mixed, LINES, follow="true", types="CUSTOM"), 400, "invalid-parameter")

@@ -97,10 +97,14 @@ def ndjson(run, log, after=0) -> bytes:
     ).encode()
 
 
-def without_pings(body: bytes) -> bytes:
-    """Whole event blocks; the retry time and the pings are not the log's."""
+# What a stream says of itself, not of the log.
+NOTES = (b"retry:", b": ping", b"event: caught-up", b"event: fell-behind")
+
+
+def without_notes(body: bytes) -> bytes:
+    """Whole event blocks of the log."""
     blocks = body.split(b"\n\n")
-    return b"".join(block + b"\n\n" for block in blocks[:-1] if not block.startswith((b"retry:", b": ping"))) + blocks[-1]
+    return b"".join(block + b"\n\n" for block in blocks[:-1] if not block.startswith(NOTES)) + blocks[-1]
 
 
 def end_of(stage, reader) -> tuple:
@@ -129,7 +133,7 @@ def test_a_filtered_stream_shows_some_types_and_proves_it(stage, after):
         reader.body = b""
     stage.publish(run, *stage.store_events(run, log[4:]))
     body, tidy = end_of(stage, reader)
-    assert without_pings(body) == filtered(run, log, 3)
+    assert without_notes(body) == filtered(run, log, 3)
     assert tidy and "Content-Type: text/event-stream; charset=utf-8\r\n" in reader.head
 
 
@@ -143,7 +147,7 @@ def test_filters_of_one_run_do_not_meet(stage):
     stage.publish(run, *stage.store_events(run, log[20:]))
     for types, reader in readers:
         body, tidy = end_of(stage, reader)
-        assert tidy and without_pings(body) == filtered(run, log, types=types or tuple(TYPES)), types
+        assert tidy and without_notes(body) == filtered(run, log, types=types or tuple(TYPES)), types
     assert native.rest() == (list(range(1, 41)), True)
     assert end_of(stage, lines) == (ndjson(run, log), True)
 
@@ -157,7 +161,7 @@ def test_events_that_show_nothing_hold_up_nobody(stage):
     stage.append(run, end=True)
     for each in reader, late:
         body, tidy = end_of(stage, each)
-        assert tidy and without_pings(body).startswith(b"id: 5501\n") and b'"prev_seq":0,' in body
+        assert tidy and without_notes(body).startswith(b"id: 5501\n") and b'"prev_seq":0,' in body
 
 
 def test_lines_are_bare(make_stage):
@@ -169,10 +173,8 @@ def test_lines_are_bare(make_stage):
     lines, native = stage.open(run, form=NDJSON), stage.open(run)
     assert [line["seq"] for line in lines.lines(2)] == [1, 2]
     assert "Content-Type: application/x-ndjson\r\n" in lines.head and "Transfer-Encoding: chunked" in lines.head
-    for _ in range(40):
-        native.frame()
-        if native.seqs(2) == [1, 2]:
-            break
+    assert native.seqs(2) == [1, 2]
+    assert native.note().event == "caught-up"
     for _ in range(3):
         assert native.frame().event == "ping"
     stage.append(run, end=True)
@@ -253,10 +255,10 @@ def test_a_conversation_ends_where_the_run_pauses(stage, form):
     first, tidy = end_of(stage, live)
     assert tidy
     again, tidy = end_of(stage, stage.open(run, form=form))
-    assert tidy and without_pings(again) == without_pings(first)
+    assert tidy and without_notes(again) == without_notes(first)
     stage.publish(run, *stage.store_events(run, ANSWERED))
     whole, tidy = end_of(stage, goes_on)
-    assert tidy and without_pings(whole).startswith(without_pings(first)) and b"Done." in whole
+    assert tidy and without_notes(whole).startswith(without_notes(first)) and b"Done." in whole
     assert b"Done." not in first and b"event: ping" not in whole
 
 
@@ -281,6 +283,29 @@ def test_who_joins_a_conversation_is_told_it_in_short(stage):
     assert tidy and b"Done." in body and body.count(b'"RUN_FINISHED"') == 1
 
 
+@pytest.mark.requirement("R060")
+def test_a_pause_that_is_half_written_at_a_hand_off_still_ends_it(make_stage):
+    stage = make_stage()
+    old = stage.start("streamer-1")
+    run = stage.make_run(0)
+    question = [("RUN_INTERRUPTED", '{"x":"%s"}' % ("y" * 120_000))]
+    stage.store_events(run, ASKED[:2])
+    readers = [stage.open(run, form=AI_SDK, receive_buffer=4096, send_buffer=size) for size in (4096, 8192, 20_000)]
+    for reader in readers:
+        while b"start-step" not in reader.body:
+            reader._read(5)
+    stage.publish(run, *stage.store_events(run, question))
+    stage.publish(run, *stage.store_events(run, ANSWERED))
+    wait_until(lambda: old.metric("streams_catching_up") == 3, "full sockets")
+    stage.start("streamer-2")
+    old.drain()
+    assert old.wait() == 0
+    for reader in readers:
+        body, tidy = end_of(stage, reader)
+        assert tidy and body.endswith(b"id: 3\n\n") and b"Done." not in body
+    stage.wait_logged("streams handed over", streams=3, broken_off=0)
+
+
 # ---- any split of any log --------------------------------------------------------------------------------------------
 
 class Client:
@@ -295,16 +320,16 @@ class Client:
     def open(self):
         self.reader = self.stage.open(
             self.run, self.position, form=self.form, types=SHOWN if self.form == FILTERED else (), stop_after=self.stop_after,
-            receive_buffer=self.rng.choice([None, 4096]))
+            receive_buffer=self.rng.choice([None, 4096]), send_buffer=self.rng.choice([None, 4096]))
 
     def take(self, body):
         """Whole events only, as any client does; a conversation is always told from the start."""
         if self.form in CONVERSATIONS:
-            self.seen = without_pings(body) if self.tidy else b""
+            self.seen = without_notes(body) if self.tidy else b""
             return
         mark = b"\n\n" if self.form == FILTERED else b"\n"
         whole, _, _ = body.rpartition(mark)
-        whole = without_pings(whole + mark) if whole else b""
+        whole = without_notes(whole + mark) if whole else b""
         if whole:
             last = whole[:-len(mark)].rpartition(mark)[2]
             self.position = int(last.partition(b'"seq":')[2].partition(b",")[0])
@@ -335,8 +360,8 @@ class Client:
     def whole(self):
         """What one who reads at leisure from a table at rest is given."""
         body, tidy = end_of(self.stage, self.stage.open(self.run, form=self.form, stop_after=len(self.log)))
-        assert tidy and self.last_of(without_pings(body)) == len(self.log)
-        return without_pings(body)
+        assert tidy and self.last_of(without_notes(body)) == len(self.log)
+        return without_notes(body)
 
     @staticmethod
     def last_of(body) -> int:

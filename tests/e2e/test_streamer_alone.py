@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from harness.lone_streamer import HANDOVER, NATIVE, Stage, envelope
+from harness.lost_net import LostNet
 from harness.paths import bin_dir, is_asan
 from harness.postgres import Postgres
 from harness.sse import StreamEnded
@@ -278,6 +279,29 @@ def test_vanished_clients_are_forgotten(stage):
         assert reader.seqs(1) == [1]
         reader.close()
     wait_until(lambda: sum(line.get("message") == "stream closed" for line in stage.logs()) == 20, "20 closed")
+
+
+@pytest.mark.requirement("R134")
+def test_peers_that_vanish_without_a_word_are_gone_by_the_second_ping(make_stage):
+    """No FIN, no RST, no ACK: long before a stall would be noticed; who lives is left alone."""
+    with LostNet() as net:
+        if not net.allowed:
+            pytest.skip("no network namespace can be made here")
+        stage = make_stage(stream__ping_ms=800, stream__write_stall_ms=600_000)
+        stage.start()
+        run = stage.make_run()
+        here = stage.open(run)
+        assert here.seqs(1) == [1]
+        for _ in range(5):
+            with net.connection() as ours:
+                packet = [stage.tenant.bytes, stage.key.bytes, run.bytes, 1, 0, 0, bytes(16), b"", *NATIVE]
+                stage.hand(envelope(HANDOVER, packet), [ours.fileno()])
+        stage.append(run)
+        assert here.seqs(1) == [2]
+        net.lose()
+        wait_until(lambda: sum(line.get("why") == "nothing comes back from it" for line in stage.logs()) == 5, "five closed")
+        stage.append(run)
+        assert here.seqs(1) == [3]
 
 
 def test_the_database_goes_away_and_live_streams_do_not_notice(stage):

@@ -355,13 +355,17 @@ class Stage:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
             peer.sendmsg([packet], rights)
 
-    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, head=0, form=0, types=(), stop_after=0) -> Reader:
-        """`form`: the native one, or FILTERED and so on; `types`: names of event types, or their mask."""
+    def open(self, run, after=0, key=None, tenant=None, receive_buffer=None, send_buffer=None, head=0, form=0, types=(),
+             stop_after=0) -> Reader:
+        """`form`: the native one, or FILTERED and so on; `types`: names of event types, or their mask. Small buffers on both sides:
+        events are written in parts."""
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(self.clients.getsockname())
         ours, _ = self.clients.accept()
+        if send_buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         mask = types if isinstance(types, int) else sum(1 << TYPES[name] for name in types)
         form = form or (FILTERED if mask else 0)
         body = [(tenant or self.tenant).bytes, (key or self.key).bytes, run.bytes, after, head, 0, bytes(16), b"",

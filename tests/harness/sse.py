@@ -132,10 +132,11 @@ class SseStream:
     def __init__(self, address, path, key, headers=None, timeout=10.0, receive_buffer=None):
         self.timeout = timeout * patience()
         self.connection = RawConnection(address, self.timeout, receive_buffer)
-        lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}", "Accept: text/event-stream"]
+        headers = {"Accept": "text/event-stream"} | (headers or {})
+        lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}"]
         if key is not None:
             lines.append(f"Authorization: Bearer {key}")
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         self.connection.send(("\r\n".join(lines) + "\r\n\r\n").encode())
         self.status, self.headers = self.connection.read_head()
         self.chunks = ChunkDecoder()

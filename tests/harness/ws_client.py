@@ -39,7 +39,7 @@ class WebSocket:
         self.protocol = ClientConnection(parse_uri(f"ws://{box.listen}{PATH}"), origin=origin, max_size=None)
         self.raw = RawConnection((host, int(port)), timeout, receive_buffer)
         self.arrived, self.pongs, self.answers_pings, self.ids = collections.deque(), [], True, 0
-        self.pings, self.parts = 0, []
+        self.pings, self.parts, self.sent = 0, [], []
         request = self.protocol.connect()
         if key is not None or not headers:
             request.headers["Authorization"] = f"Bearer {key or box.api_key}"
@@ -95,6 +95,7 @@ class WebSocket:
         self.send_text(json.dumps(message))
 
     def send_text(self, text: str):
+        self.sent.append(text)
         self.protocol.send_text(text.encode())
         self._flush()
 
