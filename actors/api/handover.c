@@ -148,7 +148,7 @@ static void break_off_stream(int connection)
                           "Cache-Control: no-cache, no-transform\r\n"
                           "X-Accel-Buffering: no\r\n"
                           "Transfer-Encoding: chunked\r\n"
-                          "Connection: close\r\n\r\n"
+                          "Keep-Alive: timeout=1\r\n\r\n" /* see streamer/sse.c */
                           "%x\r\n%s\r\n",
                           (unsigned)chunk_length, chunk);
     ssize_t sent = send(connection, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
