@@ -178,7 +178,7 @@ def assert_taken(result, log):
 
 def test_any_log_from_any_point(node_client):
     """Read from its beginning, and joined at any point: the verifier is content, and the client has the same in the end."""
-    logs = [Log(seed).events for seed in range(100)]
+    logs = [Log(seed).events for seed in range(200)]
     rng = random.Random(7)
     joins = [sorted(rng.sample(range(1, len(log) + 1), min(3, len(log)))) for log in logs]
     requests, about = [], []
