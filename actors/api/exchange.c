@@ -1,6 +1,7 @@
 /* See exchange.h. */
 #include "api/exchange.h"
 
+#include "api/handover.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -201,6 +202,18 @@ void exchange_json(struct exchange *exchange, int status, const struct buffer *b
     exchange_reply(exchange, status, "application/json", NULL, body);
 }
 
+/* Asked for as a browser's EventSource does, which gives up for good on every status but 200. */
+static bool is_event_source(const struct exchange *exchange)
+{
+    static const char wanted[] = "text/event-stream";
+    size_t count = 0;
+    struct http_text method = http_request_method(exchange->request);
+    struct http_text accept = http_request_field(exchange->request, "Accept", &count);
+    return exchange->route != NULL && exchange->route->is_stream && method.length == 3 &&
+           accept.length > 0 &&
+           memmem(accept.data, accept.length, wanted, sizeof wanted - 1) != NULL;
+}
+
 static void reply_problem(struct exchange *exchange, enum problem problem,
                           const struct buffer *body)
 {
@@ -218,6 +231,11 @@ static void reply_problem(struct exchange *exchange, enum problem problem,
         fields[0] = (struct http_field){"Retry-After", seconds};
     }
     exchange->problem = problem_info(problem)->slug;
+    if ((status == 503 || status == 429) && is_event_source(exchange)) {
+        log_answer(exchange, status);
+        handover_refuse(exchange, retry_s * 1000);
+        return;
+    }
     exchange_reply(exchange, status, PROBLEM_MEDIA_TYPE, fields, body);
 }
 

@@ -134,14 +134,15 @@ static int send_with(int peer, const struct msgpack_sbuffer *frame, int connecti
 
 /* 200, a longer `retry:`, and the connection ends without the last chunk: a browser comes back
  * later, where any other status would make it give up. */
-static void break_off_stream(int connection)
+static void break_off_stream(int connection, int64_t retry_ms)
 {
     char chunk[32];
     char text[256];
     uint32_t random;
     evutil_secure_rng_get_bytes(&random, sizeof random);
-    int chunk_length = snprintf(chunk, sizeof chunk, "retry: %u\n\n",
-                                OVERLOAD_RETRY_MS + random % (OVERLOAD_RETRY_MS + 1));
+    int chunk_length =
+        snprintf(chunk, sizeof chunk, "retry: %lld\n\n",
+                 (long long)(retry_ms + (int64_t)(random % (OVERLOAD_RETRY_MS + 1))));
     int length = snprintf(text, sizeof text,
                           "HTTP/1.1 200 OK\r\n"
                           "Content-Type: text/event-stream; charset=utf-8\r\n"
@@ -152,16 +153,16 @@ static void break_off_stream(int connection)
                           "%x\r\n%s\r\n",
                           (unsigned)chunk_length, chunk);
     ssize_t sent = send(connection, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    LOG_WARN("stream refused: no streamer took it", LOG_INT("sent", sent));
+    LOG_DEBUG("stream told to come later", LOG_INT("sent", sent));
     (void)close(connection);
 }
 
-/* A WebSocket's client understands a status. */
-static void break_off_socket(int connection)
+/* Clients that are programs see a status, and would take a body that just ends for the answer. */
+static void refuse_with_status(int connection)
 {
     struct buffer body = {0};
     struct buffer text = {0};
-    problem_write(&body, PROBLEM_BUSY, "No WebSocket can be taken now. Try again.", NULL);
+    problem_write(&body, PROBLEM_BUSY, "No stream can be taken now. Try again.", NULL);
     buffer_printf(&text,
                   "HTTP/1.1 503 Service Unavailable\r\n"
                   "Content-Type: " PROBLEM_MEDIA_TYPE "\r\n"
@@ -171,19 +172,34 @@ static void break_off_socket(int connection)
                   OVERLOAD_RETRY_MS / 1000, body.length);
     buffer_append(&text, body.data, body.length);
     ssize_t sent = send(connection, text.data, text.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    LOG_WARN("WebSocket refused: no streamer took it", LOG_INT("sent", sent));
+    LOG_WARN("stream refused with a status: no streamer took it", LOG_INT("sent", sent));
     buffer_deinit(&body);
     buffer_deinit(&text);
     (void)close(connection);
 }
 
-static void break_off(enum stream_kind kind, int connection)
+/* A browser's EventSource reads it, which is lost by a status. */
+static bool is_event_source(const struct exchange *exchange)
 {
-    if (kind == STREAM_KIND_SOCKET) {
-        break_off_socket(connection);
+    enum stream_format format = exchange->stream.format;
+    return exchange->stream.kind != STREAM_KIND_SOCKET &&
+           (format == STREAM_FORMAT_NATIVE || format == STREAM_FORMAT_FILTERED);
+}
+
+static void break_off(bool event_source, int connection)
+{
+    if (event_source) {
+        LOG_WARN("stream refused: no streamer took it");
+        break_off_stream(connection, OVERLOAD_RETRY_MS);
     } else {
-        break_off_stream(connection);
+        refuse_with_status(connection);
     }
+}
+
+void handover_refuse(struct exchange *exchange, int64_t retry_ms)
+{
+    break_off_stream(exchange_detach(exchange, NULL),
+                     retry_ms > OVERLOAD_RETRY_MS ? retry_ms : OVERLOAD_RETRY_MS);
 }
 
 static void encode(struct handover *handover, const struct exchange *exchange,
@@ -222,10 +238,11 @@ static void encode(struct handover *handover, const struct exchange *exchange,
 
 static void give_to(struct handover *handover, struct exchange *exchange, int peer)
 {
-    enum stream_kind kind = exchange->stream.kind;
+    bool event_source = is_event_source(exchange);
+    bool is_socket = exchange->stream.kind == STREAM_KIND_SOCKET;
     struct buffer early = {0};
     exchange_hold(exchange);
-    int connection = exchange_detach(exchange, kind == STREAM_KIND_SOCKET ? &early : NULL);
+    int connection = exchange_detach(exchange, is_socket ? &early : NULL);
     encode(handover, exchange, &early);
     bool waiting = exchange_resume(exchange);
     assert(!waiting);
@@ -236,15 +253,15 @@ static void give_to(struct handover *handover, struct exchange *exchange, int pe
         (void)close(connection);
     } else {
         LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));
-        break_off(kind, connection);
+        break_off(event_source, connection);
     }
     (void)close(peer);
 }
 
 static void give_up(struct exchange *exchange)
 {
-    enum stream_kind kind = exchange->stream.kind;
-    break_off(kind, exchange_detach(exchange, NULL));
+    bool event_source = is_event_source(exchange);
+    break_off(event_source, exchange_detach(exchange, NULL));
 }
 
 static void arm(struct handover *handover)

@@ -20,6 +20,9 @@ void handover_destroy(struct handover **handover);
 /* Takes the exchange to its end: its connection goes to a streamer, now or within seconds; failing
  * that it is answered with a longer `retry:` and broken off. */
 void handover_give(struct handover *handover, struct exchange *exchange);
+/* Answers so at once, with a `retry:` of at least that long: for who would never come back after any
+ * other status than 200. Takes the exchange to its end. */
+void handover_refuse(struct exchange *exchange, int64_t retry_ms);
 size_t handover_waiting(const struct handover *handover);
 
 #endif

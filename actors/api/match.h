@@ -17,6 +17,7 @@ struct route {
     void (*handle)(struct exchange *exchange);
     bool append_body;      /* the larger limit of appends holds for its body */
     bool open_on_loopback; /* no key is asked for on a loopback address */
+    bool is_stream;        /* a browser's EventSource may read it */
     bool free_ids;         /* what "{}" stands for is a client's own text, no id of ours */
 };
 

@@ -15,6 +15,7 @@
 
 /* clang-format off */
 #define READ(method, pattern, handler) {method, pattern, SCOPE_READ, handler, .append_body = false}
+#define STREAM(method, pattern, handler) {method, pattern, SCOPE_READ, handler, .is_stream = true}
 #define APPEND(method, pattern, handler) {method, pattern, SCOPE_APPEND, handler, .append_body = false}
 #define ADMIN(method, pattern, handler) {method, pattern, SCOPE_ADMIN, handler, .append_body = false}
 #define ANYBODY(method, pattern, handler) {method, pattern, SCOPE_TENANT | SCOPE_OPERATOR, handler, .append_body = false}
@@ -30,11 +31,11 @@ const struct route routes[] = {
     APPEND("POST", "/api/v1/runs/{}/fork", runs_fork),
     APPEND("POST", "/api/v1/runs/{}/heartbeat", runs_heartbeat),
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true},
-    READ("GET", "/api/v1/runs/{}/events", events_page),
-    READ("GET", "/api/v1/runs/{}/stream", stream_open),
-    READ("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
-    READ("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
-    READ("GET", "/api/v1/stream", stream_feed_tenant),
+    STREAM("GET", "/api/v1/runs/{}/events", events_page),
+    STREAM("GET", "/api/v1/runs/{}/stream", stream_open),
+    STREAM("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
+    STREAM("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
+    STREAM("GET", "/api/v1/stream", stream_feed_tenant),
     {"POST", "/api/v1/agui/{}", SCOPE_APPEND, agui_run, .free_ids = true},
     {"GET", "/api/v1/agui/{}/runs/{}", SCOPE_READ, agui_attach, .free_ids = true},
     APPEND("POST", "/api/v1/ai-sdk/chat", ai_sdk_chat),

@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 
-from system import cpu_seconds, descendants, pss_bytes
+from system import descendants, pss_bytes, run_seconds
 
 NGINX, NCHAN = "/usr/sbin/nginx", "/usr/lib/nginx/modules/ngx_nchan_module.so"
 MESSAGES_KEPT = 20000
@@ -87,7 +87,7 @@ class Peer:
         return self.processes
 
     def cpu(self):
-        return sum(map(cpu_seconds, self.pids()))
+        return sum(map(run_seconds, self.pids()))
 
     def pss(self):
         return sum(map(pss_bytes, self.pids()))
@@ -234,6 +234,21 @@ message_hwm=1000000000
 
     def serving(self):
         return self.processes[2:]
+
+
+class Hub(Peer):
+    """The floor: a program of ours that does nothing but hand a POST's body to every reader, from memory."""
+
+    name = "floor"
+    readers_path, load_path = "/", "/"
+
+    def __init__(self, build):
+        self.program = build / "bench/hub"
+        super().__init__()
+
+    def start(self):
+        self.processes = [subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)]
+        self.address = self.load_address = "127.0.0.1:" + self.processes[0].stdout.readline().split()[1]
 
 
 def missing():

@@ -28,7 +28,7 @@ import urllib.request
 import dead
 import peers
 from report import Report, median
-from system import Cpu, System, cpu_seconds, kill, pss_bytes
+from system import Cpu, System, kill, pss_bytes, run_seconds
 
 KIB = 1024
 SEQ_BASE = 10 ** 15  # the first seq that the load tool gives itself
@@ -60,10 +60,14 @@ class Ours:
         return self.system.pids()["streamer"]
 
     def cpu(self):
-        return sum(map(cpu_seconds, self.streamers()))
+        return sum(map(run_seconds, self.streamers()))
 
     def pss(self):
         return sum(map(pss_bytes, self.streamers()))
+
+    def whole_pss(self):
+        """With the processes that the connections came through."""
+        return self.pss() + sum(map(pss_bytes, self.system.pids()["api"]))
 
     def restart(self):
         for pid in self.streamers():
@@ -82,7 +86,7 @@ class Other:
     def __init__(self, peer, in_order=False):
         self.peer, self.name, self.in_order = peer, peer.name, in_order
         self.make_runs, self.stop, self.restart = peer.make_runs, peer.stop, peer.restart
-        self.cpu, self.pss = peer.cpu, peer.pss
+        self.cpu, self.pss, self.whole_pss = peer.cpu, peer.pss, peer.pss
 
     def reader_options(self):
         return ["--address", self.peer.address, "--path", self.peer.readers_path, "--data" if self.in_order else "--count"]
@@ -107,6 +111,7 @@ class StreamBench:
             report.note(f"{name} is not installed (ops/deps.sh --bench): not measured")
         self.nchan = None if "nchan" in absent else Other(peers.Nchan())
         self.pushpin = None if "Pushpin" in absent else Other(peers.Pushpin())
+        self.floor = Other(peers.Hub(self.build))
         self.sites = [site for site in (self.ours, self.nchan, self.pushpin) if site is not None]
         self.live_rates = []
 
@@ -116,7 +121,7 @@ class StreamBench:
                 self.report.note(f"{site.name} crashed {site.peer.crashes()} times by itself; it went on with new workers")
 
     def stop(self):
-        for site in self.sites:
+        for site in [*self.sites, self.floor]:
             site.stop()
 
     # ---- tools ----
@@ -220,17 +225,19 @@ class StreamBench:
             return self.watched(site, self.readers_count, "--connections", 1, "--rate", 20, runs=runs, seconds=seconds,
                                 extra=notices if site is self.ours else ())
 
-        got = self.repeat("single", self.cells(measure))
+        got = self.repeat("single", self.cells(measure, [*self.sites, self.floor]))
         count = f"{self.readers_count:,} readers, 20 events/s"
         self.row(f"CPU µs a delivery, {count}, streamers alone", got, "cpu_us", at_most=0.8)
-        self.row("  our whole system", self.with_all(got), "cpu_us")
+        self.row("  streamers alone", got, "cpu_us", "floor", at_most=1.25)
         self.row("  streamers alone", got, "cpu_us", "Pushpin")
+        self.row("  our whole system", self.with_all(got), "cpu_us")
         for values in got.values():
             for seen in values:
                 seen["sent_ms"] = seen["sent_p99_us"] / 1000
                 # The notice is what another server's POST is: the moment the event is there to be delivered.
                 seen["notice_ms"] = (seen["notice_p99_us"] if values is got["ours"] else seen["sent_p99_us"]) / 1000
         self.row(f"notice (theirs: POST) to reader p99, {count}, ms", got, "notice_ms", at_most=0.6)
+        self.row("  the same", got, "notice_ms", "floor", at_most=1.5)
         self.row("  POST to reader p99, ours with the commit, ms", got, "sent_ms")
         self.row("  the same", got, "sent_ms", "Pushpin")
         self.note_missing("single", got)
@@ -399,7 +406,7 @@ class StreamBench:
             self.report.note(f"idle: Pushpin with {min(count, int(5000 * self.scale)):,} connections: it holds all of them in one "
                              f"process, which may have {limit:,} descriptors")
         self.report.cell("idle", [grown["ours"]], raw=grown)
-        self.report.row(f"bytes an idle stream, {count:,} streams, {max(2, processes)} streamers", grown["ours"], at_most=1.1 * KIB)
+        self.report.row(f"bytes an idle stream, {count:,} streams, {max(2, processes)} streamers and the api", grown["ours"], at_most=1.1 * KIB)
         for name in ("nchan", "Pushpin"):
             if name in grown:
                 self.report.row("  the same", grown["ours"], name, grown[name], **({"at_most": 0.1} if name == "nchan" else {}))
@@ -410,11 +417,11 @@ class StreamBench:
             runs = site.make_runs(1000)
             self.finish(self.readers(site, runs, 100))  # one-off memory of the first streams
             time.sleep(2)
-            before = site.pss()
+            before = site.whole_pss()
             share = limit - 200
             tools = [self.readers(site, runs, min(share, count - at), "--sources", 8) for at in range(0, count, share)]
             time.sleep(3)
-            grown = site.pss() - before
+            grown = site.whole_pss() - before
             seen = [self.finish(tool) for tool in tools]
             opened = sum(one["open"] for one in seen) - sum(one["broken"] for one in seen)
             if opened < count:

@@ -140,6 +140,16 @@ def cpu_seconds(pid):
     return sum(int(field) for field in fields[11:15]) / CLOCK_TICKS
 
 
+def run_seconds(pid):
+    """Time on a processor of all threads alive, to the nanosecond; clock ticks are too coarse for short measurements."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
+
+
 def pss_bytes(pid):
     with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
         for line in file:

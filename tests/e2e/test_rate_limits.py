@@ -15,6 +15,7 @@ import pytest
 from harness.client import assert_problem, random_id
 from harness.keys import make_key, make_tenant, make_text
 from harness.raw import RawConnection
+from harness.sse import SseStream, StreamEnded
 from harness.waiting import wait_until
 
 CLIENTS = 100
@@ -114,9 +115,19 @@ def test_a_crowd_gets_its_burst_and_its_rate_and_not_one_more(own_box):
 
 def test_one_key_leaves_the_other_alone(own_box):
     box = limited(own_box, key_per_s=1, key_burst=3, redis_ms=1000)
-    first, second = box.client(make_key(box)), box.client(make_tenant(box, "second"))
+    key = make_key(box)
+    first, second = box.client(key), box.client(make_tenant(box, "second"))
     assert [first.get("/api/v1/runs").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
     assert second.get("/api/v1/runs").status_code == 200
+    # A browser's EventSource gives up for good on every status but 200: it is told to come later.
+    for path in ("/api/v1/stream", f"/api/v1/runs/{random_id()}/stream", f"/api/v1/runs/{random_id()}/events"):
+        assert_problem(first.get(path, headers={"Accept": "*/*"}), 429, "rate-limited")
+        with SseStream(box.address, path, key) as stream:
+            assert stream.status == 200 and stream.headers["content-type"].startswith("text/event-stream")
+            assert 5000 <= int(stream.next_frame().retry) <= 10000
+            with pytest.raises(StreamEnded) as end:
+                stream.next_frame()
+            assert not end.value.tidy
 
 
 @pytest.mark.requirement("R142")

@@ -488,6 +488,34 @@ def test_idle_streams_are_cheap(make_stage):
     )
 
 
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_stalled_readers_cost_the_same_at_any_backlog(make_stage):
+    """Promise: at most 64 KiB a stalled reader. What is kept for all of them, window and pages, is there at both times."""
+    stage = make_stage(stream__write_stall_ms=600_000)
+    streamer = stage.start()
+    run = stage.make_run()
+    readers = [stage.open(run, receive_buffer=4096) for _ in range(64)]
+    for reader in readers:
+        assert reader.seqs(1) == [1]
+    before = streamer.resident_kb()
+    live = stage.open(run, after=1)
+    seq, used = 1, []
+    for megabytes in (2, 5):
+        for _ in range(megabytes * 20):
+            stage.append(run, 1, '{"x":"' + "y" * 50_000 + '"}')
+            seq += 1
+            assert live.seqs(1) == [seq]
+        used.append(streamer.resident_kb() - before)
+    assert used[1] < 64 * len(readers) + 4096, used  # 4 MiB: window and pages
+    assert used[1] - used[0] < 16 * len(readers), used
+    for reader in readers[::8]:
+        assert reader.seqs(50) == list(range(2, 52))
+    for reader in readers:
+        reader.close()
+    wait_until(lambda: sum(line.get("message") == "stream closed" for line in stage.logs()) == len(readers), "all closed")
+
+
 def test_readers_far_behind_share_their_pages(make_stage):
     stage = make_stage()
     stage.start()
