@@ -44,6 +44,8 @@ const char *message_name(enum message_type type)
         return "HANDOVER";
     case MESSAGE_HANDOFF:
         return "HANDOFF";
+    case MESSAGE_SOCKET_STATE:
+        return "SOCKET_STATE";
     case MESSAGE_FETCH:
         return "FETCH";
     case MESSAGE_FETCHED:
@@ -852,6 +854,94 @@ int message_handoff_decode(const uint8_t *frame, size_t length, struct message_h
     return 0;
 }
 
+static void get_socket_state_subscription(struct envelope_reader *reader,
+                                          struct message_socket_state_subscription *item)
+{
+    envelope_expect_array(reader, 8);
+    item->id.data = envelope_get_text(reader, &item->id.length);
+    item->kind = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->run);
+    envelope_get_uuid(reader, item->thread);
+    item->cursor = envelope_get_u64(reader);
+    item->types = envelope_get_u64(reader);
+    item->latest = envelope_get_bool(reader);
+    item->caught_up = envelope_get_bool(reader);
+}
+
+static void get_socket_state_subscriptions(struct envelope_reader *reader,
+                                           struct message_list *list)
+{
+    struct message_socket_state_subscription item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_socket_state_subscription(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_socket_state_subscription_encode(struct msgpack_sbuffer *list,
+                                              const struct message_socket_state_subscription *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 8);
+    envelope_put_text(out, item->id.data, item->id.length);
+    envelope_put_u64(out, item->kind);
+    envelope_put_uuid(out, item->run);
+    envelope_put_uuid(out, item->thread);
+    envelope_put_u64(out, item->cursor);
+    envelope_put_u64(out, item->types);
+    envelope_put_bool(out, item->latest);
+    envelope_put_bool(out, item->caught_up);
+}
+
+bool message_socket_state_subscription_next(struct message_list *cursor,
+                                            struct message_socket_state_subscription *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_socket_state_subscription(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_socket_state_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                 const struct message_socket_state *message)
+{
+    put_header(out, MESSAGE_SOCKET_STATE, header, 2);
+    envelope_put_bytes(out, message->pending.data, message->pending.length);
+    envelope_put_array(out, message->subscriptions.count);
+    envelope_put_encoded(out, message->subscriptions.data, message->subscriptions.length);
+}
+
+static void get_socket_state(struct envelope_reader *reader, struct message_socket_state *message)
+{
+    message->pending.data = envelope_get_bytes(reader, &message->pending.length);
+    get_socket_state_subscriptions(reader, &message->subscriptions);
+}
+
+int message_socket_state_decode(const uint8_t *frame, size_t length,
+                                struct message_header *header_out,
+                                struct message_socket_state *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_socket_state message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_SOCKET_STATE, &header, 2);
+    get_socket_state(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 void message_fetch_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                           const struct message_fetch *message)
 {
@@ -1187,6 +1277,19 @@ static int dump_handoff(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_socket_state(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_socket_state message;
+    if (message_socket_state_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " pending=<%zu bytes>", message.pending.length);
+    dump_add(dump, " subscriptions=<%" PRIu32 " items, %zu bytes>", message.subscriptions.count,
+             message.subscriptions.length);
+    return 0;
+}
+
 static int dump_fetch(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -1250,6 +1353,8 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_handover(frame, length, dump);
     case MESSAGE_HANDOFF:
         return dump_handoff(frame, length, dump);
+    case MESSAGE_SOCKET_STATE:
+        return dump_socket_state(frame, length, dump);
     case MESSAGE_FETCH:
         return dump_fetch(frame, length, dump);
     case MESSAGE_FETCHED:

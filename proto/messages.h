@@ -18,22 +18,23 @@
 enum { MESSAGE_VERSION = 1 };
 
 enum message_type {
-    MESSAGE_CREATE_RUN = 1, /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_APPEND = 2,     /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_HELLO = 3,      /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_CANCEL_RUN = 4, /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_RESUME_RUN = 5, /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_FORK_RUN = 6,   /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_TOUCH_RUN = 7,  /* api, streamer, job-runner, exporter -> sequencer */
-    MESSAGE_RESULT = 16,    /* sequencer -> api, streamer, job-runner, exporter */
-    MESSAGE_NACK = 17,      /* sequencer -> api, streamer, job-runner, exporter */
-    MESSAGE_BUSY = 18,      /* sequencer -> api, streamer, job-runner, exporter */
-    MESSAGE_EVENTS = 32,    /* sequencer -> streamer */
-    MESSAGE_HINT = 33,      /* sequencer -> streamer, job-runner, exporter */
-    MESSAGE_HANDOVER = 48,  /* api -> streamer */
-    MESSAGE_HANDOFF = 49,   /* streamer -> streamer */
-    MESSAGE_FETCH = 64,     /* api, sequencer, job-runner, exporter -> fetcher */
-    MESSAGE_FETCHED = 65,   /* fetcher -> api, sequencer, job-runner, exporter */
+    MESSAGE_CREATE_RUN = 1,    /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_APPEND = 2,        /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_HELLO = 3,         /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_CANCEL_RUN = 4,    /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_RESUME_RUN = 5,    /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_FORK_RUN = 6,      /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_TOUCH_RUN = 7,     /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_RESULT = 16,       /* sequencer -> api, streamer, job-runner, exporter */
+    MESSAGE_NACK = 17,         /* sequencer -> api, streamer, job-runner, exporter */
+    MESSAGE_BUSY = 18,         /* sequencer -> api, streamer, job-runner, exporter */
+    MESSAGE_EVENTS = 32,       /* sequencer -> streamer */
+    MESSAGE_HINT = 33,         /* sequencer -> streamer, job-runner, exporter */
+    MESSAGE_HANDOVER = 48,     /* api -> streamer */
+    MESSAGE_HANDOFF = 49,      /* streamer -> streamer */
+    MESSAGE_SOCKET_STATE = 50, /* streamer -> streamer */
+    MESSAGE_FETCH = 64,        /* api, sequencer, job-runner, exporter -> fetcher */
+    MESSAGE_FETCHED = 65,      /* fetcher -> api, sequencer, job-runner, exporter */
 };
 
 struct message_header {
@@ -261,6 +262,24 @@ struct message_handoff {
     struct message_span unsent;  /* bytes the old process could not write; they go out first */
 };
 
+/* Item of `subscriptions` of SOCKET_STATE. */
+struct message_socket_state_subscription {
+    struct message_span id; /* JSON text, with its quotes */
+    uint64_t kind;          /* enum stream_kind (proto/stream_kind.h) */
+    uint8_t run[16];        /* none: a feed */
+    uint8_t thread[16];     /* none: a run, or the tenant's feed */
+    uint64_t cursor;        /* seq, or log position, of the last event said */
+    uint64_t types;         /* 1 << enum event_type; 0: all */
+    bool latest;            /* a feed from its end on, which is not yet known */
+    bool caught_up;         /* and told so */
+};
+
+/* SOCKET_STATE: what a WebSocket was in the middle of, within a HANDOFF. */
+struct message_socket_state {
+    struct message_span pending; /* of the client's message that has begun and not ended */
+    struct message_list subscriptions;
+};
+
 /* FETCH: one request to the outside, on the pipe to the child that makes it. */
 struct message_fetch {
     struct message_span method;
@@ -385,6 +404,18 @@ void message_handoff_encode(struct msgpack_sbuffer *out, const struct message_he
 MESSAGE_MUST_CHECK int message_handoff_decode(const uint8_t *frame, size_t length,
                                               struct message_header *header_out,
                                               struct message_handoff *message_out);
+
+void message_socket_state_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                 const struct message_socket_state *message);
+MESSAGE_MUST_CHECK int message_socket_state_decode(const uint8_t *frame, size_t length,
+                                                   struct message_header *header_out,
+                                                   struct message_socket_state *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_socket_state_subscription_encode(struct msgpack_sbuffer *list,
+                                              const struct message_socket_state_subscription *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_socket_state_subscription_next(struct message_list *cursor,
+                                            struct message_socket_state_subscription *item_out);
 
 void message_fetch_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                           const struct message_fetch *message);

@@ -14,6 +14,7 @@
 #include "streamer/reader.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
+#include "streamer/ws.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -54,7 +55,8 @@ struct handoff {
 struct flight {
     struct list node;
     struct handoff *handoff;
-    struct reader *reader;
+    struct reader *reader; /* or */
+    struct ws *ws;
     struct event *event;
     int fd;
 };
@@ -88,7 +90,8 @@ static void start_breaking(struct handoff *handoff, const char *why)
     }
     handoff->breaking = true;
     handoff->break_start_ms = now_ms;
-    handoff->break_total = queue_length(handoff) + handoff->in_flight;
+    handoff->break_total =
+        queue_length(handoff) + handoff->in_flight + ws_connections(handoff->streamer);
     handoff->break_spread_ms = (int64_t)handoff->break_total * SPREAD_PER_STREAM_MS;
     if (handoff->break_spread_ms > SPREAD_MAX_MS) {
         handoff->break_spread_ms = SPREAD_MAX_MS;
@@ -115,6 +118,9 @@ static void break_some(struct handoff *handoff, int64_t now_ms)
         reader_close(LIST_ENTRY(first, struct reader, in_slot), READER_CLOSE_BROKEN,
                      "no other streamer");
     }
+    while ((handoff->broken < due || all) && ws_break_off(handoff->streamer)) {
+        handoff->broken++;
+    }
 }
 
 /* ---- one stream ---- */
@@ -131,7 +137,11 @@ static void end_flight(struct flight *flight)
 /* It was not taken: it stays here for another try. */
 static void return_to_queue(struct flight *flight)
 {
-    list_append(&flight->handoff->queue, &flight->reader->in_slot);
+    if (flight->reader != NULL) {
+        list_append(&flight->handoff->queue, &flight->reader->in_slot);
+    } else {
+        ws_left(flight->ws, false);
+    }
     end_flight(flight);
 }
 
@@ -149,7 +159,11 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
     } else if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0) {
         handoff->taken_ms = clock_monotonic_ms();
         handoff->handed++;
-        reader_close(flight->reader, READER_CLOSE_HANDED, "handed to another streamer");
+        if (flight->reader != NULL) {
+            reader_close(flight->reader, READER_CLOSE_HANDED, "handed to another streamer");
+        } else {
+            ws_left(flight->ws, true);
+        }
         end_flight(flight);
     } else {
         return_to_queue(flight); /* the other end died before it read the packet */
@@ -209,23 +223,23 @@ static int send_packet(int connection, const struct msgpack_sbuffer *packet, int
     return sendmsg(connection, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-static void fly(struct handoff *handoff, struct reader *reader, int connection)
+static struct flight *fly(struct handoff *handoff, int connection)
 {
     const struct timeval limit = {ANSWER_MS / 1000, ANSWER_MS % 1000 * 1000};
     struct flight *flight = memory_new(sizeof *flight);
     flight->handoff = handoff;
-    flight->reader = reader;
     flight->fd = connection;
     flight->event =
         event_new(handoff->streamer->actor->base, connection, EV_READ, on_answer, flight);
     event_add(flight->event, &limit);
     list_append(&handoff->flights, &flight->node);
     handoff->in_flight++;
-    list_remove(&reader->in_slot);
+    return flight;
 }
 
-static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
-                                 const struct msgpack_sbuffer *packet)
+/* LAUNCH_SENT: *flight_out is on its way. */
+static enum launch launch_packet(struct handoff *handoff, const struct msgpack_sbuffer *packet,
+                                 int fd, struct flight **flight_out)
 {
     if (packet->size > LIMIT_HANDOFF_FRAME_BYTES) {
         return LAUNCH_IMPOSSIBLE;
@@ -234,12 +248,11 @@ static enum launch launch_packet(struct handoff *handoff, struct reader *reader,
     if (connection < 0) {
         return errno == EAGAIN || errno == EMFILE || errno == ENFILE ? LAUNCH_FULL : LAUNCH_NOBODY;
     }
-    reader_freeze(reader);
-    if (send_packet(connection, packet, reader->fd) != 0) {
+    if (send_packet(connection, packet, fd) != 0) {
         close(connection);
         return errno == EMSGSIZE ? LAUNCH_IMPOSSIBLE : LAUNCH_FULL;
     }
-    fly(handoff, reader, connection);
+    *flight_out = fly(handoff, connection);
     return LAUNCH_SENT;
 }
 
@@ -251,7 +264,13 @@ static enum launch launch(struct handoff *handoff, struct reader *reader)
     if (reader_leave(reader, &left) == 0) {
         msgpack_sbuffer_init(&packet);
         encode(handoff, reader, &left, &packet);
-        result = launch_packet(handoff, reader, &packet);
+        struct flight *flight;
+        result = launch_packet(handoff, &packet, reader->fd, &flight);
+        if (result == LAUNCH_SENT) {
+            flight->reader = reader;
+            reader_freeze(reader);
+            list_remove(&reader->in_slot);
+        }
         msgpack_sbuffer_destroy(&packet);
         buffer_deinit(&left.unsent);
     } else if (!reader->at.frozen) {
@@ -262,11 +281,38 @@ static enum launch launch(struct handoff *handoff, struct reader *reader)
 
 /* ---- all of them ---- */
 
+/* WebSockets move when nothing is under way on them: those that can now. */
+static void launch_sockets(struct handoff *handoff)
+{
+    struct msgpack_sbuffer packet;
+    struct ws *ws;
+    msgpack_sbuffer_init(&packet);
+    while (handoff->in_flight < FLIGHTS_MAX && !handoff->breaking &&
+           (ws = ws_next_to_leave(handoff->streamer, &packet)) != NULL) {
+        struct flight *flight;
+        enum launch result = launch_packet(handoff, &packet, ws_descriptor(ws), &flight);
+        if (result == LAUNCH_SENT) {
+            flight->ws = ws;
+            continue;
+        }
+        ws_left(ws, false);
+        if (result == LAUNCH_NOBODY) {
+            start_breaking(handoff, "no other streamer listens");
+        } else if (result == LAUNCH_IMPOSSIBLE) {
+            handoff->broken++;
+            ws_give_up(ws);
+            continue;
+        }
+        break;
+    }
+    msgpack_sbuffer_destroy(&packet);
+}
+
 static void finish_when_empty(struct handoff *handoff)
 {
     struct streamer *streamer = handoff->streamer;
-    if (!handoff->done && streamer->readers == 0 && handoff->in_flight == 0 &&
-        !handover_is_pending(streamer->handover)) {
+    if (!handoff->done && streamer->readers == 0 && ws_connections(streamer) == 0 &&
+        handoff->in_flight == 0 && !handover_is_pending(streamer->handover)) {
         handoff->done = true;
         LOG_INFO("streams handed over", LOG_INT("streams", handoff->handed),
                  LOG_INT("broken_off", handoff->broken));
@@ -309,6 +355,7 @@ void handoff_continue(struct streamer *streamer)
     }
     if (!handoff->breaking) {
         launch_queue(handoff);
+        launch_sockets(handoff);
     }
     finish_when_empty(handoff);
 }
@@ -352,6 +399,7 @@ void handoff_start(struct streamer *streamer, int64_t deadline_ms)
     handoff->timer = event_new(streamer->actor->base, -1, EV_PERSIST, on_timer, handoff);
     event_add(handoff->timer, &tick);
     streamer->handoff = handoff;
+    ws_drain(streamer);
     handoff_continue(streamer);
 }
 

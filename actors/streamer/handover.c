@@ -112,6 +112,33 @@ static int open_socket(struct streamer *streamer, const struct message_handover 
     return 0;
 }
 
+/* A WebSocket of a predecessor. */
+static int open_moved_socket(struct streamer *streamer, const struct message_handoff *message,
+                             int fd)
+{
+    struct message_header header;
+    struct message_socket_state state;
+    if (message->signing.length != FEED_KEY_BYTES ||
+        message_socket_state_decode(message->state.data, message->state.length, &header, &state) !=
+            0) {
+        return -1;
+    }
+    struct ws_opening opening = {.rights = (unsigned)message->scopes,
+                                 .actor = (const char *)message->actor.data,
+                                 .actor_length = message->actor.length,
+                                 .fd = fd,
+                                 .early = state.pending.data,
+                                 .early_length = state.pending.length,
+                                 .unsent = message->unsent.data,
+                                 .unsent_length = message->unsent.length,
+                                 .subscriptions = state.subscriptions};
+    memcpy(opening.signing.bytes, message->signing.data, sizeof opening.signing.bytes);
+    memcpy(opening.tenant.bytes, message->tenant, sizeof message->tenant);
+    memcpy(opening.key.bytes, message->key, sizeof message->key);
+    ws_open(streamer, &opening);
+    return 0;
+}
+
 static int open_handover(struct streamer *streamer, const uint8_t *packet, size_t length, int fd)
 {
     struct message_header header;
@@ -143,6 +170,9 @@ static int open_handoff(struct streamer *streamer, const uint8_t *packet, size_t
     struct message_handoff message;
     if (message_handoff_decode(packet, length, &header, &message) != 0) {
         return -1;
+    }
+    if (message.kind == STREAM_KIND_SOCKET) {
+        return open_moved_socket(streamer, &message, fd);
     }
     struct reader_opening opening = {.cursor = message.cursor,
                                      .stop_after = message.stop_after,

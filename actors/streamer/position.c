@@ -148,10 +148,10 @@ uint64_t position_move(struct position *position, const struct position_source *
 bool position_event(struct position *position, struct iovec *frame_out, uint64_t *next_out)
 {
     struct position_source source;
-    const struct window_position at = {position->cursor, 0};
     if (!position_find(position, &source)) {
         return false;
     }
+    const struct window_position at = {position->cursor, 0}; /* which finding may have moved */
     if (source.feed != NULL) {
         if (feed_window_gather(source.feed, at, frame_out, 1) == 0) {
             return false;

@@ -29,7 +29,7 @@ struct position;
 struct run;
 struct streamer;
 
-/* Who takes; an index into a table in position.c. One bit instead of a pointer: idle streams are
+/* Who takes; an index into a table in position.c. Bits instead of a pointer: idle streams are
  * counted in bytes. */
 enum position_taker { POSITION_READER, POSITION_SOCKET };
 

@@ -322,6 +322,7 @@ static void dump(struct actor *actor)
              LOG_INT("position", streamer->tail.settled),
              LOG_INT("page_bytes", streamer->catch_up.pages_bytes),
              LOG_INT("pages_in_flight", streamer->catch_up.in_flight),
+             LOG_INT("view_bytes", streamer->view_states.bytes),
              LOG_INT("epoch", streamer->publisher.epoch),
              LOG_INT("frames", streamer->publisher.counter));
 }

@@ -63,7 +63,7 @@ bool ws_may_listen(const struct ws *ws)
     if (ws->over || ws_codec_is_closing(ws->codec)) {
         return true;
     }
-    return ws->held.length == 0 && ws_pending(ws) < WS_OUT_BYTES &&
+    return !ws->hub->draining && ws->held.length == 0 && ws_pending(ws) < WS_OUT_BYTES &&
            ws->commands_count < ws->hub->commands_max;
 }
 
@@ -134,7 +134,7 @@ static void drop_subscriptions(struct ws *ws)
     }
 }
 
-static void destroy(struct ws *ws)
+void ws_destroy(struct ws *ws)
 {
     struct ws_hub *hub = ws->hub;
     ws_command_orphan(ws);
@@ -184,8 +184,8 @@ static void take_turn(struct ws *ws)
     if (ws->over || ws_codec_is_closing(ws->codec)) {
         drop_subscriptions(ws);
     }
-    while (open && !ws->gone && total < WS_PASS_BYTES) {
-        if (!ws->frozen) {
+    while (open && !ws->gone && !ws->frozen && total < WS_PASS_BYTES) {
+        if (!ws->hub->draining) {
             fill(ws);
         }
         size_t pending = ws_pending(ws);
@@ -201,7 +201,7 @@ static void take_turn(struct ws *ws)
 static bool wants_more(const struct ws *ws)
 {
     return ws->gone || ws_may_listen(ws) ||
-           (!list_is_empty(&ws->ready) && ws->blocked_ms == 0 && !ws->frozen);
+           (!list_is_empty(&ws->ready) && ws->blocked_ms == 0 && !ws->hub->draining);
 }
 
 void ws_serve(struct streamer *streamer)
@@ -223,7 +223,7 @@ void ws_serve(struct streamer *streamer)
         }
         hub->serving = NULL;
         if (ws->gone) {
-            destroy(ws);
+            ws_destroy(ws);
         } else if (wants_more(ws)) {
             list_append(&hub->marked, &ws->in_marked);
             event_add(hub->again, &(struct timeval){0, 0});
@@ -258,7 +258,7 @@ static void check_stalled(struct ws *ws, int64_t now_ms)
 
 static void ping(struct ws *ws, int64_t now_ms)
 {
-    if (now_ms < ws->ping_ms || ws->frozen) {
+    if (now_ms < ws->ping_ms || ws->hub->draining) {
         return;
     }
     ws->ping_ms = now_ms + ws->hub->ping_ms;
@@ -278,19 +278,25 @@ static void ping(struct ws *ws, int64_t now_ms)
     ws_mark(ws);
 }
 
+static void tick(struct ws *ws, int64_t now_ms)
+{
+    if (ws->end_ms != 0 && now_ms >= ws->end_ms) {
+        ws_gone(ws, STREAM_SOCKET_CUT, "its end was not agreed upon in time");
+    }
+    if (!ws->gone && !ws->frozen) {
+        check_stalled(ws, now_ms);
+        ping(ws, now_ms);
+    }
+}
+
 void ws_tick(struct streamer *streamer, int64_t now_ms)
 {
     LIST_FOR_EACH(node, &streamer->ws->all)
     {
         struct ws *ws = LIST_ENTRY(node, struct ws, in_all);
-        if (ws->end_ms != 0 && now_ms >= ws->end_ms) {
-            ws_gone(ws, STREAM_SOCKET_CUT, "its end was not agreed upon in time");
-        }
-        if (!ws->gone) {
-            check_stalled(ws, now_ms);
-            ping(ws, now_ms);
-        }
+        tick(ws, now_ms);
     }
+    ws_lookup_tick(streamer->ws, now_ms);
 }
 
 void ws_end_keys(struct streamer *streamer)
@@ -354,20 +360,25 @@ static struct ws *create(struct ws_hub *hub, const struct ws_opening *opening)
     ws->ping_ms = clock_monotonic_ms() + 1 + arc4random_uniform((uint32_t)hub->ping_ms);
     list_append(&hub->all, &ws->in_all);
     hub->count++;
-    metric_add(METRIC_WEBSOCKETS_OPENED, 1);
+    metric_add(METRIC_WEBSOCKETS_OPENED, opening->accept != NULL ? 1 : 0);
     metric_set(METRIC_WEBSOCKETS, (int64_t)hub->count);
     return ws;
 }
 
-/* The answer to the handshake goes out as the first bytes; what came early is taken as if read. */
-static void greet(struct ws *ws, const struct ws_opening *opening)
+/* The answer to the handshake, or what a predecessor could not write, goes out first; what came early
+ * is taken as if read. */
+static void begin(struct ws *ws, const struct ws_opening *opening)
 {
-    buffer_printf(&ws->out,
-                  "HTTP/1.1 101 Switching Protocols\r\n"
-                  "Upgrade: websocket\r\n"
-                  "Connection: Upgrade\r\n"
-                  "Sec-WebSocket-Accept: %.*s\r\n\r\n",
-                  (int)opening->accept_length, opening->accept);
+    if (opening->accept != NULL) {
+        buffer_printf(&ws->out,
+                      "HTTP/1.1 101 Switching Protocols\r\n"
+                      "Upgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n"
+                      "Sec-WebSocket-Accept: %.*s\r\n\r\n",
+                      (int)opening->accept_length, opening->accept);
+    }
+    buffer_append(&ws->out, opening->unsent, opening->unsent_length);
+    ws_subscription_restore(ws, &opening->subscriptions);
     if (opening->early_length > 0 &&
         ws_codec_feed(ws->codec, opening->early, opening->early_length) != 0) {
         ws->over = true;
@@ -378,18 +389,19 @@ static void greet(struct ws *ws, const struct ws_opening *opening)
 void ws_open(struct streamer *streamer, const struct ws_opening *opening)
 {
     struct ws_hub *hub = streamer->ws;
-    if (streamer->readers + hub->count >= streamer->limits.per_process) {
+    bool is_new = opening->accept != NULL;
+    if (is_new && streamer->readers + hub->count >= streamer->limits.per_process) {
         refuse(streamer, opening->fd, PROBLEM_BUSY, "There are too many streams now. Try again.");
         return;
     }
-    if (keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
+    if (is_new && keys_streams(streamer, &opening->key) >= streamer->limits.per_key) {
         refuse(streamer, opening->fd, PROBLEM_RATE_LIMITED,
                "The key has as many streams open as one may have.");
         return;
     }
     struct ws *ws = create(hub, opening);
     stream_socket_prepare(ws->fd, streamer->limits.stall_ms);
-    greet(ws, opening);
+    begin(ws, opening);
     if (ws_socket_watch(ws) != 0) {
         ws_gone(ws, STREAM_SOCKET_CUT, error_errno(errno));
     }
@@ -451,7 +463,7 @@ void ws_stop(struct streamer *streamer)
     }
     LIST_FOR_EACH(node, &hub->all)
     {
-        destroy(LIST_ENTRY(node, struct ws, in_all));
+        ws_destroy(LIST_ENTRY(node, struct ws, in_all));
     }
     commands_destroy(&hub->commands); /* commands still under way are told, and free themselves */
     if (hub->sockets_event != NULL) {

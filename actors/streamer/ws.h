@@ -13,15 +13,18 @@
 #ifndef SIGNALBOX_STREAMER_WS_H
 #define SIGNALBOX_STREAMER_WS_H
 
+#include "proto/messages.h"
 #include "runtime/base/error.h"
 #include "runtime/base/uuid.h"
 #include "runtime/feed_cursor.h"
 #include "streamer/position.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct streamer;
+struct ws;
 struct ws_hub;
 
 /* How a connection comes. All borrowed. */
@@ -33,10 +36,13 @@ struct ws_opening {
     const char *actor;       /* whom its commands come from */
     size_t actor_length;
     int fd;
-    const char *accept; /* of the handshake's answer */
+    const char *accept; /* of the handshake's answer; NULL: a predecessor has given it */
     size_t accept_length;
-    const uint8_t *early; /* sent behind the handshake */
+    const uint8_t *early; /* sent behind the handshake, or of a message that has begun */
     size_t early_length;
+    const uint8_t *unsent; /* by the predecessor: goes out first */
+    size_t unsent_length;
+    struct message_list subscriptions; /* as in SOCKET_STATE */
 };
 
 SB_MUST_CHECK int ws_start(struct streamer *streamer, struct error *err);
@@ -50,6 +56,22 @@ void ws_serve(struct streamer *streamer);
 void ws_tick(struct streamer *streamer, int64_t now_ms);
 /* Closes the connections whose key has ended. */
 void ws_end_keys(struct streamer *streamer);
+
+/* ---- draining (ws_leave.c) ---- */
+
+/* Nothing more is read or begun; each connection moves once its commands are answered. */
+void ws_drain(struct streamer *streamer);
+/* A connection that can move now, with the HANDOFF that says so; NULL: none. It is frozen until
+ * ws_left(). */
+struct ws *ws_next_to_leave(struct streamer *streamer, struct msgpack_sbuffer *packet_out);
+int ws_descriptor(const struct ws *ws);
+/* The other streamer has it, or it stays for another try. */
+void ws_left(struct ws *ws, bool taken);
+/* It ends here: its client is told to come back. */
+void ws_give_up(struct ws *ws);
+/* Ends one connection, as nobody takes it. False: there is none. */
+bool ws_break_off(struct streamer *streamer);
+
 size_t ws_connections(const struct streamer *streamer);
 /* Commands of WebSockets can be carried out. */
 bool ws_commands_reachable(const struct streamer *streamer);

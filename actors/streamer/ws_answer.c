@@ -2,7 +2,6 @@
  * What the server says on a WebSocket: one JSON object a message. Events go out as the bytes they
  * have in the shared window, without their dress of server-sent events.
  */
-#include "contracts/generated/event_types.h"
 #include "proto/outcome.h"
 #include "runtime/base/metrics.h"
 #include "runtime/run_status.h"
@@ -86,16 +85,6 @@ void ws_answer_position(struct ws_subscription *subscription, const char *op)
 
 /* ---- events ---- */
 
-static bool is_wanted(const struct ws_subscription *subscription, const struct native_text *event)
-{
-    enum event_type type;
-    if (subscription->types == 0 || event_type_find(event->type, event->type_length, &type) != 0) {
-        return true;
-    }
-    /* Nobody who follows a run is left without its end. */
-    return (subscription->types & UINT64_C(1) << type) != 0 || event_type_is_terminal(type);
-}
-
 /* Appended piece by piece behind its head: the bytes of an event are copied once. */
 static void append_event(struct ws *ws, const struct ws_subscription *subscription,
                          const struct native_text *event)
@@ -124,10 +113,10 @@ static void append_event(struct ws *ws, const struct ws_subscription *subscripti
 bool ws_answer_event(struct ws_subscription *subscription, const uint8_t *frame, size_t length)
 {
     struct native_text event;
-    native_text_read(frame, length, &event);
-    if (!is_wanted(subscription, &event)) {
+    if (length == 0) {
         return false;
     }
+    native_text_read(frame, length, &event);
     append_event(subscription->ws, subscription, &event);
     metric_add(METRIC_STREAM_EVENTS_SENT, 1);
     return true;

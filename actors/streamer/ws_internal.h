@@ -27,6 +27,7 @@ enum {
     WS_PASS_TURNS = 512, /* of subscriptions, before the socket has its own */
     WS_ID_BYTES = 255,   /* of a client's id, without escapes */
     WS_CLOSE_MS = 5000,  /* for the end to be agreed upon */
+    WS_ASK_MS = 5000,    /* for the database to say what there is to follow */
     WS_PINGS_MAX = 2     /* without a pong */
 };
 
@@ -45,12 +46,14 @@ struct ws_hub {
     struct map asked; /* struct ws_subscription by number: those that a query is about */
     uint64_t last_number;
     int64_t ping_ms;
+    int64_t pause_until_ms; /* after a query that was lost */
     size_t count;
     size_t commands_max; /* of one connection */
     size_t subscriptions_max;
     size_t message_max;
     uint8_t hash_key[16];
     int sockets; /* epoll */
+    bool draining;
     bool asking; /* a query about runs is on the way */
     bool feed_asking;
     const struct ws *serving; /* whose turn it is */
@@ -105,10 +108,11 @@ struct ws_subscription {
     struct uuid run;
     struct uuid thread; /* nil: the tenant's feed */
     struct feed_key signing;
-    uint64_t types;  /* 1 << enum event_type; 0: all */
-    uint64_t number; /* while it is in hub->asked; else 0 */
-    bool latest;     /* a feed from its end on */
-    bool caught_up;  /* and told so */
+    uint64_t types;        /* 1 << enum event_type; 0: all */
+    uint64_t number;       /* while it is in hub->asked; else 0 */
+    int64_t asks_until_ms; /* then its client is told that nobody knows; INT64_MAX: never */
+    bool latest;           /* a feed from its end on */
+    bool caught_up;        /* and told so */
     size_t id_length;
     char id[]; /* JSON text, with its quotes */
 };
@@ -128,6 +132,9 @@ static inline size_t ws_pending(const struct ws *ws)
 {
     return ws->out.length - ws->written;
 }
+
+/* Off the hub, its descriptor closed as ws->how says. */
+void ws_destroy(struct ws *ws);
 
 /* ---- ws_socket.c ---- */
 
@@ -154,7 +161,8 @@ void ws_answer_status(struct ws *ws, struct json_span id, const struct uuid *run
                       const struct message_result *result);
 /* "caught_up", "reset" or "end", with the subscription's position. */
 void ws_answer_position(struct ws_subscription *subscription, const char *op);
-/* The event in a frame of the shared window. False: it is none of those asked for. */
+/* The event in a frame of the shared window. False: it is none of those asked for, its frame is
+ * empty. */
 bool ws_answer_event(struct ws_subscription *subscription, const uint8_t *frame, size_t length);
 
 /* ---- ws_subscription.c ---- */
@@ -164,13 +172,15 @@ struct json_span ws_subscription_id(const struct ws_subscription *subscription);
 struct ws_subscription *ws_subscription_find(struct ws *ws, struct json_span id);
 /* A new one, to be filled in and then begun. There is none with its id. */
 struct ws_subscription *ws_subscription_create(struct ws *ws, struct json_span id);
-void ws_subscription_begin(struct ws_subscription *subscription);
+void ws_subscription_begin(struct ws_subscription *subscription, int64_t asks_until_ms);
+/* Those that a predecessor had; what makes no sense is left out. */
+void ws_subscription_restore(struct ws *ws, const struct message_list *list);
 void ws_subscription_destroy(struct ws_subscription *subscription);
 /* Adds to ws->out what is next of one of those that are ready. False: there is nothing. */
 bool ws_subscription_next(struct ws *ws);
 /* It may have something to say. */
 void ws_subscription_ready(struct ws_subscription *subscription);
-/* It follows its run or feed from now on. `head`: end of the log, for a feed. */
+/* It follows its run or feed from now on. `head`: end of the run, or of the log. */
 void ws_subscription_follow(struct ws_subscription *subscription, uint64_t head);
 void ws_subscription_fail(struct ws_subscription *subscription, enum problem problem);
 
@@ -180,6 +190,8 @@ void ws_lookup_add(struct ws_subscription *subscription);
 void ws_lookup_forget(struct ws_subscription *subscription);
 /* Sends queries as far as allowed. */
 void ws_lookup_go(struct ws_hub *hub);
+/* Gives up what has been asked for too long. */
+void ws_lookup_tick(struct ws_hub *hub, int64_t now_ms);
 
 /* ---- ws_command.c ---- */
 

@@ -3,7 +3,7 @@
  * one at a time for threads. Only then a run is watched, so nobody learns or disturbs anything by
  * naming what is not his.
  */
-#include "runtime/base/log.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
 #include "streamer/store.h"
 #include "streamer/streamer.h"
@@ -66,7 +66,9 @@ static void answer(struct ws_subscription *subscription, enum db_status status, 
 {
     ws_lookup_forget(subscription);
     if (status != DB_OK) {
-        ws_subscription_fail(subscription, PROBLEM_UNAVAILABLE);
+        /* Asking again in this very pass would lose it again. */
+        subscription->ws->hub->pause_until_ms = clock_monotonic_ms() + STREAMER_LOST_PAUSE_MS;
+        ws_lookup_add(subscription);
     } else if (!found) {
         ws_subscription_fail(subscription, PROBLEM_NOT_FOUND);
     } else {
@@ -84,8 +86,9 @@ static void on_runs(void *arg, enum db_status status, const struct db_result *re
     for (size_t i = 0; i < question->count; i++) {
         struct ws_subscription *subscription = asked(question, i);
         if (subscription != NULL) {
-            answer(subscription, status,
-                   status == DB_OK && !db_is_null(result, (int)i, STORE_HEADS_LAST_SEQ), 0);
+            bool found = status == DB_OK && !db_is_null(result, (int)i, STORE_HEADS_LAST_SEQ);
+            answer(subscription, status, found,
+                   found ? db_int8(result, (int)i, STORE_HEADS_LAST_SEQ) : 0);
         }
     }
     free(question);
@@ -163,10 +166,32 @@ static void ask_feed(struct ws_hub *hub)
 
 void ws_lookup_go(struct ws_hub *hub)
 {
-    if (!hub->asking && !list_is_empty(&hub->lookups)) {
+    if (clock_monotonic_ms() < hub->pause_until_ms) {
+        return; /* the next tick comes back */
+    }
+    if (!hub->asking && !list_is_empty(&hub->lookups) && db_is_connected(hub->streamer->db)) {
         ask_runs(hub);
     }
-    if (!hub->feed_asking && !list_is_empty(&hub->feed_lookups)) {
+    if (!hub->feed_asking && !list_is_empty(&hub->feed_lookups) &&
+        db_is_connected(hub->streamer->feed_db)) {
         ask_feed(hub);
     }
+}
+
+static void give_up(struct list *line, int64_t now_ms)
+{
+    LIST_FOR_EACH(node, line)
+    {
+        struct ws_subscription *subscription = LIST_ENTRY(node, struct ws_subscription, in_lookup);
+        if (now_ms >= subscription->asks_until_ms) {
+            ws_subscription_fail(subscription, PROBLEM_UNAVAILABLE);
+        }
+    }
+}
+
+void ws_lookup_tick(struct ws_hub *hub, int64_t now_ms)
+{
+    give_up(&hub->lookups, now_ms);
+    give_up(&hub->feed_lookups, now_ms);
+    ws_lookup_go(hub);
 }

@@ -4,7 +4,7 @@
  * connection.
  */
 #include "contracts/generated/event_types.h"
-#include "runtime/base/number.h"
+#include "runtime/base/clock.h"
 #include "runtime/body.h"
 #include "streamer/ws_internal.h"
 
@@ -117,6 +117,7 @@ static int read_run_position(struct ws *ws, const struct subscribe *subscribe,
 static int read_feed_position(struct ws *ws, const struct subscribe *subscribe,
                               struct ws_subscription *wanted)
 {
+    feed_key_of(&ws->signing, wanted->kind, &wanted->thread, &wanted->signing);
     if (subscribe->after_seq.data != NULL) {
         return wrong(ws, "/after_seq", "Events of several runs have no common seq: use cursor.");
     }
@@ -129,7 +130,6 @@ static int read_feed_position(struct ws *ws, const struct subscribe *subscribe,
                    ? 0
                    : wrong(ws, "/from", "from must be start or latest.");
     }
-    feed_key_of(&ws->signing, wanted->kind, &wanted->thread, &wanted->signing);
     if (subscribe->cursor.data != NULL) {
         struct json_span text = body_is_string(subscribe->cursor) ? body_text(subscribe->cursor)
                                                                   : (struct json_span){"", 0};
@@ -207,7 +207,7 @@ static void subscribe(struct ws *ws, struct json_span id, struct json_span objec
     subscription->types = wanted.types;
     subscription->latest = wanted.latest;
     subscription->at.cursor = wanted.at.cursor;
-    ws_subscription_begin(subscription);
+    ws_subscription_begin(subscription, clock_monotonic_ms() + WS_ASK_MS);
 }
 
 /* Nothing is said of what goes well: no event of it follows any answer to what is sent later. */

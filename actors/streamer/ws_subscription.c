@@ -1,4 +1,5 @@
 /* Subscriptions of a WebSocket: positions that are asked in turn. See ws.h. */
+#include "proto/messages.h"
 #include "proto/stream_kind.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -62,10 +63,36 @@ struct ws_subscription *ws_subscription_create(struct ws *ws, struct json_span i
     return subscription;
 }
 
-void ws_subscription_begin(struct ws_subscription *subscription)
+void ws_subscription_begin(struct ws_subscription *subscription, int64_t asks_until_ms)
 {
+    subscription->asks_until_ms = asks_until_ms;
     subscription->state = WS_ASKING;
     ws_lookup_add(subscription);
+}
+
+void ws_subscription_restore(struct ws *ws, const struct message_list *list)
+{
+    struct message_list cursor = *list;
+    struct message_socket_state_subscription item;
+    while (message_socket_state_subscription_next(&cursor, &item)) {
+        struct json_span id = {(const char *)item.id.data, item.id.length};
+        if (id.length < 3 || item.kind > STREAM_KIND_TENANT || item.cursor > INT64_MAX ||
+            ws_subscription_find(ws, id) != NULL) {
+            continue;
+        }
+        struct ws_subscription *subscription = ws_subscription_create(ws, id);
+        subscription->kind = (enum stream_kind)item.kind;
+        memcpy(subscription->run.bytes, item.run, sizeof item.run);
+        memcpy(subscription->thread.bytes, item.thread, sizeof item.thread);
+        feed_key_of(&ws->signing, subscription->kind, &subscription->thread,
+                    &subscription->signing);
+        subscription->at.cursor = item.cursor;
+        subscription->types = item.types;
+        subscription->latest = item.latest;
+        subscription->caught_up = item.caught_up;
+        subscription->at.excused = item.caught_up;
+        ws_subscription_begin(subscription, INT64_MAX);
+    }
 }
 
 /* Off its run or feed, or out of the line of those that ask. */
@@ -102,12 +129,15 @@ void ws_subscription_fail(struct ws_subscription *subscription, enum problem pro
     ws_subscription_ready(subscription);
 }
 
-static void follow_run(struct ws_subscription *subscription)
+static void follow_run(struct ws_subscription *subscription, uint64_t head)
 {
     struct position *at = &subscription->at;
-    const struct run_form native = {STREAM_FORMAT_NATIVE, 0};
+    const struct run_form form = {subscription->types == 0 ? STREAM_FORMAT_NATIVE
+                                                           : STREAM_FORMAT_FILTERED,
+                                  subscription->types};
     struct run *run = run_watch(subscription->ws->hub->streamer, &subscription->run,
-                                &subscription->ws->tenant, native);
+                                &subscription->ws->tenant, form);
+    run_tell(run, head);
     position_follow_run(at, run);
     if (run->known && at->cursor >= run->window.next) {
         heads_ask(run);
@@ -119,10 +149,12 @@ static void follow_feed(struct ws_subscription *subscription, uint64_t head)
     struct ws *ws = subscription->ws;
     struct streamer *streamer = ws->hub->streamer;
     struct position *at = &subscription->at;
-    const struct feed_variant all = {0};
+    const struct feed_variant variant = {.types = subscription->types};
     feed_tail_learn(streamer, head);
-    position_follow_feed(
-        at, feed_watch(streamer, &ws->tenant, &subscription->thread, &all, &subscription->signing));
+    struct feed *feed =
+        feed_watch(streamer, &ws->tenant, &subscription->thread, &variant, &subscription->signing);
+    feed_tell(feed, head);
+    position_follow_feed(at, feed);
     if (subscription->latest) {
         at->cursor = head;
     } else if (at->cursor > head) {
@@ -135,7 +167,7 @@ void ws_subscription_follow(struct ws_subscription *subscription, uint64_t head)
 {
     subscription->state = WS_FOLLOWS;
     if (subscription->kind == STREAM_KIND_RUN) {
-        follow_run(subscription);
+        follow_run(subscription, head);
     } else {
         follow_feed(subscription, head);
     }
@@ -168,7 +200,9 @@ static enum next settle(struct ws_subscription *subscription)
         return NEXT_OVER;
     }
     bool complete = position_settle(&subscription->at);
-    if (subscription->at.waiting) {
+    if (complete) {
+        subscription->at.excused = false;
+    } else if (subscription->at.waiting && !subscription->at.excused) {
         subscription->caught_up = false; /* what it lacks comes from the table */
     }
     if (complete && !subscription->caught_up) {

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
 from chaos.load import SLOTS, digest, key_of, run_of
+from chaos.readers import KINDS
 from harness.paths import ROOT
 from harness.processes import Process, open_descriptors
 from harness.server import Server
@@ -293,6 +294,8 @@ class Phase:
                 observer = Observer(seen["name"], seen["run"], connections, True, seen["complaints"], tuple(seen["types"]))
                 history.observers.append(observer)
             self.campaign.reconnects += part["connections"]
+        saw = {seen["kind"] for part in readers for seen in part["observers"] if any(rows for _, rows in seen["connections"])}
+        history.late += [f"no reader by {kind} saw anything" for kind in {kind for kind, *_ in KINDS} - saw]
         self.campaign.lives += len(history.lives)
 
     def _take_server(self, history, runs):

@@ -12,17 +12,27 @@ import time
 from pathlib import Path
 
 from chaos.load import digest, thread_of
+from chaos.protocols import SocketFeedFollower
 from chaos.readers import Target
 from harness.feeds import TENANT_FEED, FeedFollower, thread_feed
 
 QUIET_S, FINISH_S = 3.0, 60.0
 
 
+def make(target, number, thread, **options):
+    """Even ones follow the tenant's, odd ones the thread's; of both, every second one by WebSocket."""
+    of_tenant, by_socket = number % 2 == 0, number % 4 >= 2
+    if by_socket:
+        what, start = ({"feed": "tenant"}, "latest") if of_tenant else ({"thread_id": thread}, "start")
+        return SocketFeedFollower(target, what, start, **options)
+    path, query = (TENANT_FEED, "from=latest") if of_tenant else (thread_feed(thread), "")
+    return FeedFollower(target, path, query=query, **options)
+
+
 def follow(told, target, number):
     chance = random.Random(f"{told['seed']}/feed{number}")
-    path, query = (TENANT_FEED, "from=latest") if number % 2 == 0 else (thread_feed(thread_of(told["phase"])), "")
-    follower = FeedFollower(
-        target, path, leave=lambda: chance.random() < 0.004, query=query, may_miss=True,
+    follower = make(
+        target, number, thread_of(told["phase"]), leave=lambda: chance.random() < 0.004, may_miss=True,
         pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)),
     )  # fmt: skip
     follower.start()

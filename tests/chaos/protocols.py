@@ -2,7 +2,8 @@
 Readers of a run by other protocols than plain server-sent events, with the habits of harness.sse.Follower: a cursor, hanging up at
 random, coming back, and a note of every event that cannot stand where it came.
 
-FilteredFollower: server-sent events of some types. LineFollower: lines of JSON. SocketFollower: a subscription of a WebSocket.
+FilteredFollower: server-sent events of some types. LineFollower: lines of JSON. SocketFollower: a subscription of a WebSocket;
+SocketFeedFollower: one to a feed.
 """
 
 import json
@@ -10,6 +11,7 @@ import select
 import socket
 import time
 
+from harness.feeds import FeedEvent, FeedFollower
 from harness.paths import patience
 from harness.raw import RawConnection
 from harness.raw_websocket import Broken, WebSocket, handshake
@@ -147,77 +149,136 @@ class LineFollower(OtherFollower):
                 text += chunks.feed(data)
 
 
-class SocketFollower(OtherFollower):
-    """One subscription a connection; behind its end the connection is closed, and the server must agree."""
+class Talk:
+    """A WebSocket of the server; pings are answered. `refused`: status and text when there is none; `code`: of its close frame."""
 
-    def _one_connection(self):
-        with WebSocket(self.server.address) as connection:
-            host, port = self.server.address
-            connection.send(handshake("/api/v1/ws", host=f"{host}:{port}", fields={"Authorization": f"Bearer {self.key}"}))
-            try:
-                status, _ = connection.head()
-            except Broken as error:
-                raise ConnectionError(str(error)) from error
-            self.connections += 1
-            if status != 101:
-                self.refuse(status, connection.have[:200])
-                return
-            self.began()
-            self.say(connection, TEXT, json.dumps({"op": "subscribe", "id": "s", "run_id": self.run_id, "after_seq": self.cursor}))
-            self._messages(connection)
+    def __init__(self, server, key):
+        host, port = server.address
+        self.refused = self.code = None
+        self.connection = WebSocket((host, port))
+        try:
+            self.connection.send(handshake("/api/v1/ws", host=f"{host}:{port}", fields={"Authorization": f"Bearer {key or server.api_key}"}))
+            status, _ = self.connection.head()
+        except Broken as error:
+            self.connection.socket.close()
+            raise ConnectionError(str(error)) from error
+        if status != 101:
+            self.refused = status, self.connection.have[:200]
 
-    @staticmethod
-    def say(connection, opcode, text):
-        data = text if isinstance(text, bytes) else text.encode()
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.socket.close()
+
+    def say(self, opcode, data):
         assert len(data) < 65536
         length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-        connection.send(bytes([0x80 | opcode]) + length + bytes(4) + data)  # a mask of zeros is one, too
+        self.connection.send(bytes([0x80 | opcode]) + length + bytes(4) + data)  # a mask of zeros is one, too
 
-    def _messages(self, connection):
-        while not self.stopping.is_set():
-            if not connection.have and not select.select([connection.socket], [], [], 0.5)[0]:
-                continue
-            found = self._frame(connection)
-            if found is None:
-                self._note_end(False)
-                return
-            opcode, payload = found
-            if opcode == PING:
-                self.say(connection, PONG, payload)
-            elif opcode == CLOSE:
-                code = int.from_bytes(payload[:2], "big")
-                if code not in GOING:
-                    self.violations.append(f"closed with {code} {payload[2:]} after seq {self.cursor}")
-                self._note_end(False)
-                return
-            elif opcode != TEXT or self._message(connection, payload.decode()):
-                return
+    def subscribe(self, **what):
+        self.say(TEXT, json.dumps({"op": "subscribe", "id": "s"} | what).encode())
 
-    def _frame(self, connection):
-        """None when the connection broke, which it may inside a frame."""
+    def message(self):
+        """The members of the next one, as texts; {} when nothing came for a moment, None when the connection is over."""
+        if not self.connection.have and not select.select([self.connection.socket], [], [], 0.5)[0]:
+            return {}
         try:
-            return connection.frame()
+            found = self.connection.frame()
         except Broken as error:
             if "head" in str(error) or "length" in str(error):
                 raise
+            return None  # it broke inside a frame
+        if found is None:
             return None
+        opcode, payload = found
+        if opcode == CLOSE:
+            self.code = int.from_bytes(payload[:2], "big")
+            assert self.code in GOING, f"closed with {self.code} {payload[2:]}"
+            return None
+        if opcode == PING:
+            self.say(PONG, payload)
+        return members(payload.decode()) if opcode == TEXT else {}
 
-    def _message(self, connection, text) -> bool:
+
+class SocketFollower(OtherFollower):
+    """One subscription a connection, which is closed behind its end."""
+
+    def _one_connection(self):
+        with Talk(self.server, self.key) as talk:
+            self.connections += 1
+            if talk.refused:
+                self.refuse(*talk.refused)
+                return
+            self.began()
+            talk.subscribe(run_id=self.run_id, after_seq=self.cursor)
+            while not self.ended and not self.stopping.is_set():
+                message = talk.message()
+                if message is None:
+                    self._note_end(False)
+                    return
+                if message and self._message(talk.connection.socket, message):
+                    return
+
+    def _message(self, connection, message) -> bool:
         """True: nothing more of this connection is of interest."""
-        fields = members(text)
-        op = json.loads(fields["op"])
+        op = json.loads(message["op"])
         if op == "event":
-            if self.take(*parts_of(fields["event"])[:3]):
-                self.hang_up(connection.socket)
+            if self.take(*parts_of(message["event"])[:3]):
+                self.hang_up(connection)
                 return True
         elif op == "end":
-            if not self.over() or json.loads(fields["seq"]) != self.cursor:
-                self.violations.append(f"{text} after seq {self.cursor}, which was not the end")
+            if not self.over() or json.loads(message["seq"]) != self.cursor:
+                self.violations.append(f"{message} after seq {self.cursor}, which was not the end")
             self.ended = True
         elif op == "problem":
-            problem = json.loads(fields["problem"])
+            problem = json.loads(message["problem"])
             self.refuse(problem["status"], problem)
             return True
-        elif op != "caught_up" or json.loads(fields["seq"]) != self.cursor:
-            self.violations.append(f"{text} after seq {self.cursor}")
-        return self.ended
+        elif op != "caught_up" or json.loads(message["seq"]) != self.cursor:
+            self.violations.append(f"{message} after seq {self.cursor}")
+        return False
+
+
+class SocketFeedFollower(FeedFollower):
+    """The tenant's feed, or a thread's, as a subscription. `target`: its members."""
+
+    def __init__(self, server, target, start, **options):
+        super().__init__(server, str(target), **options)
+        self.target, self.start_at = target, start
+
+    def _one_connection(self):
+        with Talk(self.server, self.key) as talk:
+            if talk.refused:
+                assert talk.refused[0] in (429, 503), talk.refused
+                self.stopping.wait(0.05)
+                return
+            self.connections += 1
+            talk.subscribe(**self.target, **({"from": self.start_at} if self.cursor is None else {"cursor": self.cursor}))
+            while not self.stopping.is_set():
+                message = talk.message()
+                if message is None:
+                    self.broken += 1
+                    return
+                if message and self._message(talk.connection.socket, message):
+                    return
+
+    def _message(self, connection, message) -> bool:
+        op = json.loads(message["op"])
+        if op == "problem" and not self.events:  # a thread that does not exist yet
+            problem = json.loads(message["problem"])
+            assert problem["status"] in (404, 503), problem
+            self.stopping.wait(0.05)
+            return True
+        if op == "caught_up":
+            return False
+        assert op == "event", message
+        self.cursor = json.loads(message["cursor"])
+        fields = members(message["event"])
+        self.events.append(FeedEvent(*(json.loads(fields[name]) for name in ("run_id", "seq", "type")), fields["payload"]))
+        if not self.leave():
+            return False
+        self.left += 1
+        connection.close()
+        self.stopping.wait(self.pause_s())
+        return True

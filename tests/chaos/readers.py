@@ -79,7 +79,7 @@ class Reader(threading.Thread):
         self.absences += follower.absences
         self.connections += follower.connections
         self.observers.append({
-            "name": f"reader {self.number} ({self.kind})", "run": run, "complaints": follower.violations,
+            "name": f"reader {self.number} ({self.kind})", "kind": self.kind, "run": run, "complaints": follower.violations,
             "types": self.options.get("types", ()),
             "connections": [
                 (cursor, [(seq, kind, key_of(text), digest(text)) for seq, kind, text in events])

@@ -455,6 +455,43 @@ static int decode_fetched(const uint8_t *frame, size_t length, struct message_he
     return 0;
 }
 
+static void encode_socket_state(struct msgpack_sbuffer *out)
+{
+    struct msgpack_sbuffer list = {0};
+    struct message_socket_state_subscription item = {.id = span("\"s1\""),
+                                                     .kind = STREAM_KIND_RUN,
+                                                     .run = {1, 2, 3},
+                                                     .cursor = 7,
+                                                     .types = 5,
+                                                     .caught_up = true};
+    message_socket_state_subscription_encode(&list, &item);
+    item.latest = true;
+    message_socket_state_subscription_encode(&list, &item);
+    struct message_socket_state message = {
+        .pending = span("\x81"), .subscriptions = {(const uint8_t *)list.data, list.size, 2}};
+    message_socket_state_encode(out, &header, &message);
+    msgpack_sbuffer_destroy(&list);
+}
+
+static int decode_socket_state(const uint8_t *frame, size_t length, struct message_header *found)
+{
+    struct message_socket_state message;
+    struct message_socket_state_subscription item;
+    if (message_socket_state_decode(frame, length, found, &message) != 0) {
+        return -1;
+    }
+    assert_int_equal(message.pending.length, 1);
+    assert_int_equal(message.subscriptions.count, 2);
+    assert_true(message_socket_state_subscription_next(&message.subscriptions, &item));
+    assert_int_equal(item.cursor, 7);
+    assert_int_equal(item.types, 5);
+    assert_true(item.caught_up && !item.latest);
+    assert_true(message_socket_state_subscription_next(&message.subscriptions, &item));
+    assert_true(item.latest);
+    assert_false(message_socket_state_subscription_next(&message.subscriptions, &item));
+    return 0;
+}
+
 static const struct sample {
     enum message_type type;
     const char *name;
@@ -475,6 +512,7 @@ static const struct sample {
     {MESSAGE_HINT, "HINT", encode_hint, decode_hint},
     {MESSAGE_HANDOVER, "HANDOVER", encode_handover, decode_handover},
     {MESSAGE_HANDOFF, "HANDOFF", encode_handoff, decode_handoff},
+    {MESSAGE_SOCKET_STATE, "SOCKET_STATE", encode_socket_state, decode_socket_state},
     {MESSAGE_FETCH, "FETCH", encode_fetch, decode_fetch},
     {MESSAGE_FETCHED, "FETCHED", encode_fetched, decode_fetched},
 };

@@ -1,6 +1,6 @@
 /*
- * What stands in a frame of the native format: its id, its JSON object and the event's type, for
- * those who dress the same object otherwise. Pure.
+ * What stands in a frame of the native format: its id and its JSON object, for those who dress the
+ * same object otherwise. Pure.
  */
 #ifndef SIGNALBOX_STREAMER_FORMATS_NATIVE_TEXT_H
 #define SIGNALBOX_STREAMER_FORMATS_NATIVE_TEXT_H
@@ -14,11 +14,9 @@ struct native_text {
     size_t id_length;
     const char *json;
     size_t json_length;
-    const char *type;
-    size_t type_length;
 };
 
-/* `frame` is one whole frame as native_write makes it; asserted. */
+/* `frame` is one whole frame, native or filtered; asserted. */
 void native_text_read(const uint8_t *frame, size_t length, struct native_text *text_out);
 
 #endif

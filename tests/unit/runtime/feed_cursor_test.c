@@ -64,6 +64,21 @@ static void test_another_feed_refuses_it(void **state)
     assert_int_equal(feed_cursor_decode(&key, text, strlen(text), &position), 0);
 }
 
+/* A streamer is given what its tenant's feeds need, and no more. */
+static void test_in_two_steps(void **state)
+{
+    (void)state;
+    struct feed_key tenant_key;
+    struct feed_key key = key_of(STREAM_KIND_THREAD, &tenant_a, &thread_a);
+    struct feed_key made;
+    feed_tenant_key_derive(secret, sizeof secret, &tenant_a, &tenant_key);
+    feed_key_of(&tenant_key, STREAM_KIND_THREAD, &thread_a, &made);
+    assert_memory_equal(made.bytes, key.bytes, sizeof key.bytes);
+    feed_tenant_key_derive(secret, sizeof secret, &tenant_b, &tenant_key);
+    feed_key_of(&tenant_key, STREAM_KIND_THREAD, &thread_a, &made);
+    assert_memory_not_equal(made.bytes, key.bytes, sizeof key.bytes);
+}
+
 static void test_what_is_not_a_cursor(void **state)
 {
     (void)state;
@@ -92,6 +107,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_another_feed_refuses_it),
+        cmocka_unit_test(test_in_two_steps),
         cmocka_unit_test(test_what_is_not_a_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
