@@ -790,6 +790,18 @@ CREATE TABLE public.audit_log (
 
 ALTER TABLE public.audit_log OWNER TO signalbox_owner;
 
+CREATE TABLE public.client_runs (
+    tenant_id uuid NOT NULL,
+    protocol text NOT NULL,
+    client_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    after_seq bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT client_runs_after_seq_check CHECK ((after_seq > 0))
+);
+
+ALTER TABLE public.client_runs OWNER TO signalbox_owner;
+
 CREATE TABLE public.jwks_documents (
     url text NOT NULL,
     body json NOT NULL,
@@ -1021,6 +1033,9 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (audit_id);
 
+ALTER TABLE ONLY public.client_runs
+    ADD CONSTRAINT client_runs_pkey PRIMARY KEY (tenant_id, protocol, client_id);
+
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_installation_id_single_user_key UNIQUE (installation_id, single_user);
 
@@ -1079,6 +1094,8 @@ CREATE INDEX api_keys_tenant ON public.api_keys USING btree (tenant_id);
 
 CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DESC, audit_id DESC);
 
+CREATE INDEX client_runs_of_run ON public.client_runs USING btree (run_id, after_seq);
+
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
 CREATE UNIQUE INDEX run_events_idempotency ON public.run_events USING btree (run_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -1118,6 +1135,12 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
+ALTER TABLE ONLY public.client_runs
+    ADD CONSTRAINT client_runs_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.client_runs
+    ADD CONSTRAINT client_runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
@@ -1149,6 +1172,12 @@ ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
 CREATE POLICY audit_new ON public.audit_log FOR INSERT TO signalbox_api WITH CHECK (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 CREATE POLICY audit_of_tenant ON public.audit_log FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
+ALTER TABLE public.client_runs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY client_runs_new ON public.client_runs FOR INSERT TO signalbox_api WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+CREATE POLICY client_runs_of_tenant ON public.client_runs FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY events_of_all ON public.run_events FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
@@ -1339,6 +1368,8 @@ REVOKE ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_e
 GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_events bigint, p_bytes bigint, p_concurrent bigint) TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
+
+GRANT SELECT,INSERT ON TABLE public.client_runs TO signalbox_api;
 
 GRANT SELECT ON TABLE public.jwks_documents TO signalbox_api;
 

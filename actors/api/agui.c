@@ -83,7 +83,7 @@ static struct json_span interrupt_name(const struct store_agui *known, char text
     return (struct json_span){text, (size_t)length};
 }
 
-/* Gives every answer that is wanted to the conversation. False: one is missing. */
+/* Gives every answer that is wanted to the conversation, if there is one. False: one is missing. */
 static bool take_answers(struct conversation *conversation, const struct agui_request *request,
                          const struct store_agui *known)
 {
@@ -92,24 +92,24 @@ static bool take_answers(struct conversation *conversation, const struct agui_re
     struct json_span cursor = {0};
     struct json_span list = {known->questions, known->questions_length};
     struct json_span question = json_element(list, &cursor);
-    struct json_span answer;
+    bool asked = question.data != NULL;
+    struct json_span interrupt = asked ? question : interrupt_name(known, name);
     bool all = true;
-    if (question.data == NULL) {
-        answer = agui_request_answer(request, interrupt_name(known, name), &text);
+    while (interrupt.data != NULL && all) {
+        struct json_span answer = agui_request_answer(request, interrupt, &text);
         all = answer.data != NULL;
-        if (all) {
-            conversation_answer(conversation, (struct json_span){NULL, 0}, answer);
-        }
-    }
-    for (; question.data != NULL && all; question = json_element(list, &cursor)) {
-        answer = agui_request_answer(request, question, &text);
-        all = answer.data != NULL;
-        if (all) {
+        if (all && conversation != NULL) {
             conversation_answer(conversation, question, answer);
         }
+        interrupt = question = asked ? json_element(list, &cursor) : (struct json_span){NULL, 0};
     }
     buffer_deinit(&text);
     return all;
+}
+
+static bool answers_all(const struct agui_request *request, const struct store_agui *known)
+{
+    return take_answers(NULL, request, known);
 }
 
 /* Answers that may have been given before, to questions that are not open any more. */
@@ -203,7 +203,7 @@ static void found(void *arg, enum db_status status, const struct db_result *resu
     store_read_agui(result, &known);
     if (!is_answer(&request, &known)) {
         decide(exchange, &request, &known);
-    } else if (known.is_named || !known.interrupted) {
+    } else if (known.is_named || !known.interrupted || !answers_all(&request, &known)) {
         answer(exchange, &request, &known);
     } else { /* then everything is looked at again: it may have been answered meanwhile */
         exchange_hold(exchange);

@@ -149,7 +149,7 @@ static void break_off_stream(int connection, int64_t retry_ms)
                           "Cache-Control: no-cache, no-transform\r\n"
                           "X-Accel-Buffering: no\r\n"
                           "Transfer-Encoding: chunked\r\n"
-                          "Connection: close\r\n\r\n"
+                          "Keep-Alive: timeout=1\r\n\r\n" /* see streamer/sse.c */
                           "%x\r\n%s\r\n",
                           (unsigned)chunk_length, chunk);
     ssize_t sent = send(connection, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -157,12 +157,12 @@ static void break_off_stream(int connection, int64_t retry_ms)
     (void)close(connection);
 }
 
-/* A WebSocket's client understands a status. */
-static void break_off_socket(int connection)
+/* Clients that are programs see a status, and would take a body that just ends for the answer. */
+static void refuse_with_status(int connection)
 {
     struct buffer body = {0};
     struct buffer text = {0};
-    problem_write(&body, PROBLEM_BUSY, "No WebSocket can be taken now. Try again.", NULL);
+    problem_write(&body, PROBLEM_BUSY, "No stream can be taken now. Try again.", NULL);
     buffer_printf(&text,
                   "HTTP/1.1 503 Service Unavailable\r\n"
                   "Content-Type: " PROBLEM_MEDIA_TYPE "\r\n"
@@ -172,19 +172,27 @@ static void break_off_socket(int connection)
                   OVERLOAD_RETRY_MS / 1000, body.length);
     buffer_append(&text, body.data, body.length);
     ssize_t sent = send(connection, text.data, text.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    LOG_WARN("WebSocket refused: no streamer took it", LOG_INT("sent", sent));
+    LOG_WARN("stream refused with a status: no streamer took it", LOG_INT("sent", sent));
     buffer_deinit(&body);
     buffer_deinit(&text);
     (void)close(connection);
 }
 
-static void break_off(enum stream_kind kind, int connection)
+/* A browser's EventSource reads it, which is lost by a status. */
+static bool is_event_source(const struct exchange *exchange)
 {
-    if (kind == STREAM_KIND_SOCKET) {
-        break_off_socket(connection);
-    } else {
+    enum stream_format format = exchange->stream.format;
+    return exchange->stream.kind != STREAM_KIND_SOCKET &&
+           (format == STREAM_FORMAT_NATIVE || format == STREAM_FORMAT_FILTERED);
+}
+
+static void break_off(bool event_source, int connection)
+{
+    if (event_source) {
         LOG_WARN("stream refused: no streamer took it");
         break_off_stream(connection, OVERLOAD_RETRY_MS);
+    } else {
+        refuse_with_status(connection);
     }
 }
 
@@ -230,10 +238,11 @@ static void encode(struct handover *handover, const struct exchange *exchange,
 
 static void give_to(struct handover *handover, struct exchange *exchange, int peer)
 {
-    enum stream_kind kind = exchange->stream.kind;
+    bool event_source = is_event_source(exchange);
+    bool is_socket = exchange->stream.kind == STREAM_KIND_SOCKET;
     struct buffer early = {0};
     exchange_hold(exchange);
-    int connection = exchange_detach(exchange, kind == STREAM_KIND_SOCKET ? &early : NULL);
+    int connection = exchange_detach(exchange, is_socket ? &early : NULL);
     encode(handover, exchange, &early);
     bool waiting = exchange_resume(exchange);
     assert(!waiting);
@@ -244,15 +253,15 @@ static void give_to(struct handover *handover, struct exchange *exchange, int pe
         (void)close(connection);
     } else {
         LOG_WARN("a connection could not be handed over", LOG_TEXT("reason", error_errno(errno)));
-        break_off(kind, connection);
+        break_off(event_source, connection);
     }
     (void)close(peer);
 }
 
 static void give_up(struct exchange *exchange)
 {
-    enum stream_kind kind = exchange->stream.kind;
-    break_off(kind, exchange_detach(exchange, NULL));
+    bool event_source = is_event_source(exchange);
+    break_off(event_source, exchange_detach(exchange, NULL));
 }
 
 static void arm(struct handover *handover)

@@ -2,14 +2,19 @@
 does the work through the native interface."""
 
 import json
+import os
+import re
+import subprocess
 import urllib.parse
 
 import pytest
 from harness.client import assert_problem, random_id
+from harness.node import FOLDER
+from harness.paths import ROOT
 from harness.waiting import wait_until
 
 VERSIONS = ["ai6", "ai7"]
-CHAT_IDS = ["chat/7 \u00e9?", "50%25 of", "3f0e8a52-6c1d-4c7e-9a53-0c9f3f6c1b11", "x" * 255, "..%2F"]
+CHAT_IDS = ["chat/7 \u00e9? 50%25 ..%2F", "3f0e8a52-6c1d-4c7e-9a53-0c9f3f6c1b11", "x" * 255]
 
 
 class Chat:
@@ -249,6 +254,24 @@ def test_a_position(box, client):
     assert_problem(chat.post(message={"role": "assistant", "parts": []}), 409)
     client.post(f"/api/v1/runs/{run}/cancel")
     chat.say(run, ("RUN_CANCELLED", {}))
+
+
+def test_the_ten_lines_of_the_page_work(box, client, node_client):
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    code = next(block for block in re.findall(r"```js\n(.*?)```", page, re.S) if "from 'ai'" in block)
+    chat = Chat(box, client, node_client, "ai7")
+    code = code.replace("from 'ai'", "from 'ai7'").replace("chat-7", chat.id)
+    process = subprocess.Popen(["node", "--input-type=module", "-"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"SIGNALBOX": box.url, "SIGNALBOX_KEY": client.key})  # fmt: skip
+    try:
+        process.stdin.write(code)
+        process.stdin.close()
+        chat.say(chat.run()["id"], delta("It works."), ("RUN_FINISHED", {}))
+        assert process.stdout.read().strip().endswith("It works.") and process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @pytest.mark.requirement("R093")

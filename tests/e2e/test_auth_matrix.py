@@ -28,6 +28,8 @@ ROWS = {
     "GET /api/v1/threads/{}/stream": ("read", None, "thread"),
     "GET /api/v1/threads/{}/chat": ("read", None, "thread"),
     "GET /api/v1/stream": ("read", None, None),
+    "POST /api/v1/agui/{}": ("append", '{"threadId":"matrix","runId":"matrix","messages":[]}', "thread"),
+    "GET /api/v1/agui/{}/runs/{}": ("read", None, "run"),
     "POST /api/v1/ai-sdk/chat": ("append", '{"id":"matrix","message":{"id":"m","role":"user"}}', None),
     "GET /api/v1/ai-sdk/chat/{}/stream": ("read", None, "thread"),
     "POST /api/v1/ai-sdk/chat/{}/stop": ("append", "{}", "thread"),

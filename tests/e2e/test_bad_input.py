@@ -66,6 +66,11 @@ ROUTES = {
     ("GET", "/api/v1/threads/{}/stream"): None,
     ("GET", "/api/v1/threads/{}/chat"): None,
     ("GET", "/api/v1/stream"): None,
+    ("POST", "/api/v1/agui/{}"): Body(
+        {"threadId": TEXT, "runId": TEXT, "messages": ARRAY, "resume": ARRAY}, needed=("threadId", "runId", "messages"),
+        good={"threadId": "bad input", "runId": "bad input", "messages": []}, empty=False, open=True,
+    ),
+    ("GET", "/api/v1/agui/{}/runs/{}"): None,
     ("POST", "/api/v1/ai-sdk/chat"): Body(
         {"id": TEXT, "trigger": TEXT, "messageId": TEXT, "agent": TEXT, "messages": ARRAY, "message": OBJECT}, needed=("id", "message"),
         good={"id": "bad input", "message": {"id": "m", "role": "user"}}, empty=False, open=True,
@@ -148,6 +153,8 @@ def target(client):
     """The path of a route, with a run of its own in it."""
 
     def path(pattern):
+        if "/agui/" in pattern:
+            return pattern.replace("{}", "agent", 1).replace("{}", client.new_run())
         if "/runs/{}" in pattern:
             return pattern.format(client.new_run())
         if pattern.endswith("/stop"):
@@ -276,6 +283,9 @@ def test_events_that_are_too_large_or_too_many(client, target, path):
     assert document["errors"][0]["pointer"] == "/events/1/payload"
 
 
+# Ids there are the client's own texts.
+FREE_IDS = re.compile("/(ai-sdk|agui)/")
+
 # What stands in "{}" and is no id. The server must not even see a difference to an id that is not there.
 BAD_IDS = ["0", "x", "null", "undefined", "..%2fruns", "a" * 4000, "'", "%27%20or%201=1--", "%00", "%0a", "%F0%28%8C%28",
            "00000000-0000-0000-0000-00000000000", "00000000-0000-0000-0000-0000000000000", "{}", "%7B%7D", "%2e%2e",
@@ -283,7 +293,7 @@ BAD_IDS = ["0", "x", "null", "undefined", "..%2fruns", "a" * 4000, "'", "%27%20o
 
 
 @pytest.mark.requirement("R130")
-@pytest.mark.parametrize(("method", "pattern"), [p for p in NAMED if "{}" in p.values[1] and "/ai-sdk/" not in p.values[1]])
+@pytest.mark.parametrize(("method", "pattern"), [p for p in NAMED if "{}" in p.values[1] and not FREE_IDS.search(p.values[1])])
 def test_ids_that_are_none(client, method, pattern):
     row = ROUTES[method, pattern]
     for bad in [*BAD_IDS, random_id().upper()]:

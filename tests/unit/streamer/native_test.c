@@ -121,10 +121,11 @@ static void test_head(void **state)
                            "\r\nCache-Control: no-cache, no-transform\r\n",
                            "\r\nX-Accel-Buffering: no\r\n",
                            "\r\nTransfer-Encoding: chunked\r\n",
-                           "\r\nConnection: close\r\n"};
+                           "\r\nKeep-Alive: timeout=1\r\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         assert_non_null(strstr((const char *)out.data, lines[i]));
     }
+    assert_null(strstr((const char *)out.data, "Connection:")); /* see sse.c */
     size_t size = open_chunk(out.data + head, out.length - head, &body);
     assert_text(body, size, "retry: 1234\n: ping\nevent: ping\ndata: {}\n\n");
     buffer_deinit(&out);
