@@ -319,9 +319,11 @@ class StreamBench:
             return {"small": bytes_by_backlog[0] / KIB, "large": bytes_by_backlog[1] / KIB}
 
         got = self.repeat("stalled", self.cells(measure, [site for site in self.sites if site is not self.pushpin]))
-        self.row(f"KiB a stalled reader, {backlogs[0]:,} events behind", got, "small")
-        self.row(f"KiB a stalled reader, {backlogs[1]:,} events behind", got, "large")
-        self.report.row("  goal", [value["large"] for value in got["ours"]], at_most=64, unit="KiB")
+        for name, values in got.items():
+            for key, backlog in zip(("small", "large"), backlogs):
+                goal = {"at_most": 64} if name == "ours" else {}
+                self.report.row(f"KiB a stalled reader, {backlog:,} events behind: {name}", [value[key] for value in values],
+                                **goal)
 
     def burst(self):
         count = int(BURST * self.scale)

@@ -1,13 +1,10 @@
 // One chat of the AI SDK, as useChat holds it. stdin: {"version":"ai6"|"ai7","api","key","id","messages","do":[step, …]}; a
-// step is {"send":text} or {"send":null} (what is there), {"answer":response}, {"regenerate":true}, {"resume":true},
-// {"stop":true} (only the client's side). Prints {"status","text"} as they change, and at the end
-// {"status","error","messages","finished"}.
-import * as ai6 from 'ai6';
-import * as ai7 from 'ai7';
+// step is {"send":text} or {"send":null} (what is there), {"answer":response}, {"regenerate":true} or {"resume":true}.
+// Prints {"status","role","text"} as they change, and at the end {"status","error","messages","finished"}.
 import { readFileSync } from 'node:fs';
 
 const given = JSON.parse(readFileSync(0, 'utf8'));
-const ai = { ai6, ai7 }[given.version];
+const ai = await import(given.version); // one takes long enough to load
 const finished = [];
 let shown = '';
 

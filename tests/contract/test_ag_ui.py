@@ -163,6 +163,14 @@ def kept(customs):
     return [one for one in customs if one[0] not in PROGRESS]
 
 
+def in_order(result, log):
+    """A client puts what a later snapshot tells it at the end: after a pause the order may be another one."""
+    pauses = any(kind in ("CLARIFICATION_NEEDED", "RUN_INTERRUPTED") for kind, _ in log)
+    # A message that is there for its calls may have an empty text or none.
+    messages = [{k: v for k, v in one.items() if k != "content" or v or "toolCalls" not in one} for one in result["messages"]]
+    return sorted(messages, key=lambda one: one["id"]) if pauses else messages
+
+
 def assert_taken(result, log):
     assert not any(result["errors"]), (result["errors"], log)
     assert not [one for one in result["warnings"] if "[ag-ui]" in one], (result["warnings"], log)
@@ -170,7 +178,7 @@ def assert_taken(result, log):
 
 def test_any_log_from_any_point(node_client):
     """Read from its beginning, and joined at any point: the verifier is content, and the client has the same in the end."""
-    logs = [Log(seed).events for seed in range(150)]
+    logs = [Log(seed).events for seed in range(200)]
     rng = random.Random(7)
     joins = [sorted(rng.sample(range(1, len(log) + 1), min(3, len(log)))) for log in logs]
     requests, about = [], []
@@ -184,7 +192,7 @@ def test_any_log_from_any_point(node_client):
     for (log, position), result in zip(about, clients(node_client, requests), strict=True):
         assert_taken(result, log)
         whole = result if position is None else whole
-        assert result["messages"] == whole["messages"], (position, log)
+        assert in_order(result, log) == in_order(whole, log), (position, log)
         if any(kind.startswith("STATE_") for kind, _ in log):
             assert result["state"] == whole["state"], (position, log)
         if log[-1][0] in ENDS - {"RUN_FAILED"}:  # the client forgets no question over an error

@@ -1,10 +1,14 @@
 """AG-UI: npm's HttpAgent, its verifier on, reads runs as they happen, later, across a question, and as they end."""
 
 import json
+import os
+import subprocess
 import uuid
 
 import pytest
 from harness.client import assert_problem
+from harness.node import FOLDER
+from harness.paths import ROOT
 from harness.waiting import wait_until
 
 HELLO = {"id": "u1", "role": "user", "content": "Where is the night train?"}
@@ -288,3 +292,30 @@ def test_other_tenants_and_long_names(client, other, talk, agent):
     assert_problem(client.post("/api/v1/agui/planner", run_input(thread, new_id("run"))), 409)
     agent.write(mine, ("RUN_FINISHED", {}))
     assert end(live)[1]["outcome"] == "success"
+
+
+def test_the_page_s_client(box, client, node_client, agent):
+    """The code of docs/protocols.md, as it stands there."""
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    code = page[page.index("## AG-UI") :].split("```js\n")[1].split("```")[0]
+    process = subprocess.Popen(["node", "--input-type=module", "-"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"SIGNALBOX": box.url, "SIGNALBOX_KEY": client.key})  # fmt: skip
+
+    def look():
+        runs = client.get("/api/v1/runs", params={"metadata": '{"agent":"planner"}', "status": "running"}).json()["runs"]
+        return [run["id"] for run in runs if "night train" in json.dumps(agent.log(run["id"]))]
+
+    try:
+        process.stdin.write(code)
+        process.stdin.close()
+        (mine,) = wait_until(look, "the page's run")
+        agent.write(mine, ("MESSAGE_STARTED", {"message_id": "m", "role": "assistant"}), ("MESSAGE_DELTA", {"message_id": "m", "delta": "Platform 3"}),
+                    ("CLARIFICATION_NEEDED", {"clarification_id": "q", "question": "Shall I book?"}))  # fmt: skip
+        wait_until(lambda: agent.log(mine)[-1][0] == "CLARIFICATION_ANSWERED", "the answer")
+        assert agent.log(mine)[-1][1]["response"] == {"yes": True}
+        agent.write(mine, ("RUN_FINISHED", {}))
+        assert process.stdout.read() == "Platform 3" and process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -68,11 +68,17 @@ def user(words, name="m1"):
     return {"id": name, "role": "user", "parts": [{"type": "text", "text": words}]}
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture
 def chat(request, box, client, node_client):
     return Chat(box, client, node_client, request.param)
 
 
+with_both = pytest.mark.parametrize("chat", VERSIONS, indirect=True)
+with_6 = pytest.mark.parametrize("chat", ["ai6"], indirect=True)
+with_7 = pytest.mark.parametrize("chat", ["ai7"], indirect=True)
+
+
+@with_both
 @pytest.mark.requirement("R093")
 def test_live(chat):
     front = chat.open({"send": "Hello"}, body={"agent": "helper", "model": "small"})
@@ -95,6 +101,7 @@ def test_live(chat):
     assert end["finished"][0]["finishReason"] == "stop" and not end["finished"][0]["isError"]
 
 
+@with_both
 @pytest.mark.requirement("R093")
 def test_late_and_twice(chat):
     """A reload in the middle, and another: everything once."""
@@ -119,6 +126,7 @@ def test_late_and_twice(chat):
     assert over["status"] == "ready" and over["messages"] == end["messages"]
 
 
+@with_6
 @pytest.mark.requirement("R093")
 def test_stopped(chat):
     front = chat.open({"send": "Hello"})
@@ -135,6 +143,7 @@ def test_stopped(chat):
     assert chat.client.get(chat.path("stream")).status_code == 204
 
 
+@with_7
 @pytest.mark.requirement("R093")
 def test_failed(chat):
     front = chat.open({"send": "Hello"})
@@ -144,6 +153,7 @@ def test_failed(chat):
     assert (end["status"], end["error"], text(end["messages"][1])) == ("error", "no more tokens", "half")
 
 
+@with_both
 @pytest.mark.requirement("R093")
 def test_interrupted_and_resumed(chat):
     """The stream pauses where the agent asks; the answer stands in the message that asked, which goes on."""
@@ -163,6 +173,7 @@ def test_interrupted_and_resumed(chat):
     assert whole.text.count('"type":"start"') == 2 and whole.text.count(f'"messageId":"{run}"') == 2
 
 
+@with_7
 @pytest.mark.requirement("R093")
 def test_a_message_answers_too(chat):
     """Front ends that know nothing of questions: what the person writes is the answer, and a message of its own follows."""
@@ -181,6 +192,7 @@ def test_a_message_answers_too(chat):
     assert len(chat.runs()) == 1
 
 
+@with_6
 def test_a_reader_comes_to_a_run_that_waits(chat):
     front = chat.open({"send": "Hello"})
     run = chat.run()["id"]
@@ -197,6 +209,7 @@ def test_a_reader_comes_to_a_run_that_waits(chat):
     assert more.result()["status"] == "ready"
 
 
+@with_6
 def test_written_anew(chat):
     front = chat.open({"send": "Hello"}, {"regenerate": True}, {"regenerate": True})
     for count, words in ((1, "one"), (2, "two"), (3, "three")):

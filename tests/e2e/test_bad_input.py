@@ -154,7 +154,8 @@ def target(client):
 
     def path(pattern):
         if "/agui/" in pattern:
-            return pattern.replace("{}", "agent", 1).replace("{}", client.new_run())
+            client.finish(run := client.new_run())
+            return pattern.replace("{}", "agent", 1).replace("{}", run)
         if "/runs/{}" in pattern:
             return pattern.format(client.new_run())
         if pattern.endswith("/stop"):

@@ -215,10 +215,10 @@ static enum projection_after wait(struct ag_ui_take *take)
             ag_ui_write_messages(take, true);
         }
         ag_ui_write_state(take, false);
+        state->customs_told = state->customs;
     }
     ag_ui_write_interrupted(take);
     state->phase = AG_UI_WAITS;
-    state->customs_told = state->customs;
     return PROJECTION_PAUSES;
 }
 

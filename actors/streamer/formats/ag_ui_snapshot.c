@@ -122,7 +122,7 @@ static void take_result(struct snapshot *snapshot, const struct transcript_recor
 
 static void take_text(struct said *said, struct json_span text, bool instead)
 {
-    if (said != NULL) {
+    if (said != NULL && said->has_text) { /* what was edited before it was said is said anew */
         if (instead) {
             buffer_clear(&said->text);
         }
