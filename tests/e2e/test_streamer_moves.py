@@ -1,0 +1,103 @@
+"""A streamer that drains, with the test as its successor: whoever stands still or stops, a stream has one owner."""
+
+import array
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from harness.lone_streamer import Stage
+from harness.paths import bin_dir, patience
+from harness.postgres import Postgres
+
+NEVER = 600_000  # milliseconds: longer than any test
+ANSWER_S = 1.0  # so long a streamer that drains waits for another one to take a stream
+
+
+@pytest.fixture(scope="module")
+def database():
+    with Postgres() as postgres:
+        postgres.execute("create database signalbox")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
+        environment["DATABASE_URL"] = postgres.dsn("signalbox")
+        subprocess.run(
+            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
+        )
+        yield postgres
+
+
+@pytest.fixture
+def make_stage(database):
+    stages = []
+
+    def make(**settings):
+        stages.append(Stage(database, "signalbox", **{"stream__sweep_ms": NEVER} | settings))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.__exit__()
+
+
+def take_packet(stage) -> tuple:
+    """As a successor would: the connection, which is the answer once it is closed, the packet, and its socket."""
+    stage.listener.settimeout(5 * patience())
+    connection, _ = stage.listener.accept()
+    packet, rights, _, _ = connection.recvmsg(1 << 18, socket.CMSG_SPACE(4))
+    return connection, packet, array.array("i", rights[0][2])[0]
+
+
+def is_offered_again(stage) -> bool:
+    stage.listener.settimeout(0.05)
+    try:
+        stage.listener.accept()[0].close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.requirement("R060", "I5")
+def test_a_stream_that_was_taken_while_the_old_streamer_stood_still_is_not_given_twice(make_stage):
+    """Two owners of one socket would write every event twice."""
+    stage = make_stage()
+    old = stage.start()
+    reader = stage.open(stage.make_run(2))
+    assert reader.seqs(2) == [1, 2]
+    old.drain()
+    connection, _, fd = take_packet(stage)
+    old.process.send_signal(signal.SIGSTOP)
+    connection.close()
+    os.close(fd)
+    time.sleep(ANSWER_S + 0.1)  # its patience ends while it stands still
+    old.process.send_signal(signal.SIGCONT)
+    assert old.wait() == 0
+    assert not is_offered_again(stage)
+    stage.wait_logged("streams handed over", streams=1, broken_off=0)
+
+
+@pytest.mark.requirement("R060", "I5")
+def test_a_stream_whose_sender_waits_no_more_is_left_to_it(make_stage):
+    stage = make_stage()
+    old = stage.start()
+    run = stage.make_run(2)
+    reader = stage.open(run)
+    assert reader.seqs(2) == [1, 2]
+    old.drain()
+    connection, packet, fd = take_packet(stage)
+    old.kill()
+    successor = stage.start("streamer-2")
+    successor.process.send_signal(signal.SIGSTOP)
+    stage.hand(packet, [fd])  # and closes its end
+    successor.process.send_signal(signal.SIGCONT)
+    stage.wait_logged("a stream is left to its sender, who waits no more")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as patient:
+        patient.connect(str(stage.folder / "handover.sock"))
+        patient.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+        patient.settimeout(5 * patience())
+        assert patient.recv(1) == b""
+    os.close(fd)
+    connection.close()
+    stage.append(run, end=True)
+    assert stage.rest(reader) == ([3], True)
