@@ -78,8 +78,19 @@ void ws_socket_read(struct ws *ws)
 
 /* ---- writing ---- */
 
+/* What has gone makes way once it is the larger part, so that bytes are moved rarely: a socket that
+ * never takes all there is must not make `out` grow by all it ever took. */
+static void forget_written(struct ws *ws)
+{
+    if (ws->written > ws_pending(ws)) {
+        buffer_consume(&ws->out, ws->written);
+        ws->written = 0;
+    }
+}
+
 static void block(struct ws *ws)
 {
+    forget_written(ws);
     if (ws->blocked_ms == 0) {
         ws->blocked_ms = clock_monotonic_ms();
         ws->queued = stream_socket_queued(ws->fd);

@@ -1,6 +1,7 @@
-"""A streamer that drains, with the test as its successor: whoever stands still or stops, a stream has one owner."""
+"""A streamer that drains, with the test as its successor: whoever stands still or stops, a stream has one owner. And slow WebSockets."""
 
 import array
+import json
 import os
 import signal
 import socket
@@ -8,12 +9,14 @@ import subprocess
 import time
 
 import pytest
-from harness.lone_streamer import Stage
-from harness.paths import bin_dir, patience
+from harness.lone_streamer import HANDOVER, Stage, envelope
+from harness.paths import bin_dir, is_asan, patience
 from harness.postgres import Postgres
 
 NEVER = 600_000  # milliseconds: longer than any test
 ANSWER_S = 1.0  # so long a streamer that drains waits for another one to take a stream
+SOCKET = 4
+HEAD = {126: 2, 127: 8}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,53 @@ def make_stage(database):
     yield make
     for stage in stages:
         stage.__exit__()
+
+
+class LoneSocket:
+    """The client's end of a WebSocket that the test hands to a lone streamer."""
+
+    def __init__(self, stage, receive_buffer=None, send_buffer=None):
+        self.connection, self.have = socket.socket(), b""
+        if receive_buffer:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.connection.settimeout(5 * patience())
+        self.connection.connect(stage.clients.getsockname())
+        ours, _ = stage.clients.accept()
+        if send_buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        body = [stage.tenant.bytes, stage.key.bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 0, "key", "a" * 28, b""]
+        stage.hand(envelope(HANDOVER, body), [ours.fileno()])
+        ours.close()
+        stage.sockets.append(self.connection)
+        assert self.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101")
+
+    def more(self):
+        data = self.connection.recv(1 << 16)
+        assert data, "it ended"
+        self.have += data
+
+    def until(self, mark) -> bytes:
+        while mark not in self.have:
+            self.more()
+        taken, _, self.have = self.have.partition(mark)
+        return taken
+
+    def take(self, length) -> bytes:
+        while len(self.have) < length:
+            self.more()
+        taken, self.have = self.have[:length], self.have[length:]
+        return taken
+
+    def send(self, **message):
+        text = json.dumps(message).encode()
+        assert len(text) < 126
+        self.connection.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+
+    def next(self) -> dict:
+        length = self.take(2)[1]
+        if length in HEAD:
+            length = int.from_bytes(self.take(HEAD[length]), "big")
+        return json.loads(self.take(length))
 
 
 def take_packet(stage) -> tuple:
@@ -101,3 +151,24 @@ def test_a_stream_whose_sender_waits_no_more_is_left_to_it(make_stage):
     connection.close()
     stage.append(run, end=True)
     assert stage.rest(reader) == ([3], True)
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_a_websocket_that_never_takes_all_there_is_costs_its_buffer(make_stage):
+    """It keeps pace, always a few events behind: what waits for it is never all written, and what was written is let go."""
+    stage = make_stage()
+    old = stage.start()
+    run = stage.make_run()
+    ws = LoneSocket(stage, receive_buffer=4096, send_buffer=16384)
+    ws.send(op="subscribe", id="s", run_id=str(run), after_seq=0)
+    assert [ws.next()["op"] for _ in range(2)] == ["event", "caught_up"]
+    used, seen = [], []
+    for n in range(150):
+        stage.append(run, 1, '{"x":"' + "y" * 100_000 + '"}')
+        if n >= 5:
+            seen.append(ws.next()["event"]["seq"])
+        if n in (40, 149):
+            used.append(old.resident_kb())
+    assert seen == list(range(2, 147))
+    assert used[1] - used[0] < 4096, used
