@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from harness.lone_streamer import HANDOVER, Stage, envelope
+from harness.lone_streamer import AG_UI, HANDOVER, Stage, envelope
 from harness.paths import bin_dir, is_asan, patience
 from harness.postgres import Postgres
 
@@ -172,3 +173,27 @@ def test_a_websocket_that_never_takes_all_there_is_costs_its_buffer(make_stage):
             used.append(old.resident_kb())
     assert seen == list(range(2, 147))
     assert used[1] - used[0] < 4096, used
+
+
+def peak_kb(streamer) -> int:
+    for line in Path(f"/proc/{streamer.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmHWM")
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_a_form_that_makes_much_of_few_bytes_costs_a_page(make_stage):
+    """Each edit of an old message is told to AG-UI by all messages: 40 MB of a log of 300 KB, in memory a page at a time."""
+    stage = make_stage()
+    streamer = stage.start()
+    run = stage.make_run(1)
+    said = json.dumps({"message_id": "long", "content": "x" * 200_000})
+    edits = [("MESSAGE_EDITED", json.dumps({"message_id": "short", "content": "y"}))] * 200
+    stage.store_events(run, [("MESSAGE_COMPLETED", said), ("MESSAGE_COMPLETED", '{"message_id":"short","content":"z"}'), *edits])
+    before = peak_kb(streamer)
+    reader = stage.open(run, form=AG_UI)
+    while reader.event(20).id != "203":
+        pass
+    assert peak_kb(streamer) - before < 20_000
