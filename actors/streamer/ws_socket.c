@@ -48,9 +48,11 @@ void ws_socket_unwatch(struct ws *ws)
 
 /* ---- reading ---- */
 
-/* Nothing of it is looked at once all has been said. */
+/* Nothing of it is looked at once all has been said. Who sends is there: in the middle of a long frame
+ * there is no place for a pong. */
 static void feed(struct ws *ws, size_t length)
 {
+    ws->pings = 0;
     if (!ws->over && ws_codec_feed(ws->codec, ws->hub->bytes, length) != 0) {
         ws->over = true;
         ws->end_ms = clock_monotonic_ms() + WS_CLOSE_MS;

@@ -175,6 +175,22 @@ def test_a_websocket_that_never_takes_all_there_is_costs_its_buffer(make_stage):
     assert used[1] - used[0] < 4096, used
 
 
+def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):
+    """There is no place for a pong: what comes of the frame is answer enough."""
+    stage = make_stage(websocket__ping_ms=100, stream__ping_ms=500)
+    stage.start()
+    ws = LoneSocket(stage)
+    text = json.dumps({"op": "unsubscribe", "id": "x"}).ljust(100).encode()
+    ws.connection.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]))
+    for byte in text:
+        time.sleep(0.02)
+        ws.connection.sendall(bytes([byte]))
+    while (opcode := ws.take(1)[0] & 15) != 1:
+        assert opcode == 9, "no ping"
+        ws.take(ws.take(1)[0])
+    assert json.loads(ws.take(int.from_bytes(ws.take(3)[1:], "big")))["op"] == "problem"
+
+
 def peak_kb(streamer) -> int:
     for line in Path(f"/proc/{streamer.process.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
