@@ -237,6 +237,7 @@ static enum next take(struct ws_subscription *subscription)
         if (!position_event(at, &frame, &next)) {
             return settle(subscription);
         }
+        position_unwait(at); /* or it would be taken for one that lacks a page, wherever it stops */
         bool said = ws_answer_event(subscription, frame.iov_base, frame.iov_len);
         at->cursor = next;
         if (said) {
