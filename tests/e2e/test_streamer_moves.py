@@ -17,6 +17,7 @@ from harness.postgres import Postgres
 NEVER = 600_000  # milliseconds: longer than any test
 ANSWER_S = 1.0  # so long a streamer that drains waits for another one to take a stream
 SOCKET = 4
+HANDOFF, SOCKET_STATE = 49, 50
 HEAD = {126: 2, 127: 8}
 
 
@@ -152,6 +153,33 @@ def test_a_stream_whose_sender_waits_no_more_is_left_to_it(make_stage):
     connection.close()
     stage.append(run, end=True)
     assert stage.rest(reader) == ([3], True)
+
+
+def test_what_makes_no_sense_of_a_moved_websocket_is_left_out(make_stage):
+    stage = make_stage()
+    stage.start()
+    client, none = socket.create_connection(stage.clients.getsockname()), bytes(16)
+    stage.sockets.append(client)
+    ours, _ = stage.clients.accept()
+    run = stage.make_run(1).bytes
+    wrong = [("type", 0, run, none, 0, 1 << 63), ("feed type", 2, none, none, 0, 1 << 63), ("thread", 1, none, none, 0, 0),
+             ("tenant", 2, none, run, 0, 0), ("chat", 3, none, run, 0, 0), ("cursor", 0, run, none, 1 << 63, 0)]
+    told = [[f'"{name}"', *rest, False, False] for name, *rest in [*wrong, ("good", 0, run, none, 0, 0)]]
+    told.insert(0, ['"open', 0, run, none, 0, 0, False, False])
+    state = envelope(SOCKET_STATE, [b"", told])
+    body = [stage.tenant.bytes, stage.key.bytes, none, 0, 0, SOCKET, none, none, 0, 0, 0, 0, "key", False, state, False, b""]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sender:
+        sender.connect(str(stage.folder / "handover.sock"))
+        sender.sendmsg([envelope(HANDOFF, body)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [ours.fileno()]))])
+        sender.settimeout(5 * patience())
+        assert sender.recv(1) == b""
+    ours.close()
+    ws = LoneSocket.__new__(LoneSocket)
+    ws.connection, ws.have = client, b""
+    client.settimeout(5 * patience())
+    assert [(m["op"], m["id"]) for m in (ws.next(), ws.next())] == [("event", "good"), ("caught_up", "good")]
+    ws.send(op="unsubscribe", id="x")
+    assert ws.next()["op"] == "problem"
 
 
 @pytest.mark.requirement("R053")
