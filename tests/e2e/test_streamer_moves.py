@@ -13,6 +13,7 @@ import pytest
 from harness.lone_streamer import AG_UI, HANDOVER, Stage, envelope
 from harness.paths import bin_dir, is_asan, patience
 from harness.postgres import Postgres
+from harness.waiting import wait_until
 
 NEVER = 600_000  # milliseconds: longer than any test
 ANSWER_S = 1.0  # so long a streamer that drains waits for another one to take a stream
@@ -201,6 +202,22 @@ def test_a_websocket_that_never_takes_all_there_is_costs_its_buffer(make_stage):
             used.append(old.resident_kb())
     assert seen == list(range(2, 147))
     assert used[1] - used[0] < 4096, used
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_many_small_messages_are_answered_as_the_answers_are_taken(make_stage):
+    """Eight bytes are refused in two hundred: whoever sends many at once and takes nothing costs his buffer, and loses nothing."""
+    stage = make_stage()
+    streamer = stage.start()
+    sockets = [LoneSocket(stage, receive_buffer=4096, send_buffer=16384) for _ in range(24)]
+    before = streamer.resident_kb()
+    for ws in sockets:
+        ws.connection.sendall(bytes([0x81, 0x82, 0, 0, 0, 0, 0x7B, 0x7D]) * 2000)
+    sockets[0].next()
+    wait_until(lambda: streamer.metric("websocket_messages") == 2000 * len(sockets), "all messages")
+    assert streamer.resident_kb() - before < 160 * len(sockets)
+    assert [sockets[0].next()["op"] for _ in range(1999)] == ["problem"] * 1999
 
 
 def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):
