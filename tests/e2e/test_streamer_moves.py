@@ -220,6 +220,17 @@ def test_many_small_messages_are_answered_as_the_answers_are_taken(make_stage):
     assert [sockets[0].next()["op"] for _ in range(1999)] == ["problem"] * 1999
 
 
+def test_a_process_counts_streams_and_websockets_together(make_stage):
+    stage = make_stage(stream__per_process=3)
+    stage.start()
+    run = stage.make_run(1)
+    kept = [LoneSocket(stage), stage.open(run), LoneSocket(stage)]
+    assert kept[1].seqs(1) == [1]
+    assert stage.open(run).rest() == ([], False)
+    with pytest.raises(AssertionError):
+        LoneSocket(stage)
+
+
 def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):
     """There is no place for a pong: what comes of the frame is answer enough."""
     stage = make_stage(websocket__ping_ms=100, stream__ping_ms=500)
