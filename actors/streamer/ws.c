@@ -311,6 +311,8 @@ void ws_end_keys(struct streamer *streamer)
     {
         struct ws *ws = LIST_ENTRY(node, struct ws, in_all);
         if (keys_has_ended(ws->key) && !ws->frozen) {
+            buffer_deinit(
+                &ws->held); /* what it holds was not begun, and nobody may ask for it now */
             ws_end(ws, WS_CODE_POLICY, "the key has ended");
         }
     }

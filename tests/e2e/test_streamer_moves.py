@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+import zmq
+from harness.commander import decode, encode
 from harness.lone_streamer import AG_UI, HANDOVER, Stage, envelope
 from harness.paths import bin_dir, is_asan, patience
 from harness.postgres import Postgres
@@ -59,7 +61,7 @@ class LoneSocket:
         ours, _ = stage.clients.accept()
         if send_buffer:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        body = [stage.tenant.bytes, stage.key.bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 0, "key", "a" * 28, b""]
+        body = [stage.tenant.bytes, stage.key.bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 1, "key", "a" * 28, b""]
         stage.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         stage.sockets.append(self.connection)
@@ -229,6 +231,38 @@ def test_a_process_counts_streams_and_websockets_together(make_stage):
     assert stage.open(run).rest() == ([], False)
     with pytest.raises(AssertionError):
         LoneSocket(stage)
+
+
+@pytest.mark.requirement("I14")
+def test_what_waits_of_a_key_that_has_ended_is_not_carried_out(make_stage):
+    """One command may be under way, so the second waits; the first is answered when the key is gone."""
+    stage = make_stage(websocket__commands=1)
+    router = stage.context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.LINGER, 0)
+    router.bind(f"ipc://{stage.folder}/commands.sock")
+    try:
+        stage.start()
+        ws = LoneSocket(stage)
+        run = stage.make_run(1)
+        text = [json.dumps({"op": "cancel", "id": str(n), "run_id": str(run)}).encode() for n in range(3)]
+
+        def command(known=None, timeout=200):
+            """The next one that is not known: who sends it, and its number."""
+            while router.poll(timeout):
+                sender, frame = router.recv_multipart()
+                name, request, _ = decode(frame)
+                if name == "CANCEL_RUN" and request != known:
+                    return sender, request
+            return None
+
+        ws.connection.sendall(b"".join(bytes([0x81, 0x80 | len(t), 0, 0, 0, 0]) + t for t in text))
+        sender, request = command(timeout=5000 * patience())
+        stage.connection.execute("update api_keys set revoked_at = now() where key_id = %s", [stage.key])
+        assert ws.take(1)[0] & 15 == 8
+        router.send_multipart([sender, encode("RESULT", request, {"outcome": 0, "run": run})])
+        assert command(known=request, timeout=300) is None
+    finally:
+        router.close()
 
 
 def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):
