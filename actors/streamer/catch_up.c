@@ -20,7 +20,8 @@ enum {
     NEIGHBOURS_EVENTS =
         64, /* a page begins this much earlier when another reader can use it then */
     NEIGHBOURS_LOOKED_AT = 64,
-    SERVED_AT_ONCE = 256 /* of one run: thousands may wait for the same page */
+    PAGE_ROOM_BYTES = 64 << 10, /* beyond twice its rows: for what is around payloads */
+    SERVED_AT_ONCE = 256        /* of one run: thousands may wait for the same page */
 };
 
 struct page {
@@ -167,18 +168,19 @@ static void fill_window(struct run *run, const struct db_result *result)
 }
 
 /* Rows that do not follow `after` densely end the page: what is behind a gap in the log is never
- * shown. */
+ * shown. So does what has grown far beyond a page: in some forms a few bytes of the log are many. */
 static struct page *encode_page(struct run *run, const struct db_result *result,
                                 struct page_question *question)
 {
     char id[UUID_TEXT_SIZE];
     struct native_event event;
     struct page *page = memory_new(sizeof *page);
+    size_t most = 2 * (size_t)run->streamer->limits.page_bytes + PAGE_ROOM_BYTES;
     uuid_format(&run->id, id);
     run_window_start(&page->window, question->after + 1);
     for (int row = 0; row < db_rows(result); row++) {
         read_row(result, row, id, &event);
-        if (event.seq != page->window.next) {
+        if (event.seq != page->window.next || page->window.bytes > most) {
             break;
         }
         if (run->view == NULL) {

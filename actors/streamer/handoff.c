@@ -150,13 +150,9 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
     struct flight *flight = arg;
     struct handoff *handoff = flight->handoff;
     uint8_t byte;
-    if ((what & EV_TIMEOUT) != 0) {
-        bool alone = clock_monotonic_ms() - handoff->taken_ms >= ANSWER_MS;
-        return_to_queue(flight);
-        if (alone) {
-            start_breaking(handoff, "no other streamer takes them");
-        }
-    } else if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0) {
+    /* Asked even when the time is over: it may be this process that stood still, and a stream that was
+     * taken must not be given once more. */
+    if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0) {
         handoff->taken_ms = clock_monotonic_ms();
         handoff->handed++;
         if (flight->reader != NULL) {
@@ -165,6 +161,12 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
             ws_left(flight->ws, true);
         }
         end_flight(flight);
+    } else if ((what & EV_TIMEOUT) != 0) {
+        bool alone = clock_monotonic_ms() - handoff->taken_ms >= ANSWER_MS;
+        return_to_queue(flight);
+        if (alone) {
+            start_breaking(handoff, "no other streamer takes them");
+        }
     } else {
         return_to_queue(flight); /* the other end died before it read the packet */
     }

@@ -222,8 +222,16 @@ static int only_descriptor(struct msghdr *message)
     return -1;
 }
 
+/* The sender of a HANDOFF keeps its end until the packet is taken. When it has closed it, it has died,
+ * or has waited too long and keeps the stream (handoff.c): two must never write to one socket. */
+static bool sender_waits(int connection)
+{
+    uint8_t byte;
+    return recv(connection, &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
 /* Whatever comes is data from outside this process: what is malformed is dropped and counted. */
-static void take_packet(struct handover *handover, size_t length, int fd)
+static void take_packet(struct handover *handover, size_t length, int fd, int connection)
 {
     struct message_header header;
     int taken = -1;
@@ -231,6 +239,10 @@ static void take_packet(struct handover *handover, size_t length, int fd)
     if (fd >= 0 && message_peek(handover->packet, length, &header) == 0) {
         if (header.type == MESSAGE_HANDOVER) {
             taken = open_handover(handover->streamer, handover->packet, length, fd);
+        } else if (header.type == MESSAGE_HANDOFF && !sender_waits(connection)) {
+            LOG_WARN("a stream is left to its sender, who waits no more");
+            close(fd);
+            return;
         } else if (header.type == MESSAGE_HANDOFF) {
             taken = open_handoff(handover->streamer, handover->packet, length, fd);
         }
@@ -261,7 +273,7 @@ static bool receive(struct handover *handover, int connection)
         return false;
     }
     if (got > 0) {
-        take_packet(handover, (size_t)got, only_descriptor(&message));
+        take_packet(handover, (size_t)got, only_descriptor(&message), connection);
     }
     return true;
 }

@@ -17,6 +17,7 @@
 #include "streamer/stream_socket.h"
 #include "streamer/streamer.h"
 #include "streamer/view.h"
+#include "streamer/ws.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -202,7 +203,8 @@ static struct reader *create(struct streamer *streamer, const struct reader_open
 
 void reader_open(struct streamer *streamer, const struct reader_opening *opening)
 {
-    if (!opening->handed_off && streamer->readers >= streamer->limits.per_process) {
+    if (!opening->handed_off &&
+        streamer->readers + ws_connections(streamer) >= streamer->limits.per_process) {
         refuse(streamer, opening, "too many streams in this process");
         return;
     }

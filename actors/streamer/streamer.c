@@ -281,8 +281,8 @@ static void stop(struct actor *actor)
     intake_stop(streamer);
     db_close(&streamer->db); /* its last answers still find everything in place */
     db_close(&streamer->feed_db);
+    handoff_destroy(streamer); /* gives back what is on its way: before it is closed */
     ws_stop(streamer);
-    handoff_destroy(streamer);
     handover_destroy(&streamer->handover);
     close_readers(streamer);
     free_event(&streamer->sockets_event);

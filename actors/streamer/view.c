@@ -124,6 +124,8 @@ void view_take(struct view *view, struct run_window *window, const struct native
     if (view_encode(view, view->head, window, event)) {
         view->paused = seq;
     }
+    /* Not only when all that came is taken: a few bytes of the log may be many here. */
+    run_window_trim(window, view->streamer->limits.window_bytes);
 }
 
 void view_take_aside(struct view *view, struct run_window *window, struct run_window *aside,

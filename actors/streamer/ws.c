@@ -69,7 +69,13 @@ bool ws_may_listen(const struct ws *ws)
 
 /* ---- what the codec finds ---- */
 
-/* More commands than may be under way came in one read: they wait here, and nothing more is read. */
+/* One more message can be carried out, and answered. */
+static bool may_take(const struct ws *ws)
+{
+    return ws->commands_count < ws->hub->commands_max && ws_pending(ws) < WS_OUT_BYTES;
+}
+
+/* More messages than that came in one read: they wait here, and nothing more is read. */
 static void hold(struct ws *ws, bool is_text, const uint8_t *bytes, size_t length)
 {
     uint32_t size = (uint32_t)length;
@@ -81,7 +87,7 @@ static void hold(struct ws *ws, bool is_text, const uint8_t *bytes, size_t lengt
 static void take_held(struct ws *ws)
 {
     size_t at = 0;
-    while (at < ws->held.length && ws->commands_count < ws->hub->commands_max) {
+    while (at < ws->held.length && may_take(ws)) {
         uint32_t size;
         const uint8_t *head = ws->held.data + at;
         memcpy(&size, head + 1, sizeof size);
@@ -99,7 +105,7 @@ static void on_message(void *arg, bool is_text, const uint8_t *bytes, size_t len
     struct ws *ws = arg;
     metric_add(METRIC_WEBSOCKET_MESSAGES, 1);
     ws->pings = 0;
-    if (ws->held.length > 0 || ws->commands_count >= ws->hub->commands_max) {
+    if (ws->held.length > 0 || !may_take(ws)) {
         hold(ws, is_text, bytes, length);
     } else {
         ws_message_take(ws, is_text, bytes, length);
@@ -200,7 +206,7 @@ static void take_turn(struct ws *ws)
 /* Something was left for the next pass. */
 static bool wants_more(const struct ws *ws)
 {
-    return ws->gone || ws_may_listen(ws) ||
+    return ws->gone || ws_may_listen(ws) || (ws->held.length > 0 && !ws->frozen && may_take(ws)) ||
            (!list_is_empty(&ws->ready) && ws->blocked_ms == 0 && !ws->hub->draining);
 }
 
@@ -305,6 +311,8 @@ void ws_end_keys(struct streamer *streamer)
     {
         struct ws *ws = LIST_ENTRY(node, struct ws, in_all);
         if (keys_has_ended(ws->key) && !ws->frozen) {
+            buffer_deinit(
+                &ws->held); /* what it holds was not begun, and nobody may ask for it now */
             ws_end(ws, WS_CODE_POLICY, "the key has ended");
         }
     }

@@ -77,7 +77,7 @@ struct ws {
     struct ws_codec *codec;
     struct buffer out;
     size_t written;               /* of `out` */
-    struct buffer held;           /* messages that came while no more commands could be taken */
+    struct buffer held;           /* messages that came while no more could be taken */
     int64_t ping_ms;              /* when the next one is due */
     int64_t blocked_ms;           /* when the socket last took something; 0: it is not full */
     int64_t end_ms;               /* when it is cut, agreed or not; 0: it is not ending */

@@ -48,9 +48,11 @@ void ws_socket_unwatch(struct ws *ws)
 
 /* ---- reading ---- */
 
-/* Nothing of it is looked at once all has been said. */
+/* Nothing of it is looked at once all has been said. Who sends is there: in the middle of a long frame
+ * there is no place for a pong. */
 static void feed(struct ws *ws, size_t length)
 {
+    ws->pings = 0;
     if (!ws->over && ws_codec_feed(ws->codec, ws->hub->bytes, length) != 0) {
         ws->over = true;
         ws->end_ms = clock_monotonic_ms() + WS_CLOSE_MS;
@@ -78,8 +80,19 @@ void ws_socket_read(struct ws *ws)
 
 /* ---- writing ---- */
 
+/* What has gone makes way once it is the larger part, so that bytes are moved rarely: a socket that
+ * never takes all there is must not make `out` grow by all it ever took. */
+static void forget_written(struct ws *ws)
+{
+    if (ws->written > ws_pending(ws)) {
+        buffer_consume(&ws->out, ws->written);
+        ws->written = 0;
+    }
+}
+
 static void block(struct ws *ws)
 {
+    forget_written(ws);
     if (ws->blocked_ms == 0) {
         ws->blocked_ms = clock_monotonic_ms();
         ws->queued = stream_socket_queued(ws->fd);

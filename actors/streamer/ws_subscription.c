@@ -4,6 +4,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/body.h"
+#include "runtime/event_mask.h"
 #include "streamer/feed.h"
 #include "streamer/feed_tail.h"
 #include "streamer/heads.h"
@@ -70,14 +71,25 @@ void ws_subscription_begin(struct ws_subscription *subscription, int64_t asks_un
     ws_lookup_add(subscription);
 }
 
+/* What a predecessor says comes from outside this process. */
+static bool makes_sense(const struct message_socket_state_subscription *item)
+{
+    const struct json_span id = {(const char *)item->id.data, item->id.length};
+    struct uuid thread;
+    memcpy(thread.bytes, item->thread, sizeof item->thread);
+    return id.length >= 3 && body_is_string(id) && id.data[id.length - 1] == '"' &&
+           item->kind <= STREAM_KIND_TENANT && item->cursor <= INT64_MAX &&
+           uuid_is_nil(&thread) == (item->kind != STREAM_KIND_THREAD) &&
+           event_mask_is_sound(item->types);
+}
+
 void ws_subscription_restore(struct ws *ws, const struct message_list *list)
 {
     struct message_list cursor = *list;
     struct message_socket_state_subscription item;
     while (message_socket_state_subscription_next(&cursor, &item)) {
         struct json_span id = {(const char *)item.id.data, item.id.length};
-        if (id.length < 3 || item.kind > STREAM_KIND_TENANT || item.cursor > INT64_MAX ||
-            ws_subscription_find(ws, id) != NULL) {
+        if (!makes_sense(&item) || ws_subscription_find(ws, id) != NULL) {
             continue;
         }
         struct ws_subscription *subscription = ws_subscription_create(ws, id);
@@ -237,6 +249,7 @@ static enum next take(struct ws_subscription *subscription)
         if (!position_event(at, &frame, &next)) {
             return settle(subscription);
         }
+        position_unwait(at); /* or it would be taken for one that lacks a page, wherever it stops */
         bool said = ws_answer_event(subscription, frame.iov_base, frame.iov_len);
         at->cursor = next;
         if (said) {

@@ -24,6 +24,7 @@ static const char run_id[] = "018f2b3c-0000-7000-8000-000000000001";
 static struct streamer *stage(void)
 {
     struct streamer *streamer = calloc(1, sizeof *streamer);
+    streamer->limits.window_bytes = SIZE_MAX;
     view_states_init(&streamer->view_states);
     return streamer;
 }

@@ -1,0 +1,305 @@
+"""A streamer that drains, with the test as its successor: whoever stands still or stops, a stream has one owner. And slow WebSockets."""
+
+import array
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+from harness.commander import decode, encode
+from harness.lone_streamer import AG_UI, HANDOVER, Stage, envelope
+from harness.paths import bin_dir, is_asan, patience
+from harness.postgres import Postgres
+from harness.waiting import wait_until
+
+NEVER = 600_000  # milliseconds: longer than any test
+ANSWER_S = 1.0  # so long a streamer that drains waits for another one to take a stream
+SOCKET = 4
+HANDOFF, SOCKET_STATE = 49, 50
+HEAD = {126: 2, 127: 8}
+
+
+@pytest.fixture(scope="module")
+def database():
+    with Postgres() as postgres:
+        postgres.execute("create database signalbox")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
+        environment["DATABASE_URL"] = postgres.dsn("signalbox")
+        subprocess.run(
+            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
+        )
+        yield postgres
+
+
+@pytest.fixture
+def make_stage(database):
+    stages = []
+
+    def make(**settings):
+        stages.append(Stage(database, "signalbox", **{"stream__sweep_ms": NEVER} | settings))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.__exit__()
+
+
+class LoneSocket:
+    """The client's end of a WebSocket that the test hands to a lone streamer."""
+
+    def __init__(self, stage, receive_buffer=None, send_buffer=None):
+        self.connection, self.have = socket.socket(), b""
+        if receive_buffer:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.connection.settimeout(5 * patience())
+        self.connection.connect(stage.clients.getsockname())
+        ours, _ = stage.clients.accept()
+        if send_buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        body = [stage.tenant.bytes, stage.key.bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 1, "key", "a" * 28, b""]
+        stage.hand(envelope(HANDOVER, body), [ours.fileno()])
+        ours.close()
+        stage.sockets.append(self.connection)
+        assert self.until(b"\r\n\r\n").startswith(b"HTTP/1.1 101")
+
+    def more(self):
+        data = self.connection.recv(1 << 16)
+        assert data, "it ended"
+        self.have += data
+
+    def until(self, mark) -> bytes:
+        while mark not in self.have:
+            self.more()
+        taken, _, self.have = self.have.partition(mark)
+        return taken
+
+    def take(self, length) -> bytes:
+        while len(self.have) < length:
+            self.more()
+        taken, self.have = self.have[:length], self.have[length:]
+        return taken
+
+    def send(self, **message):
+        text = json.dumps(message).encode()
+        assert len(text) < 126
+        self.connection.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+
+    def next(self) -> dict:
+        length = self.take(2)[1]
+        if length in HEAD:
+            length = int.from_bytes(self.take(HEAD[length]), "big")
+        return json.loads(self.take(length))
+
+
+def take_packet(stage) -> tuple:
+    """As a successor would: the connection, which is the answer once it is closed, the packet, and its socket."""
+    stage.listener.settimeout(5 * patience())
+    connection, _ = stage.listener.accept()
+    packet, rights, _, _ = connection.recvmsg(1 << 18, socket.CMSG_SPACE(4))
+    return connection, packet, array.array("i", rights[0][2])[0]
+
+
+def is_offered_again(stage) -> bool:
+    stage.listener.settimeout(0.05)
+    try:
+        stage.listener.accept()[0].close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.requirement("R060", "I5")
+def test_a_stream_that_was_taken_while_the_old_streamer_stood_still_is_not_given_twice(make_stage):
+    """Two owners of one socket would write every event twice."""
+    stage = make_stage()
+    old = stage.start()
+    reader = stage.open(stage.make_run(2))
+    assert reader.seqs(2) == [1, 2]
+    old.drain()
+    connection, _, fd = take_packet(stage)
+    old.process.send_signal(signal.SIGSTOP)
+    connection.close()
+    os.close(fd)
+    time.sleep(ANSWER_S + 0.1)  # its patience ends while it stands still
+    old.process.send_signal(signal.SIGCONT)
+    assert old.wait() == 0
+    assert not is_offered_again(stage)
+    stage.wait_logged("streams handed over", streams=1, broken_off=0)
+
+
+@pytest.mark.requirement("R060", "I5")
+def test_a_stream_whose_sender_waits_no_more_is_left_to_it(make_stage):
+    stage = make_stage()
+    old = stage.start()
+    run = stage.make_run(2)
+    reader = stage.open(run)
+    assert reader.seqs(2) == [1, 2]
+    old.drain()
+    connection, packet, fd = take_packet(stage)
+    old.kill()
+    successor = stage.start("streamer-2")
+    successor.process.send_signal(signal.SIGSTOP)
+    stage.hand(packet, [fd])  # and closes its end
+    successor.process.send_signal(signal.SIGCONT)
+    stage.wait_logged("a stream is left to its sender, who waits no more")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as patient:
+        patient.connect(str(stage.folder / "handover.sock"))
+        patient.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+        patient.settimeout(5 * patience())
+        assert patient.recv(1) == b""
+    os.close(fd)
+    connection.close()
+    stage.append(run, end=True)
+    assert stage.rest(reader) == ([3], True)
+
+
+def test_what_makes_no_sense_of_a_moved_websocket_is_left_out(make_stage):
+    stage = make_stage()
+    stage.start()
+    client, none = socket.create_connection(stage.clients.getsockname()), bytes(16)
+    stage.sockets.append(client)
+    ours, _ = stage.clients.accept()
+    run = stage.make_run(1).bytes
+    wrong = [("type", 0, run, none, 0, 1 << 63), ("feed type", 2, none, none, 0, 1 << 63), ("thread", 1, none, none, 0, 0),
+             ("tenant", 2, none, run, 0, 0), ("chat", 3, none, run, 0, 0), ("cursor", 0, run, none, 1 << 63, 0)]
+    told = [[f'"{name}"', *rest, False, False] for name, *rest in [*wrong, ("good", 0, run, none, 0, 0)]]
+    told.insert(0, ['"open', 0, run, none, 0, 0, False, False])
+    state = envelope(SOCKET_STATE, [b"", told])
+    body = [stage.tenant.bytes, stage.key.bytes, none, 0, 0, SOCKET, none, none, 0, 0, 0, 0, "key", False, state, False, b""]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sender:
+        sender.connect(str(stage.folder / "handover.sock"))
+        sender.sendmsg([envelope(HANDOFF, body)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [ours.fileno()]))])
+        sender.settimeout(5 * patience())
+        assert sender.recv(1) == b""
+    ours.close()
+    ws = LoneSocket.__new__(LoneSocket)
+    ws.connection, ws.have = client, b""
+    client.settimeout(5 * patience())
+    assert [(m["op"], m["id"]) for m in (ws.next(), ws.next())] == [("event", "good"), ("caught_up", "good")]
+    ws.send(op="unsubscribe", id="x")
+    assert ws.next()["op"] == "problem"
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_a_websocket_that_never_takes_all_there_is_costs_its_buffer(make_stage):
+    """It keeps pace, always a few events behind: what waits for it is never all written, and what was written is let go."""
+    stage = make_stage()
+    old = stage.start()
+    run = stage.make_run()
+    ws = LoneSocket(stage, receive_buffer=4096, send_buffer=16384)
+    ws.send(op="subscribe", id="s", run_id=str(run), after_seq=0)
+    assert [ws.next()["op"] for _ in range(2)] == ["event", "caught_up"]
+    used, seen = [], []
+    for n in range(150):
+        stage.append(run, 1, '{"x":"' + "y" * 100_000 + '"}')
+        if n >= 5:
+            seen.append(ws.next()["event"]["seq"])
+        if n in (40, 149):
+            used.append(old.resident_kb())
+    assert seen == list(range(2, 147))
+    assert used[1] - used[0] < 4096, used
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_many_small_messages_are_answered_as_the_answers_are_taken(make_stage):
+    """Eight bytes are refused in two hundred: whoever sends many at once and takes nothing costs his buffer, and loses nothing."""
+    stage = make_stage()
+    streamer = stage.start()
+    sockets = [LoneSocket(stage, receive_buffer=4096, send_buffer=16384) for _ in range(24)]
+    before = streamer.resident_kb()
+    for ws in sockets:
+        ws.connection.sendall(bytes([0x81, 0x82, 0, 0, 0, 0, 0x7B, 0x7D]) * 2000)
+    sockets[0].next()
+    wait_until(lambda: streamer.metric("websocket_messages") == 2000 * len(sockets), "all messages")
+    assert streamer.resident_kb() - before < 160 * len(sockets)
+    assert [sockets[0].next()["op"] for _ in range(1999)] == ["problem"] * 1999
+
+
+def test_a_process_counts_streams_and_websockets_together(make_stage):
+    stage = make_stage(stream__per_process=3)
+    stage.start()
+    run = stage.make_run(1)
+    kept = [LoneSocket(stage), stage.open(run), LoneSocket(stage)]
+    assert kept[1].seqs(1) == [1]
+    assert stage.open(run).rest() == ([], False)
+    with pytest.raises(AssertionError):
+        LoneSocket(stage)
+
+
+@pytest.mark.requirement("I14")
+def test_what_waits_of_a_key_that_has_ended_is_not_carried_out(make_stage):
+    """One command may be under way, so the second waits; the first is answered when the key is gone."""
+    stage = make_stage(websocket__commands=1)
+    router = stage.context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.LINGER, 0)
+    router.bind(f"ipc://{stage.folder}/commands.sock")
+    try:
+        stage.start()
+        ws = LoneSocket(stage)
+        run = stage.make_run(1)
+        text = [json.dumps({"op": "cancel", "id": str(n), "run_id": str(run)}).encode() for n in range(3)]
+
+        def command(known=None, timeout=200):
+            """The next one that is not known: who sends it, and its number."""
+            while router.poll(timeout):
+                sender, frame = router.recv_multipart()
+                name, request, _ = decode(frame)
+                if name == "CANCEL_RUN" and request != known:
+                    return sender, request
+            return None
+
+        ws.connection.sendall(b"".join(bytes([0x81, 0x80 | len(t), 0, 0, 0, 0]) + t for t in text))
+        sender, request = command(timeout=5000 * patience())
+        stage.connection.execute("update api_keys set revoked_at = now() where key_id = %s", [stage.key])
+        assert ws.take(1)[0] & 15 == 8
+        router.send_multipart([sender, encode("RESULT", request, {"outcome": 0, "run": run})])
+        assert command(known=request, timeout=300) is None
+    finally:
+        router.close()
+
+
+def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):
+    """There is no place for a pong: what comes of the frame is answer enough."""
+    stage = make_stage(websocket__ping_ms=100, stream__ping_ms=500)
+    stage.start()
+    ws = LoneSocket(stage)
+    text = json.dumps({"op": "unsubscribe", "id": "x"}).ljust(100).encode()
+    ws.connection.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]))
+    for byte in text:
+        time.sleep(0.02)
+        ws.connection.sendall(bytes([byte]))
+    while (opcode := ws.take(1)[0] & 15) != 1:
+        assert opcode == 9, "no ping"
+        ws.take(ws.take(1)[0])
+    assert json.loads(ws.take(int.from_bytes(ws.take(3)[1:], "big")))["op"] == "problem"
+
+
+def peak_kb(streamer) -> int:
+    for line in Path(f"/proc/{streamer.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmHWM")
+
+
+@pytest.mark.requirement("R053")
+@pytest.mark.skipif(is_asan(), reason="the sanitizer's own memory is not ours")
+def test_a_form_that_makes_much_of_few_bytes_costs_a_page(make_stage):
+    """Each edit of an old message is told to AG-UI by all messages: 40 MB of a log of 300 KB, in memory a page at a time."""
+    stage = make_stage()
+    streamer = stage.start()
+    run = stage.make_run(1)
+    said = json.dumps({"message_id": "long", "content": "x" * 200_000})
+    edits = [("MESSAGE_EDITED", json.dumps({"message_id": "short", "content": "y"}))] * 200
+    stage.store_events(run, [("MESSAGE_COMPLETED", said), ("MESSAGE_COMPLETED", '{"message_id":"short","content":"z"}'), *edits])
+    before = peak_kb(streamer)
+    reader = stage.open(run, form=AG_UI)
+    while reader.event(20).id != "203":
+        pass
+    assert peak_kb(streamer) - before < 20_000
