@@ -199,6 +199,23 @@ def test_what_a_waiting_thread_refuses(client, talk, agent):
     assert stream_events(nothing)[0]["code"] == "nothing_to_resume"
 
 
+def test_answers_come_again_when_the_run_has_asked_anew(client, talk, agent):
+    """Their stream was lost: it is there again, with the new question, and nothing is an answer to that."""
+    thread, first, second = new_id("thread"), new_id("run"), new_id("run")
+    mine = ask(talk, agent, thread, first)
+    resume = [{"interruptId": "q", "status": "resolved", "payload": 1}]
+    live = talk(thread, {"id": second, "resume": resume})
+    until(live, "RUN_STARTED")
+    agent.write(mine, ("CLARIFICATION_NEEDED", {"clarification_id": "r", "question": "And this?"}))
+    assert end(live)[1]["outcome"] == "interrupt"
+    again = client.post("/api/v1/agui/planner", run_input(thread, second, resume=resume), headers={"Connection": "close"})
+    events = stream_events(again)
+    assert (events[0]["type"], events[0]["runId"]) == ("RUN_STARTED", second), events
+    assert [one["id"] for one in events[-1]["outcome"]["interrupts"]] == ["r"]
+    assert client.run(mine)["status"] == "interrupted" and agent.log(mine)[-1][0] == "CLARIFICATION_NEEDED"
+    agent.write(mine, ("RUN_FINISHED", {}))
+
+
 def test_interrupted_without_a_question(talk, agent):
     thread = new_id("thread")
     live = talk(thread, {"id": "one", "messages": [HELLO]})
