@@ -140,7 +140,8 @@ static bool answer(struct exchange *exchange, const struct ai_sdk_request *reque
 {
     struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AI_SDK);
     take_answers(conversation, request, chat);
-    if (!conversation_has_answers(conversation) && chat->interrupted &&
+    /* To have something written anew is not to write. */
+    if (!conversation_has_answers(conversation) && chat->interrupted && !request->is_regenerate &&
         take_text(conversation, request, chat) != 0) {
         exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
                          "The run asks several questions: say which one is answered.", NULL);

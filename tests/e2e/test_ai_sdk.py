@@ -219,6 +219,25 @@ def test_written_anew(chat):
     assert [text(m) for m in end["messages"]] == ["Hello", "three"] and len(chat.runs()) == 3
 
 
+def begin(chat, **body):
+    """A POST whose client goes away at once; returns the run it began."""
+    with chat.client.http.stream("POST", chat.client.locate() + "/api/v1/ai-sdk/chat", content=json.dumps({"id": chat.id} | body),
+                                 headers={"Authorization": f"Bearer {chat.client.key}"}) as answer:  # fmt: skip
+        assert answer.status_code == 200
+    return chat.run()
+
+
+def test_to_write_anew_is_no_answer(box, client):
+    """What a person said at first is not what they say to a question that came after."""
+    chat = Chat(box, client, None, "ai6")
+    run = begin(chat, messages=[user("Hello")])["id"]
+    chat.say(run, ("CLARIFICATION_NEEDED", {"clarification_id": "q", "question": "?"}))
+    anew = chat.post(messages=[user("Hello")], trigger="regenerate-message", messageId=run)
+    assert_problem(anew, 409, "thread-busy")
+    assert client.run(run)["status"] == "interrupted" and client.log(run)[-1][1] == "CLARIFICATION_NEEDED"
+    chat.say(run, ("RUN_FINISHED", {}))
+
+
 @pytest.mark.requirement("R093")
 def test_the_same_post_again_finds_its_run(box, client):
     chat = Chat(box, client, None, "ai6")
