@@ -49,6 +49,19 @@ static void attach(struct exchange *exchange, const struct store_agui *known)
     }
 }
 
+/* The first time it may have come to nothing between the run and what it says. */
+static void repeat(struct exchange *exchange, const struct agui_request *request,
+                   const struct store_agui *known)
+{
+    struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AG_UI);
+    if (agui_request_say(exchange, conversation, request, known->named_first) == 0) {
+        conversation_join(conversation);
+        conversation_repeat(conversation, &known->named);
+    } else {
+        conversation_destroy(&conversation);
+    }
+}
+
 /* ---- starting ---- */
 
 static void start(struct exchange *exchange, const struct agui_request *request,
@@ -168,7 +181,9 @@ static bool is_answer(const struct agui_request *request, const struct store_agu
 static void decide(struct exchange *exchange, const struct agui_request *request,
                    const struct store_agui *known)
 {
-    if (known->is_named) {
+    if (known->is_named && known->named_unsaid) {
+        repeat(exchange, request, known);
+    } else if (known->is_named) {
         attach(exchange, known);
     } else if (known->interrupted) {
         refuse(exchange, "interrupts_open",

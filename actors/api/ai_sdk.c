@@ -67,6 +67,18 @@ static void show(struct exchange *exchange, const struct store_chat *chat, int64
                       true);
 }
 
+/* The first time it may have come to nothing between the run and what the user said. */
+static void repeat(struct exchange *exchange, const struct ai_sdk_request *request,
+                   const struct store_chat *chat)
+{
+    struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AI_SDK);
+    if (ai_sdk_request_say(conversation, request) == 0) {
+        conversation_repeat(conversation, &chat->run);
+    } else {
+        conversation_destroy(&conversation);
+    }
+}
+
 /* ---- POST: answers ---- */
 
 static bool same_text(struct json_span left, struct json_span right)
@@ -167,8 +179,10 @@ static void decide(struct exchange *exchange, const struct ai_sdk_request *reque
     bool repeated = chat->request_length == strlen(request->digest) &&
                     memcmp(chat->request, request->digest, chat->request_length) == 0 &&
                     (!chat->closed || !request->is_regenerate);
-    if (repeated) {
+    if (repeated && chat->closed) {
         show(exchange, chat, -1);
+    } else if (repeated) {
+        repeat(exchange, request, chat);
     } else if (chat->answered_seq > 0) {
         show(exchange, chat, chat->answered_seq - 1);
     } else if (!answer(exchange, request, chat)) {

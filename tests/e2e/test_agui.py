@@ -216,6 +216,19 @@ def test_answers_come_again_when_the_run_has_asked_anew(client, talk, agent):
     agent.write(mine, ("RUN_FINISHED", {}))
 
 
+def test_a_run_begun_and_no_more_is_told_what_was_said(client, agent):
+    """The server died, or was busy, between the run and the messages: the same POST brings them. A run of others gets none."""
+    thread, run, native = str(uuid.uuid4()), str(uuid.uuid4()), client.new_run()
+    client.create_run(run, thread_id=thread, metadata={"client": {"protocol": "ag-ui", "thread_id": thread, "run_id": run}})
+    for name in (run, run, native):
+        with client.http.stream("POST", client.locate() + "/api/v1/agui/planner", json=run_input(thread, name),
+                                headers={"Authorization": f"Bearer {client.key}"}) as answer:  # fmt: skip
+            assert answer.status_code == 200
+    assert [kind for kind, _ in agent.log(run)] == ["RUN_STARTED", "CUSTOM", "MESSAGE_COMPLETED"]
+    assert agent.log(run)[-1][1]["content"] == HELLO["content"] and len(agent.log(native)) == 1
+    agent.write(run, ("RUN_FINISHED", {}))
+
+
 def test_interrupted_without_a_question(talk, agent):
     thread = new_id("thread")
     live = talk(thread, {"id": "one", "messages": [HELLO]})

@@ -227,6 +227,19 @@ def begin(chat, **body):
     return chat.run()
 
 
+def test_a_run_begun_and_no_more_is_told_what_was_said(box, client):
+    """The server died, or was busy, between the run and the user's message: the same POST brings it."""
+    chat = Chat(box, client, None, "ai6")
+    first = begin(chat, messages=[user("Hello")])
+    chat.say(first["id"], ("RUN_FINISHED", {}))
+    run = client.new_run(thread_id=first["thread_id"], metadata=first["metadata"])
+    for _ in range(2):
+        begin(chat, messages=[user("Hello")])
+    assert [kind for _, kind, _ in client.log(run)] == ["RUN_STARTED", "MESSAGE_COMPLETED"]
+    assert json.loads(client.log(run)[-1][2])["content"] == "Hello"
+    chat.say(run, ("RUN_FINISHED", {}))
+
+
 def test_to_write_anew_is_no_answer(box, client):
     """What a person said at first is not what they say to a question that came after."""
     chat = Chat(box, client, None, "ai6")
