@@ -302,6 +302,7 @@ def test_a_broken_stream_is_an_error(own_box, node_client):
     ({"messages": [{"id": "a", "role": "tool", "content": "x"}]}, "/messages/0/toolCallId"),
     ({"messages": [HELLO | {"metadata": None}]}, "/messages/0/metadata"), ({"resume": {}}, "/resume"),
     ({"resume": [{"interruptId": "q", "status": "done"}]}, "/resume/0"),
+    ({"resume": [{"interruptId": "q" * 256, "status": "resolved"}]}, "/resume/0"),
 ])  # fmt: skip
 def test_bad_input(client, input_, pointer):
     answer = client.post("/api/v1/agui/planner", run_input("thread", "run") | input_)

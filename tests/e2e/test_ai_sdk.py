@@ -247,6 +247,10 @@ def test_to_write_anew_is_no_answer(box, client):
     chat.say(run, ("CLARIFICATION_NEEDED", {"clarification_id": "q", "question": "?"}))
     anew = chat.post(messages=[user("Hello")], trigger="regenerate-message", messageId=run)
     assert_problem(anew, 409, "thread-busy")
+    # No question has so long a name; what carries it is no answer, and no command.
+    part = {"type": "data-clarification", "data": {"clarification_id": "é" * 2000, "response": 1}}
+    long = chat.post(message={"role": "assistant", "parts": [part]})
+    assert_problem(long, 409, "clarification-mismatch")
     assert client.run(run)["status"] == "interrupted" and client.log(run)[-1][1] == "CLARIFICATION_NEEDED"
     chat.say(run, ("RUN_FINISHED", {}))
 
