@@ -107,6 +107,20 @@ static bool is_open(const struct store_chat *chat, struct json_span clarificatio
     return false;
 }
 
+/* Whether there is an answer to give. */
+static bool answers_open(const struct ai_sdk_request *request, const struct store_chat *chat)
+{
+    struct json_span cursor = {0};
+    struct json_span clarification;
+    struct json_span response;
+    while (ai_sdk_request_answer(request, &cursor, &clarification, &response)) {
+        if (is_open(chat, clarification)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The message's answers to open questions. Without any, the last one it holds: it has been given
  * before, or is to no question of the run's, and the sequencer knows which. */
 static void take_answers(struct conversation *conversation, const struct ai_sdk_request *request,
@@ -183,7 +197,7 @@ static void decide(struct exchange *exchange, const struct ai_sdk_request *reque
         show(exchange, chat, -1);
     } else if (repeated) {
         repeat(exchange, request, chat);
-    } else if (chat->answered_seq > 0) {
+    } else if (chat->answered_seq > 0 && !answers_open(request, chat)) {
         show(exchange, chat, chat->answered_seq - 1);
     } else if (!answer(exchange, request, chat)) {
         start(exchange, request, chat);

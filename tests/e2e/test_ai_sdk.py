@@ -240,6 +240,26 @@ def test_a_run_begun_and_no_more_is_told_what_was_said(box, client):
     chat.say(run, ("RUN_FINISHED", {}))
 
 
+def test_a_message_with_several_answers_comes_again(box, client):
+    """Its stream was lost, or the server died between the first answer and the second: all are given, and shown."""
+    chat = Chat(box, client, None, "ai6")
+    run = begin(chat, messages=[user("Hello")])["id"]
+    chat.say(run, *(("CLARIFICATION_NEEDED", {"clarification_id": name, "question": "?"}) for name in "qr"))
+    client.post(f"/api/v1/runs/{run}/resume", {"clarification_id": "q", "response": 0})
+    chat.say(run, *(("CLARIFICATION_NEEDED", {"clarification_id": name, "question": "?"}) for name in "st"))
+    parts = [{"type": "data-clarification", "data": {"clarification_id": name, "response": name}} for name in "rst"]
+    message = {"id": "m2", "role": "user", "parts": parts}
+    # As the first answer of the message, and no more, is written.
+    chat.say(run, ("CLARIFICATION_ANSWERED", {"clarification_id": "r", "response": "r", "message_id": "m2"}))
+    for _ in range(2):
+        begin(chat, message=message)
+        answers = [json.loads(payload) for _, kind, payload in client.log(run) if kind == "CLARIFICATION_ANSWERED"]
+        assert [answer["clarification_id"] for answer in answers] == ["q", "r", "s", "t"]
+    chat.say(run, ("RUN_FINISHED", {}))
+    shown = chat.post(message=message).text
+    assert [f'"response":"{name}"' in shown for name in "rst"] == [True] * 3
+
+
 def test_to_write_anew_is_no_answer(box, client):
     """What a person said at first is not what they say to a question that came after."""
     chat = Chat(box, client, None, "ai6")
