@@ -18,6 +18,7 @@
 #include "api/key_set.h"
 #include "api/limit.h"
 #include "api/store.h"
+#include "api/stream_heads.h"
 #include "proto/child_contract.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -92,6 +93,7 @@ static int start(struct actor *actor, struct error *err)
     api->redis = redis_open(actor->base, actor->settings);
     api->limit = limit_create(api);
     api->handover = handover_create(actor);
+    api->stream_heads = stream_heads_create(api->store);
     return start_server(api, err);
 }
 
@@ -133,6 +135,7 @@ static void stop(struct actor *actor)
     redis_close(&api->redis);
     limit_destroy(&api->limit);
     store_destroy(&api->store);
+    stream_heads_destroy(&api->stream_heads);
     key_set_destroy(&api->key_set);
     auth_destroy(&api->auth);
     exchange_free_spare(api);

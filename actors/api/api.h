@@ -17,6 +17,7 @@ struct key_set;
 struct limit;
 struct redis;
 struct store;
+struct stream_heads;
 
 struct api {
     struct actor *actor;
@@ -26,6 +27,7 @@ struct api {
     struct key_set *key_set; /* NULL: no keys are fetched */
     struct commands *commands;
     struct handover *handover;
+    struct stream_heads *stream_heads;
     struct redis *redis;
     struct limit *limit;
     struct cursor_key *cursor_key; /* signs the cursors of lists */

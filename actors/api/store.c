@@ -16,7 +16,7 @@ enum { ANSWER_MS = 5000, LOOK_MS = 250 };
 
 enum statement {
     STATEMENT_PING,
-    STATEMENT_GET_HEAD,
+    STATEMENT_GET_HEADS,
     STATEMENT_GET_FEED,
     STATEMENT_PAGE_EVENTS,
     STATEMENT_PAGE_SOME_EVENTS,
@@ -29,8 +29,12 @@ _Static_assert(STORE_LOOKED_AT == 10000, "LOOKED_AT");
 
 static const struct db_statement statements[STATEMENT_COUNT] = {
     [STATEMENT_PING] = {"api_ping", "select 1"},
-    [STATEMENT_GET_HEAD] = {"api_get_head", "select last_seq, closed from run_heads "
-                                            " where run_id = $1::uuid and tenant_id = $2::uuid"},
+    [STATEMENT_GET_HEADS] = {"api_get_heads",
+                             "select h.last_seq, h.closed"
+                             "  from unnest($1::uuid[]) with ordinality as w (run_id, ordinal)"
+                             "  left join run_heads h on h.run_id = w.run_id"
+                             "   and h.tenant_id = $2::uuid"
+                             " order by w.ordinal"},
     [STATEMENT_GET_FEED] = {"api_get_feed",
                             "select p.position, $2::uuid is null or exists "
                             "       (select from runs "
@@ -203,18 +207,26 @@ void store_ping(struct store *store, db_done_fn *done, void *arg)
     store_give(store, NULL, &statements[STATEMENT_PING], done, arg);
 }
 
-void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,
-                    db_done_fn *done, void *arg)
+void store_get_heads(struct store *store, const struct uuid *tenant, const struct uuid *runs,
+                     size_t count, db_done_fn *done, void *arg)
 {
-    db_param_uuid(&store->params, run);
+    db_array_begin(&store->params, DB_ARRAY_UUID, count);
+    for (size_t i = 0; i < count; i++) {
+        db_array_uuid(&store->params, runs[i].bytes);
+    }
+    db_array_end(&store->params);
     db_param_uuid(&store->params, tenant);
-    store_give(store, tenant, &statements[STATEMENT_GET_HEAD], done, arg);
+    store_give(store, tenant, &statements[STATEMENT_GET_HEADS], done, arg);
 }
 
-void store_read_head(const struct db_result *result, struct store_head *head_out)
+bool store_read_head(const struct db_result *result, int row, struct store_head *head_out)
 {
-    head_out->last_seq = db_int8(result, 0, 0);
-    head_out->closed = db_bool(result, 0, 1);
+    if (db_is_null(result, row, 0)) {
+        return false;
+    }
+    head_out->last_seq = db_int8(result, row, 0);
+    head_out->closed = db_bool(result, row, 1);
+    return true;
 }
 
 void store_get_feed(struct store *store, const struct uuid *tenant, const struct uuid *thread,

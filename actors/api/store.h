@@ -26,19 +26,20 @@ bool store_is_connected(const struct store *store);
 /* One row. */
 void store_ping(struct store *store, db_done_fn *done, void *arg);
 
-/* Position of a log. No row: not there, or another tenant's. */
-void store_get_head(struct store *store, const struct uuid *tenant, const struct uuid *run,
-                    db_done_fn *done, void *arg);
+/* How far the logs of `count` runs reach; a row for each, in that order. */
+void store_get_heads(struct store *store, const struct uuid *tenant, const struct uuid *runs,
+                     size_t count, db_done_fn *done, void *arg);
 struct store_head {
     int64_t last_seq;
     bool closed;
 };
+/* False: not there, or another tenant's. */
+bool store_read_head(const struct db_result *result, int row, struct store_head *head_out);
 /* The end of the log, and whether the tenant has runs in the thread; a nil thread counts as there.
  */
 void store_get_feed(struct store *store, const struct uuid *tenant, const struct uuid *thread,
                     db_done_fn *done, void *arg);
 void store_read_feed(const struct db_result *result, int64_t *position_out, bool *found_out);
-void store_read_head(const struct db_result *result, struct store_head *head_out);
 
 /* Events behind after_seq, each row with the head; one row without event when there are none; no
  * row when the run is not there or another tenant's. Fewer than `limit` come when they are large,

@@ -8,7 +8,7 @@
 #include "api/exchange.h"
 #include "api/handover.h"
 #include "api/request.h"
-#include "api/store.h"
+#include "api/stream_heads.h"
 #include "runtime/base/number.h"
 
 #include <string.h>
@@ -27,39 +27,34 @@ bool stream_answers_head(struct exchange *exchange)
     return is_head;
 }
 
-static void head_known(void *arg, enum db_status status, const struct db_result *result)
+static void head_known(struct exchange *exchange, enum db_status status,
+                       const struct store_head *head)
 {
-    struct exchange *exchange = arg;
-    struct store_head head;
-    if (!exchange_resume(exchange)) {
-        return;
-    }
     if (status != DB_OK) {
         exchange_unavailable(exchange);
         return;
     }
-    if (db_rows(result) == 0) {
+    if (head == NULL) {
         exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such run.", NULL);
         return;
     }
-    store_read_head(result, &head);
-    if (head.closed && exchange->stream.after_seq >= head.last_seq) {
+    if (head->closed && exchange->stream.after_seq >= head->last_seq) {
         exchange_reply(exchange, 204, NULL, NULL, NULL);
         return;
     }
     /* The native form says so in the stream, which lines cannot. */
     if (exchange->stream.format == STREAM_FORMAT_NDJSON &&
-        exchange->stream.after_seq > head.last_seq) {
+        exchange->stream.after_seq > head->last_seq) {
         exchange_problem(
             exchange, PROBLEM_CURSOR_BEYOND_HEAD,
             "The position lies behind the last event of the run.",
-            &(struct problem_extra){.number_name = "last_seq", .number = head.last_seq});
+            &(struct problem_extra){.number_name = "last_seq", .number = head->last_seq});
         return;
     }
     if (stream_answers_head(exchange)) {
         return;
     }
-    exchange->stream.head = head.last_seq;
+    exchange->stream.head = head->last_seq;
     handover_give(exchange->api->handover, exchange);
 }
 
@@ -116,9 +111,7 @@ static void open_as(struct exchange *exchange, enum stream_format format)
     exchange->stream.format = format == STREAM_FORMAT_NATIVE && exchange->stream.types != 0
                                   ? STREAM_FORMAT_FILTERED
                                   : format;
-    exchange_hold(exchange);
-    store_get_head(exchange->api->store, &exchange->who.tenant, &exchange->id, head_known,
-                   exchange);
+    stream_heads_ask(exchange->api->stream_heads, exchange, head_known);
 }
 
 void stream_open(struct exchange *exchange)

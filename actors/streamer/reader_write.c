@@ -281,7 +281,10 @@ void reader_pump(struct reader *reader)
         }
         struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
         SB_FAULT("streamer_before_write");
-        ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        /* The end of the body waits for the end of the connection, to arrive together with it: a
+         * client must not believe in between that the connection is free for another request. */
+        int more = gathered.last > 0 || reader->ending ? MSG_MORE : 0;
+        ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | more);
         if (sent < 0 && errno == EINTR) {
             continue;
         }

@@ -317,7 +317,7 @@ def test_queries_that_make_no_sense(client, target, method, pattern):
     if pattern.endswith("/stream") or pattern == "/api/v1/session" or method == "DELETE":
         pytest.skip("streams are asked below; the others know no parameters")
     path, row = target(pattern), ROUTES[method, pattern]
-    if row is not None and row.open:
+    if (row is not None and row.open) or "/agui/" in pattern:
         pytest.skip("it answers with a stream")
     for query in BAD_QUERIES:
         content = json.dumps(row.good).encode() if row is not None else None

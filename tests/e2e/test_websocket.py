@@ -538,6 +538,21 @@ def check_restart(box, client, key):
         assert events_of([first, *slow.until("end")]) == log_of(client, hot)
 
 
+def check_kill(box, client, key):
+    """A killed streamer is a broken connection; the client goes on from its cursor on another one."""
+    run = client.new_run()
+    client.append_many(run, [custom(n) for n in range(5)])
+    with WebSocket(box, key) as ws:
+        ws.subscribe(id="s", run_id=run)
+        seen = events_of(ws.until("caught_up"))
+        box.kill_and_wait("streamer-1")
+        assert ws.read_close().code == 1006
+    client.finish(run)
+    with WebSocket(box, key) as ws:
+        ws.subscribe(id="s", run_id=run, after_seq=seen[-1][0])
+        assert seen + events_of(ws.until("end")) == log_of(client, run)
+
+
 def check_revocation(box, ws, key):
     revoke(box, key)
     end = ws.read_close(15)
@@ -567,4 +582,6 @@ def test_limits_pings_restart_and_revocation(own_box):
         assert mute.pings == 2
         wait_until(lambda: arrived(ws) == [] and ws.pings >= 2, "a ping for who answers")
         check_revocation(box, ws, key)
-    check_restart(box, client, make_key(box))
+    key = make_key(box)
+    check_restart(box, client, key)
+    check_kill(box, client, key)
