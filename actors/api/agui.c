@@ -49,6 +49,19 @@ static void attach(struct exchange *exchange, const struct store_agui *known)
     }
 }
 
+/* The first time it may have come to nothing between the run and what it says. */
+static void repeat(struct exchange *exchange, const struct agui_request *request,
+                   const struct store_agui *known)
+{
+    struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AG_UI);
+    if (agui_request_say(exchange, conversation, request, known->named_first) == 0) {
+        conversation_join(conversation);
+        conversation_repeat(conversation, &known->named);
+    } else {
+        conversation_destroy(&conversation);
+    }
+}
+
 /* ---- starting ---- */
 
 static void start(struct exchange *exchange, const struct agui_request *request,
@@ -83,9 +96,14 @@ static struct json_span interrupt_name(const struct store_agui *known, char text
     return (struct json_span){text, (size_t)length};
 }
 
-/* Gives every answer that is wanted to the conversation, if there is one. False: one is missing. */
-static bool take_answers(struct conversation *conversation, const struct agui_request *request,
-                         const struct store_agui *known)
+struct taken {
+    size_t open;     /* interrupts that wait */
+    size_t answered; /* of those */
+};
+
+/* Gives every answer that is wanted to the conversation, if there is one. */
+static struct taken take_answers(struct conversation *conversation,
+                                 const struct agui_request *request, const struct store_agui *known)
 {
     char name[40];
     struct buffer text = {0};
@@ -94,22 +112,23 @@ static bool take_answers(struct conversation *conversation, const struct agui_re
     struct json_span question = json_element(list, &cursor);
     bool asked = question.data != NULL;
     struct json_span interrupt = asked ? question : interrupt_name(known, name);
-    bool all = true;
-    while (interrupt.data != NULL && all) {
+    struct taken taken = {0};
+    while (interrupt.data != NULL) {
         struct json_span answer = agui_request_answer(request, interrupt, &text);
-        all = answer.data != NULL;
-        if (all && conversation != NULL) {
+        taken.open++;
+        taken.answered += answer.data != NULL ? 1 : 0;
+        if (answer.data != NULL && conversation != NULL) {
             conversation_answer(conversation, question, answer);
         }
         interrupt = question = asked ? json_element(list, &cursor) : (struct json_span){NULL, 0};
     }
     buffer_deinit(&text);
-    return all;
+    return taken;
 }
 
-static bool answers_all(const struct agui_request *request, const struct store_agui *known)
+static bool is_all(struct taken taken)
 {
-    return take_answers(NULL, request, known);
+    return taken.answered == taken.open;
 }
 
 /* Answers that may have been given before, to questions that are not open any more. */
@@ -135,7 +154,7 @@ static void answer(struct exchange *exchange, const struct agui_request *request
     struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AG_UI);
     if (!known->interrupted) {
         repeat_answers(conversation, request);
-    } else if (!take_answers(conversation, request, known)) {
+    } else if (!is_all(take_answers(conversation, request, known))) {
         conversation_destroy(&conversation);
         refuse(exchange, "interrupts_open", "resume must answer every open interrupt.");
         return;
@@ -148,17 +167,23 @@ static void answer(struct exchange *exchange, const struct agui_request *request
 
 static void find(struct exchange *exchange, const struct agui_request *request);
 
-/* Whether answers are to be given. Under a name that is known they may have been. */
+/* Whether answers are to be given. Under a name that is known they may have been: none is to what the
+ * run has asked since. */
 static bool is_answer(const struct agui_request *request, const struct store_agui *known)
 {
-    return request->resume.data != NULL && known->has_run &&
-           (!known->is_named || (known->interrupted && uuid_equal(&known->named, &known->run)));
+    if (request->resume.data == NULL || !known->has_run) {
+        return false;
+    }
+    return !known->is_named || (known->interrupted && uuid_equal(&known->named, &known->run) &&
+                                take_answers(NULL, request, known).answered > 0);
 }
 
 static void decide(struct exchange *exchange, const struct agui_request *request,
                    const struct store_agui *known)
 {
-    if (known->is_named) {
+    if (known->is_named && known->named_unsaid) {
+        repeat(exchange, request, known);
+    } else if (known->is_named) {
         attach(exchange, known);
     } else if (known->interrupted) {
         refuse(exchange, "interrupts_open",
@@ -203,7 +228,8 @@ static void found(void *arg, enum db_status status, const struct db_result *resu
     store_read_agui(result, &known);
     if (!is_answer(&request, &known)) {
         decide(exchange, &request, &known);
-    } else if (known.is_named || !known.interrupted || !answers_all(&request, &known)) {
+    } else if (known.is_named || !known.interrupted ||
+               !is_all(take_answers(NULL, &request, &known))) {
         answer(exchange, &request, &known);
     } else { /* then everything is looked at again: it may have been answered meanwhile */
         exchange_hold(exchange);

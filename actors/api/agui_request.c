@@ -11,7 +11,8 @@
 enum {
     EVENTS_MAX = 500,  /* messages that become events; an append has 1,000 at most */
     EVENT_ROOM = 4096, /* of one event, for what stands around the messages */
-    POINTER_SIZE = 96
+    POINTER_SIZE = 96,
+    INTERRUPT_MAX = 255 /* characters, as of a clarification_id */
 };
 
 static int wrong(struct exchange *exchange, const char *pointer, const char *detail)
@@ -201,6 +202,7 @@ static int check_resume(struct exchange *exchange, struct agui_request *request)
     }
     for (size_t i = 0; (entry = json_element(resume, &cursor)).data != NULL; i++) {
         bool fits = body_is_object(entry) && is_text(entry, "interruptId") &&
+                    body_string_length(json_member(entry, "interruptId")) <= INTERRUPT_MAX &&
                     (body_is(json_member(entry, "status"), "\"resolved\"") ||
                      body_is(json_member(entry, "status"), "\"cancelled\""));
         (void)snprintf(pointer, sizeof pointer, "/resume/%zu", i);

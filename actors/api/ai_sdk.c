@@ -67,6 +67,18 @@ static void show(struct exchange *exchange, const struct store_chat *chat, int64
                       true);
 }
 
+/* The first time it may have come to nothing between the run and what the user said. */
+static void repeat(struct exchange *exchange, const struct ai_sdk_request *request,
+                   const struct store_chat *chat)
+{
+    struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AI_SDK);
+    if (ai_sdk_request_say(conversation, request) == 0) {
+        conversation_repeat(conversation, &chat->run);
+    } else {
+        conversation_destroy(&conversation);
+    }
+}
+
 /* ---- POST: answers ---- */
 
 static bool same_text(struct json_span left, struct json_span right)
@@ -89,6 +101,20 @@ static bool is_open(const struct store_chat *chat, struct json_span clarificatio
     struct json_span question;
     while ((question = json_element(list, &cursor)).data != NULL) {
         if (same_text(question, clarification)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether there is an answer to give. */
+static bool answers_open(const struct ai_sdk_request *request, const struct store_chat *chat)
+{
+    struct json_span cursor = {0};
+    struct json_span clarification;
+    struct json_span response;
+    while (ai_sdk_request_answer(request, &cursor, &clarification, &response)) {
+        if (is_open(chat, clarification)) {
             return true;
         }
     }
@@ -140,7 +166,8 @@ static bool answer(struct exchange *exchange, const struct ai_sdk_request *reque
 {
     struct conversation *conversation = conversation_create(exchange, STREAM_FORMAT_AI_SDK);
     take_answers(conversation, request, chat);
-    if (!conversation_has_answers(conversation) && chat->interrupted &&
+    /* To have something written anew is not to write. */
+    if (!conversation_has_answers(conversation) && chat->interrupted && !request->is_regenerate &&
         take_text(conversation, request, chat) != 0) {
         exchange_problem(exchange, PROBLEM_CLARIFICATION_MISMATCH,
                          "The run asks several questions: say which one is answered.", NULL);
@@ -166,9 +193,11 @@ static void decide(struct exchange *exchange, const struct ai_sdk_request *reque
     bool repeated = chat->request_length == strlen(request->digest) &&
                     memcmp(chat->request, request->digest, chat->request_length) == 0 &&
                     (!chat->closed || !request->is_regenerate);
-    if (repeated) {
+    if (repeated && chat->closed) {
         show(exchange, chat, -1);
-    } else if (chat->answered_seq > 0) {
+    } else if (repeated) {
+        repeat(exchange, request, chat);
+    } else if (chat->answered_seq > 0 && !answers_open(request, chat)) {
         show(exchange, chat, chat->answered_seq - 1);
     } else if (!answer(exchange, request, chat)) {
         start(exchange, request, chat);

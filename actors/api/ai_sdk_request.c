@@ -10,6 +10,8 @@
 #include <sodium.h>
 #include <string.h>
 
+enum { QUESTION_MAX = 255 }; /* characters of a clarification_id: no question has more */
+
 static int wrong(struct exchange *exchange, const char *pointer, const char *detail)
 {
     exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, detail,
@@ -216,6 +218,7 @@ bool ai_sdk_request_answer(const struct ai_sdk_request *request, struct json_spa
             *clarification_out = json_member(data, "clarification_id");
             *response_out = json_member(data, "response");
             if (body_is_string(*clarification_out) && clarification_out->length > 2 &&
+                body_string_length(*clarification_out) <= QUESTION_MAX &&
                 response_out->data != NULL) {
                 return true;
             }

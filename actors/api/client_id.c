@@ -17,7 +17,7 @@ int client_id_map(const struct uuid *tenant, const char *protocol, const char *k
     if (length == 0 || length > CLIENT_ID_MAX) {
         return -1;
     }
-    if (uuid_parse(text, length, id_out) == 0) {
+    if (uuid_parse(text, length, id_out) == 0 && !uuid_is_nil(id_out)) {
         return 0;
     }
     uint8_t hash[crypto_hash_sha256_BYTES];

@@ -1,8 +1,8 @@
 /*
  * Ids that clients of other protocols choose. They are free texts; ours are UUIDs. A UUID as we write
- * them stands for itself; any other text becomes a UUID of version 8 (RFC 9562), made from a hash of
- * tenant, protocol, kind and text. So no table is needed, the same text always means the same thing,
- * and no two tenants, protocols or kinds ever meet. Pure.
+ * them stands for itself; any other text, and the nil UUID, which means none here, becomes a UUID of
+ * version 8 (RFC 9562), made from a hash of tenant, protocol, kind and text. So no table is needed,
+ * the same text always means the same thing, and no two tenants, protocols or kinds ever meet. Pure.
  */
 #ifndef SIGNALBOX_API_CLIENT_ID_H
 #define SIGNALBOX_API_CLIENT_ID_H

@@ -307,6 +307,13 @@ static void created(void *arg, enum command_state state, const struct message_re
     }
 }
 
+void conversation_repeat(struct conversation *conversation, const struct uuid *run)
+{
+    conversation->exchange->id = *run;
+    conversation->ended_too = true;
+    append(conversation);
+}
+
 /* Payload of RUN_STARTED. */
 static void write_started(struct buffer *out, const struct conversation_run *run)
 {

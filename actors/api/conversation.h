@@ -62,6 +62,9 @@ struct conversation_run {
 };
 /* Takes the conversation: creates the run, or finds it, appends the events and streams it. */
 void conversation_start(struct conversation *conversation, const struct conversation_run *run);
+/* Takes the conversation: the POST that began the run has come again. Appends the events, should that
+ * not have been done then, and streams the run. */
+void conversation_repeat(struct conversation *conversation, const struct uuid *run);
 /* Takes the conversation: gives the answers in turn and streams what follows the first. An answer
  * that was given before is as good as given now. */
 void conversation_resume(struct conversation *conversation, const struct uuid *run);

@@ -106,7 +106,9 @@ int64_t front_head(void *arg, struct http_request *request)
 
 static bool is_allowed(const struct exchange *exchange)
 {
-    return (exchange->who.scopes & (unsigned)exchange->route->scope) != 0;
+    const struct route *route = exchange->route;
+    return (exchange->who.scopes & (unsigned)route->scope) != 0 &&
+           (!route->shows_run || (exchange->who.scopes & SCOPE_READ) != 0);
 }
 
 /* Who asks is known. */

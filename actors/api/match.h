@@ -18,6 +18,7 @@ struct route {
     bool append_body;      /* the larger limit of appends holds for its body */
     bool open_on_loopback; /* no key is asked for on a loopback address */
     bool is_stream;        /* a browser's EventSource may read it */
+    bool shows_run;        /* the key must hold read as well: its answer is the run's stream */
     bool free_ids;         /* what "{}" stands for is a client's own text, no id of ours */
 };
 

@@ -29,6 +29,12 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          "select n.run_id is not null, coalesce(n.run_id, $2::uuid), coalesce(n.after_seq, 0), "
          "       exists (select from client_runs c "
          "                where c.run_id = n.run_id and c.after_seq > n.after_seq), "
+         "       coalesce(n.after_seq = 0 and m.completed_at is null "
+         "                and m.metadata #>> '{client,protocol}' = 'ag-ui' "
+         "                and not exists (select from run_events e where e.run_id = n.run_id "
+         "                        and e.idempotency_key = chr(4) || 'conversation'), false), "
+         "       not exists (select from runs o where o.tenant_id = $1::uuid "
+         "                   and o.thread_id = m.thread_id and o.run_id <> n.run_id), "
          "       r.run_id is not null, coalesce(r.run_id, $2::uuid), "
          "       coalesce(r.status = 'interrupted', false), coalesce(h.last_seq, 0), "
          "       coalesce((select e.seq from run_events e "
@@ -39,7 +45,8 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          "                   from run_questions q "
          "                  where q.run_id = r.run_id and q.answered_seq is null), '[]') "
          "  from (values (1)) one left join named n on true left join of_thread t on true "
-         "  left join runs r on r.run_id = t.run_id left join run_heads h on h.run_id = t.run_id"},
+         "  left join runs r on r.run_id = t.run_id left join run_heads h on h.run_id = t.run_id "
+         "  left join runs m on m.run_id = n.run_id"},
     [STATEMENT_NAME_AGUI] = {"api_name_agui",
                              "insert into client_runs (tenant_id, protocol, client_id, run_id, "
                              "after_seq) values ($1::uuid, 'ag-ui', $2::uuid, $3::uuid, $4::int8) "
@@ -61,12 +68,14 @@ void store_read_agui(const struct db_result *result, struct store_agui *out)
     db_uuid(result, 0, 1, &out->named);
     out->named_after_seq = db_int8(result, 0, 2);
     out->named_goes_on = db_bool(result, 0, 3);
-    out->has_run = db_bool(result, 0, 4);
-    db_uuid(result, 0, 5, &out->run);
-    out->interrupted = db_bool(result, 0, 6);
-    out->last_seq = db_int8(result, 0, 7);
-    out->interrupted_seq = db_int8(result, 0, 8);
-    out->questions = db_bytes(result, 0, 9, &out->questions_length);
+    out->named_unsaid = db_bool(result, 0, 4);
+    out->named_first = db_bool(result, 0, 5);
+    out->has_run = db_bool(result, 0, 6);
+    db_uuid(result, 0, 7, &out->run);
+    out->interrupted = db_bool(result, 0, 8);
+    out->last_seq = db_int8(result, 0, 9);
+    out->interrupted_seq = db_int8(result, 0, 10);
+    out->questions = db_bytes(result, 0, 11, &out->questions_length);
 }
 
 void store_name_agui(struct store *store, const struct uuid *tenant, const struct uuid *client_id,

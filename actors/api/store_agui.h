@@ -12,6 +12,8 @@ struct store_agui {
     struct uuid named;       /* its run */
     int64_t named_after_seq; /* the part of it begins behind this; 0: at its beginning */
     bool named_goes_on;      /* a later part of it has another name */
+    bool named_unsaid;       /* it was begun by a POST whose messages are not there, and goes on */
+    bool named_first;        /* it is the only run of its thread */
     bool has_run;            /* the thread has one: that which has not ended, else its newest */
     struct uuid run;
     bool interrupted;

@@ -35,7 +35,7 @@ static const struct db_statement statements[STATEMENT_COUNT] = {
          "       coalesce((select json_agg(q.clarification_id order by q.asked_seq) "
          "                   from run_questions q "
          "                  where q.run_id = r.run_id and q.answered_seq is null), '[]'), "
-         "       coalesce((select max(e.seq) from run_events e "
+         "       coalesce((select min(e.seq) from run_events e "
          "                  where e.run_id = r.run_id and e.seq > h.last_seq - 10000 "
          "                    and e.event_type in ('RUN_RESUMED', 'CLARIFICATION_ANSWERED') "
          "                    and e.payload->>'message_id' = $3::text), 0) "

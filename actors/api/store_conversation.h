@@ -34,7 +34,7 @@ struct store_chat {
     size_t request_length;
     const char *questions; /* ids of those that wait for an answer: a JSON list */
     size_t questions_length;
-    int64_t answered_seq; /* of the answer that the message gave; 0: none */
+    int64_t answered_seq; /* of the first answer that the message gave; 0: none */
 };
 void store_find_chat(struct store *store, const struct uuid *tenant, const struct uuid *thread,
                      const char *message, size_t message_length, db_done_fn *done, void *arg);

@@ -42,6 +42,15 @@ static void head_known(struct exchange *exchange, enum db_status status,
         exchange_reply(exchange, 204, NULL, NULL, NULL);
         return;
     }
+    /* The native form says so in the stream, which lines cannot. */
+    if (exchange->stream.format == STREAM_FORMAT_NDJSON &&
+        exchange->stream.after_seq > head->last_seq) {
+        exchange_problem(
+            exchange, PROBLEM_CURSOR_BEYOND_HEAD,
+            "The position lies behind the last event of the run.",
+            &(struct problem_extra){.number_name = "last_seq", .number = head->last_seq});
+        return;
+    }
     if (stream_answers_head(exchange)) {
         return;
     }

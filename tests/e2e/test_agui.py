@@ -199,6 +199,36 @@ def test_what_a_waiting_thread_refuses(client, talk, agent):
     assert stream_events(nothing)[0]["code"] == "nothing_to_resume"
 
 
+def test_answers_come_again_when_the_run_has_asked_anew(client, talk, agent):
+    """Their stream was lost: it is there again, with the new question, and nothing is an answer to that."""
+    thread, first, second = new_id("thread"), new_id("run"), new_id("run")
+    mine = ask(talk, agent, thread, first)
+    resume = [{"interruptId": "q", "status": "resolved", "payload": 1}]
+    live = talk(thread, {"id": second, "resume": resume})
+    until(live, "RUN_STARTED")
+    agent.write(mine, ("CLARIFICATION_NEEDED", {"clarification_id": "r", "question": "And this?"}))
+    assert end(live)[1]["outcome"] == "interrupt"
+    again = client.post("/api/v1/agui/planner", run_input(thread, second, resume=resume), headers={"Connection": "close"})
+    events = stream_events(again)
+    assert (events[0]["type"], events[0]["runId"]) == ("RUN_STARTED", second), events
+    assert [one["id"] for one in events[-1]["outcome"]["interrupts"]] == ["r"]
+    assert client.run(mine)["status"] == "interrupted" and agent.log(mine)[-1][0] == "CLARIFICATION_NEEDED"
+    agent.write(mine, ("RUN_FINISHED", {}))
+
+
+def test_a_run_begun_and_no_more_is_told_what_was_said(client, agent):
+    """The server died, or was busy, between the run and the messages: the same POST brings them. A run of others gets none."""
+    thread, run, native = str(uuid.uuid4()), str(uuid.uuid4()), client.new_run()
+    client.create_run(run, thread_id=thread, metadata={"client": {"protocol": "ag-ui", "thread_id": thread, "run_id": run}})
+    for name in (run, run, native):
+        with client.http.stream("POST", client.locate() + "/api/v1/agui/planner", json=run_input(thread, name),
+                                headers={"Authorization": f"Bearer {client.key}"}) as answer:  # fmt: skip
+            assert answer.status_code == 200
+    assert [kind for kind, _ in agent.log(run)] == ["RUN_STARTED", "CUSTOM", "MESSAGE_COMPLETED"]
+    assert agent.log(run)[-1][1]["content"] == HELLO["content"] and len(agent.log(native)) == 1
+    agent.write(run, ("RUN_FINISHED", {}))
+
+
 def test_interrupted_without_a_question(talk, agent):
     thread = new_id("thread")
     live = talk(thread, {"id": "one", "messages": [HELLO]})
@@ -272,6 +302,7 @@ def test_a_broken_stream_is_an_error(own_box, node_client):
     ({"messages": [{"id": "a", "role": "tool", "content": "x"}]}, "/messages/0/toolCallId"),
     ({"messages": [HELLO | {"metadata": None}]}, "/messages/0/metadata"), ({"resume": {}}, "/resume"),
     ({"resume": [{"interruptId": "q", "status": "done"}]}, "/resume/0"),
+    ({"resume": [{"interruptId": "q" * 256, "status": "resolved"}]}, "/resume/0"),
 ])  # fmt: skip
 def test_bad_input(client, input_, pointer):
     answer = client.post("/api/v1/agui/planner", run_input("thread", "run") | input_)

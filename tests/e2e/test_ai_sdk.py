@@ -219,6 +219,62 @@ def test_written_anew(chat):
     assert [text(m) for m in end["messages"]] == ["Hello", "three"] and len(chat.runs()) == 3
 
 
+def begin(chat, **body):
+    """A POST whose client goes away at once; returns the run it began."""
+    with chat.client.http.stream("POST", chat.client.locate() + "/api/v1/ai-sdk/chat", content=json.dumps({"id": chat.id} | body),
+                                 headers={"Authorization": f"Bearer {chat.client.key}"}) as answer:  # fmt: skip
+        assert answer.status_code == 200
+    return chat.run()
+
+
+def test_a_run_begun_and_no_more_is_told_what_was_said(box, client):
+    """The server died, or was busy, between the run and the user's message: the same POST brings it."""
+    chat = Chat(box, client, None, "ai6")
+    first = begin(chat, messages=[user("Hello")])
+    chat.say(first["id"], ("RUN_FINISHED", {}))
+    run = client.new_run(thread_id=first["thread_id"], metadata=first["metadata"])
+    for _ in range(2):
+        begin(chat, messages=[user("Hello")])
+    assert [kind for _, kind, _ in client.log(run)] == ["RUN_STARTED", "MESSAGE_COMPLETED"]
+    assert json.loads(client.log(run)[-1][2])["content"] == "Hello"
+    chat.say(run, ("RUN_FINISHED", {}))
+
+
+def test_a_message_with_several_answers_comes_again(box, client):
+    """Its stream was lost, or the server died between the first answer and the second: all are given, and shown."""
+    chat = Chat(box, client, None, "ai6")
+    run = begin(chat, messages=[user("Hello")])["id"]
+    chat.say(run, *(("CLARIFICATION_NEEDED", {"clarification_id": name, "question": "?"}) for name in "qr"))
+    client.post(f"/api/v1/runs/{run}/resume", {"clarification_id": "q", "response": 0})
+    chat.say(run, *(("CLARIFICATION_NEEDED", {"clarification_id": name, "question": "?"}) for name in "st"))
+    parts = [{"type": "data-clarification", "data": {"clarification_id": name, "response": name}} for name in "rst"]
+    message = {"id": "m2", "role": "user", "parts": parts}
+    # As the first answer of the message, and no more, is written.
+    chat.say(run, ("CLARIFICATION_ANSWERED", {"clarification_id": "r", "response": "r", "message_id": "m2"}))
+    for _ in range(2):
+        begin(chat, message=message)
+        answers = [json.loads(payload) for _, kind, payload in client.log(run) if kind == "CLARIFICATION_ANSWERED"]
+        assert [answer["clarification_id"] for answer in answers] == ["q", "r", "s", "t"]
+    chat.say(run, ("RUN_FINISHED", {}))
+    shown = chat.post(message=message).text
+    assert [f'"response":"{name}"' in shown for name in "rst"] == [True] * 3
+
+
+def test_to_write_anew_is_no_answer(box, client):
+    """What a person said at first is not what they say to a question that came after."""
+    chat = Chat(box, client, None, "ai6")
+    run = begin(chat, messages=[user("Hello")])["id"]
+    chat.say(run, ("CLARIFICATION_NEEDED", {"clarification_id": "q", "question": "?"}))
+    anew = chat.post(messages=[user("Hello")], trigger="regenerate-message", messageId=run)
+    assert_problem(anew, 409, "thread-busy")
+    # No question has so long a name; what carries it is no answer, and no command.
+    part = {"type": "data-clarification", "data": {"clarification_id": "é" * 2000, "response": 1}}
+    long = chat.post(message={"role": "assistant", "parts": [part]})
+    assert_problem(long, 409, "clarification-mismatch")
+    assert client.run(run)["status"] == "interrupted" and client.log(run)[-1][1] == "CLARIFICATION_NEEDED"
+    chat.say(run, ("RUN_FINISHED", {}))
+
+
 @pytest.mark.requirement("R093")
 def test_the_same_post_again_finds_its_run(box, client):
     chat = Chat(box, client, None, "ai6")

@@ -283,6 +283,18 @@ def test_pauses_are_where_the_run_waits():
         assert not pauses or piece.endswith(f"data: [DONE]\nid: {seq}\n\n")
 
 
+def test_an_answer_is_followed_by_the_questions_that_wait_still():
+    """A stream ends at the first of two questions: whoever answers it must be told of the second."""
+    log = [("RUN_STARTED", {}), ("CLARIFICATION_NEEDED", {"clarification_id": "a\n", "question": "A?"}),
+           ("CLARIFICATION_NEEDED", {"clarification_id": "b\"", "question": "B?"}),
+           ("CLARIFICATION_ANSWERED", {"clarification_id": "a\n", "response": 1}),
+           ("CLARIFICATION_ANSWERED", {"clarification_id": "b\"", "response": 1})]  # fmt: skip
+    (shown,) = project([log])
+    told = [json.loads(line[6:]) for line in shown[3][1].split("\n") if line.startswith('data: {"type":"data-clarification"')]
+    assert [(part["id"], part["data"].get("response"), part["data"]["question"]) for part in told] == [("a\n", 1, "A?"), ('b"', None, "B?")]
+    assert shown[4][1].count("data-clarification") == 1
+
+
 def test_an_answer_that_was_a_message_begins_another_message(node_client):
     log = [("RUN_STARTED", {}), ("MESSAGE_COMPLETED", {"message_id": "m", "content": "one"}),
            ("CLARIFICATION_NEEDED", {"clarification_id": "a", "question": "?"}),

@@ -158,6 +158,14 @@ def test_other_scopes_are_not_enough(world, route):
     assert world.route(route, key=make_key(world.box, scopes=[])) == 403
 
 
+@pytest.mark.requirement("R172")
+@pytest.mark.parametrize("route", ["POST /api/v1/agui/{}", "POST /api/v1/ai-sdk/chat"])
+def test_what_is_answered_with_a_run_needs_read_too(world, route):
+    """Else a key that may only write could read any run, by naming it."""
+    assert world.route(route, key=make_key(world.box, scopes=["append"])) == 403
+    assert world.route(route, key=make_key(world.box, scopes=["append", "read"])) == 200
+
+
 @pytest.mark.requirement("I15")
 @pytest.mark.parametrize("route", [route for route in CLOSED_HERE if ROWS[route][2] not in (None, "thread") and ROWS[route][0] != "operator"])
 def test_of_another_tenant_is_as_if_it_were_not_there(world, route):

@@ -137,6 +137,13 @@ def test_positions_and_limits_hold_in_every_form(events_of, mixed, accept):
     assert_problem(events_of(mixed, accept, after_seq=2**63 - 1), 400, "cursor-beyond-head")
 
 
+def test_live_lines_refuse_a_position_beyond_the_head(events_of, run_id):
+    """A client that would be broken off without a word would come back for ever."""
+    answer = events_of(run_id, LINES, after_seq=99, follow="true")
+    assert_problem(answer, 400, "cursor-beyond-head")
+    assert answer.json()["last_seq"] == 1
+
+
 # ---- types ----
 
 

@@ -200,6 +200,7 @@ static void clarification_answered(struct ai_sdk *told)
     }
     ai_sdk_answer(told);
     if (waited && projection->questions > 0) {
+        ai_sdk_questions(told);
         pause_here(told);
     } else {
         projection->waits = false;

@@ -226,6 +226,21 @@ void ai_sdk_question(struct ai_sdk *told)
     whole(told, "data-clarification", "clarification_id");
 }
 
+void ai_sdk_questions(struct ai_sdk *told)
+{
+    const struct open_items *open = &told->projection->open;
+    for (size_t i = 0; i < open->count; i++) {
+        const struct open_item *item = &open->items[i];
+        if (item->family == OPEN_QUESTION && item->text.length > 0) {
+            ai_sdk_part(told, "data-clarification");
+            ai_sdk_text(told, "id", item->id.data, item->id.length);
+            ai_sdk_value(told, "data",
+                         (struct json_span){(const char *)item->text.data, item->text.length});
+            ai_sdk_end(told);
+        }
+    }
+}
+
 /* The question once more, with what was answered. */
 void ai_sdk_answer(struct ai_sdk *told)
 {

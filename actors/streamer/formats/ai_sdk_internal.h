@@ -74,6 +74,8 @@ void ai_sdk_error_text(struct ai_sdk *told, const char *words);
 void ai_sdk_source(struct ai_sdk *told);
 void ai_sdk_artifact(struct ai_sdk *told);
 void ai_sdk_question(struct ai_sdk *told);
+/* Those that wait still, once more: whose stream ended at the first has not seen the others. */
+void ai_sdk_questions(struct ai_sdk *told);
 void ai_sdk_answer(struct ai_sdk *told);
 void ai_sdk_task(struct ai_sdk *told);
 /* A payload as it is, for events that are sent so. */

@@ -44,6 +44,9 @@ static void test_uuid_stands_for_itself(void **state)
     const char *loud = "BE5E5C0C-2CF8-4AA7-955F-41115A098D2E";
     assert_int_equal(client_id_map(&tenant, "ag-ui", "run", loud, strlen(loud), &capitals), 0);
     assert_false(uuid_equal(&id, &capitals));
+    /* Here it means that there is no run, or no thread: to a client it is an id as any. */
+    assert_maps("ag-ui", "thread", "00000000-0000-0000-0000-000000000000",
+                "7e6a47fd-346b-8547-9833-3ad980b70c07");
 }
 
 static void test_where_names_end(void **state)
