@@ -1,42 +1,19 @@
 """Feeds of a streamer whose sequencer is the test: frames that are lost, late, or never were; what is read from the table."""
 
-import os
 import random
-import subprocess
 import uuid
+from functools import partial
 
 import pytest
 from harness.lone_feeds import FeedStage, position_of
-from harness.paths import bin_dir
-from harness.postgres import Postgres
 from harness.waiting import stays_true, wait_until
 
 NEVER = 600_000  # milliseconds: longer than any test
 
 
-@pytest.fixture(scope="module")
-def database():
-    with Postgres() as postgres:
-        postgres.execute("create database signalbox")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        environment["DATABASE_URL"] = postgres.dsn("signalbox")
-        subprocess.run(
-            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
-        )
-        yield postgres
-
-
 @pytest.fixture
-def make_stage(database):
-    stages = []
-
-    def make(**settings):
-        stages.append(FeedStage(database, "signalbox", **{"stream__sweep_ms": NEVER} | settings))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        stage.__exit__()
+def make_stage(make_lone):
+    return partial(make_lone, FeedStage, stream__sweep_ms=NEVER)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 import json
 import os
 import random
-import subprocess
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from harness.lone_streamer import AG_UI, AI_SDK, FILTERED, HANDOVER, JOIN, NATIVE, NDJSON, TS_US, TYPES, Stage, envelope
-from harness.paths import bin_dir
-from harness.postgres import Postgres
 from harness.sse import StreamEnded
 from harness.waiting import wait_until
 
@@ -19,29 +17,9 @@ SHOWN = ("RUN_STARTED", "MESSAGE_DELTA", "RUN_INTERRUPTED")
 CONVERSATIONS = (AI_SDK, AG_UI)
 
 
-@pytest.fixture(scope="module")
-def database():
-    with Postgres() as postgres:
-        postgres.execute("create database signalbox")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        environment["DATABASE_URL"] = postgres.dsn("signalbox")
-        subprocess.run(
-            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
-        )
-        yield postgres
-
-
 @pytest.fixture
-def make_stage(database):
-    stages = []
-
-    def make(**settings):
-        stages.append(Stage(database, "signalbox", **{"stream__sweep_ms": NEVER} | settings))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        stage.__exit__()
+def make_stage(make_lone):
+    return partial(make_lone, Stage, stream__sweep_ms=NEVER)
 
 
 @pytest.fixture

@@ -2,43 +2,22 @@
 
 import os
 import random
-import subprocess
 import uuid
+from functools import partial
 
 import pytest
 from harness.lone_streamer import HANDOVER, NATIVE, Stage, envelope
 from harness.lost_net import LostNet
-from harness.paths import bin_dir, is_asan
-from harness.postgres import Postgres
+from harness.paths import is_asan
 from harness.sse import StreamEnded
 from harness.waiting import wait_until
 
 NEVER = 600_000  # milliseconds: longer than any test
 
 
-@pytest.fixture(scope="module")
-def database():
-    with Postgres() as postgres:
-        postgres.execute("create database signalbox")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        environment["DATABASE_URL"] = postgres.dsn("signalbox")
-        subprocess.run(
-            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
-        )
-        yield postgres
-
-
 @pytest.fixture
-def make_stage(database):
-    stages = []
-
-    def make(**settings):
-        stages.append(Stage(database, "signalbox", **settings))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        stage.__exit__()
+def make_stage(make_lone):
+    return partial(make_lone, Stage)
 
 
 @pytest.fixture

@@ -5,16 +5,15 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq
 from harness.commander import decode, encode
 from harness.lone_streamer import AG_UI, HANDOVER, Stage, envelope
-from harness.paths import bin_dir, is_asan, patience
-from harness.postgres import Postgres
+from harness.paths import is_asan, patience
 from harness.waiting import wait_until
 
 NEVER = 600_000  # milliseconds: longer than any test
@@ -24,29 +23,9 @@ HANDOFF, SOCKET_STATE = 49, 50
 HEAD = {126: 2, 127: 8}
 
 
-@pytest.fixture(scope="module")
-def database():
-    with Postgres() as postgres:
-        postgres.execute("create database signalbox")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        environment["DATABASE_URL"] = postgres.dsn("signalbox")
-        subprocess.run(
-            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
-        )
-        yield postgres
-
-
 @pytest.fixture
-def make_stage(database):
-    stages = []
-
-    def make(**settings):
-        stages.append(Stage(database, "signalbox", **{"stream__sweep_ms": NEVER} | settings))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        stage.__exit__()
+def make_stage(make_lone):
+    return partial(make_lone, Stage, stream__sweep_ms=NEVER)
 
 
 class LoneSocket:

@@ -1,15 +1,11 @@
 """What a stream says about itself: caught-up and fell-behind. Streamers alone, so that the test decides what the bus brings."""
 
 import json
-import os
-import subprocess
 import uuid
 
 import pytest
 from harness.lone_feeds import FeedStage, position_of
 from harness.lone_streamer import TYPES, Stage
-from harness.paths import bin_dir
-from harness.postgres import Postgres
 from harness.waiting import wait_until
 
 NEVER = 600_000
@@ -17,33 +13,16 @@ WINDOW_BYTES = 256 << 10
 LARGE = '{"x":"' + "y" * 8000 + '"}'
 
 
-@pytest.fixture(scope="module")
-def database():
-    with Postgres() as postgres:
-        postgres.execute("create database signalbox")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        environment["DATABASE_URL"] = postgres.dsn("signalbox")
-        subprocess.run(
-            [bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True
-        )
-        yield postgres
-
-
 @pytest.fixture
-def begin(database):
-    made = []
-
+def begin(make_lone):
     def make(kind=Stage):
-        stage = kind(database, "signalbox", stream__sweep_ms=NEVER, stream__window_bytes=WINDOW_BYTES)
-        made.append(stage)
+        stage = make_lone(kind, stream__sweep_ms=NEVER, stream__window_bytes=WINDOW_BYTES)
         stage.start()
         stage.wait_subscribed()
         stage.beat()
         return stage
 
-    yield make
-    for stage in made:
-        stage.__exit__()
+    return make
 
 
 @pytest.fixture

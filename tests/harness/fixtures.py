@@ -5,13 +5,19 @@ Fixtures of every black-box test.
     own_box    a factory of Signalboxes that belong to one test, which may break them
     client     the shared box's client        run_id   a fresh run on it
     other      client of a second tenant on the shared box
+    make_lone(kind, **settings)        a streamer without the rest around it (harness/lone_streamer.py, lone_feeds.py)
     node_client(script, *arguments)    what tests/clients/SCRIPT prints as JSON (harness/node.py)
 """
+
+import os
+import subprocess
 
 import pytest
 
 from harness import node
 from harness.keys import make_tenant
+from harness.paths import bin_dir
+from harness.postgres import Postgres
 from harness.server import Server
 
 SHARED_SETTINGS = {"stream.ping_ms": 400}
@@ -84,3 +90,27 @@ def node_client():
     clients = node.Clients()
     yield clients
     clients.close()
+
+
+@pytest.fixture(scope="session")
+def lone_postgres():
+    """A PostgreSQL with the newest schema in the database `signalbox`, for streamers without the rest around them."""
+    with Postgres() as postgres:
+        postgres.execute("create database signalbox")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
+        environment["DATABASE_URL"] = postgres.dsn("signalbox")
+        subprocess.run([bin_dir() / "signalbox", "migrate", "up"], env=environment, cwd="/", check=True, capture_output=True)
+        yield postgres
+
+
+@pytest.fixture
+def make_lone(lone_postgres):
+    made = []
+
+    def make(kind, **settings):
+        made.append(kind(lone_postgres, "signalbox", **settings))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        stage.__exit__()
