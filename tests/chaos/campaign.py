@@ -18,6 +18,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from chaos.assembled import Assembled
 from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
 from chaos.load import SLOTS, digest, key_of, run_of
 from chaos.readers import KINDS
@@ -293,9 +294,14 @@ class Phase:
                 connections = [Connection(c, [Row(*row) for row in rows]) for c, rows in seen["connections"]]
                 observer = Observer(seen["name"], seen["run"], connections, True, seen["complaints"], tuple(seen["types"]))
                 history.observers.append(observer)
+            history.assembled += [Assembled(**one) for one in part["assembled"]]
+            history.complaints += part["complaints"]
             self.campaign.reconnects += part["connections"]
-        saw = {seen["kind"] for part in readers for seen in part["observers"] if any(rows for _, rows in seen["connections"])}
-        history.late += [f"no reader by {kind} saw anything" for kind in {kind for kind, *_ in KINDS} - saw]
+        history.shown = dict.fromkeys((kind for kind, *_ in KINDS), 0)
+        for seen in [seen for part in readers for seen in part["observers"]]:
+            history.shown[seen["kind"]] += sum(len(rows) for _, rows in seen["connections"])
+        for one in history.assembled:
+            history.shown[one.kind] += len(one.texts) + len(one.calls)
         self.campaign.lives += len(history.lives)
 
     def _take_server(self, history, runs):
@@ -307,6 +313,7 @@ class Phase:
                     "select seq, event_type::text, payload::text from run_events where run_id = %s order by seq", [run]
                 ).fetchall()
                 history.tables[run] = [as_row(*row) for row in rows]
+                history.logs[run] = [(kind, json.loads(text)) for _, kind, text in rows]
                 history.heads[run] = connection.execute(
                     "select last_seq from run_heads where run_id = %s", [run]
                 ).fetchone()[0]

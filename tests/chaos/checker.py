@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from chaos.assembled import check_assembled
+
 TERMINAL = ("RUN_FINISHED", "RUN_FAILED", "RUN_CANCELLED")
 
 
@@ -106,6 +108,10 @@ class History:
     heads: dict = field(default_factory=dict)  # run -> last_seq as stored
     copies: dict = field(default_factory=dict)  # (name, run) -> [Row]: pages, fresh replays
     observers: list = field(default_factory=list)
+    assembled: list = field(default_factory=list)  # chaos.assembled.Assembled: what clients of conversations had in the end
+    logs: dict = field(default_factory=dict)  # run -> [(type, payload)] by seq, the truth for those
+    complaints: list = field(default_factory=list)  # of their readers
+    shown: dict = field(default_factory=dict)  # kind of reader -> how much its readers saw
     log: list = field(default_factory=list)  # (run, seq, hash) of all runs by position
     feeds: list = field(default_factory=list)
     reads: list = field(default_factory=list)
@@ -143,6 +149,10 @@ def check(history: History) -> list:
         found += check_copy(name, run, rows, history.tables.get(run, []))
     for observer in history.observers:
         found += check_observer(observer, history.tables.get(observer.run, []))
+    for one in history.assembled:
+        found += [Violation(invariant, one.run, text) for invariant, text in check_assembled(one, history.logs.get(one.run, []))]
+    found += [Violation("I5", "-", text) for text in history.complaints]
+    found += [Violation("I16", "-", f"no reader by {kind} saw anything") for kind, much in history.shown.items() if not much]
     found += check_lives(history.lives, history.tables)
     for feed in history.feeds:
         found += check_feed(feed, history.log)

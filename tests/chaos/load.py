@@ -32,6 +32,34 @@ def payload_of(key: str, pad: int) -> str:
     return json.dumps({"name": "chaos", "value": {"k": key, "pad": "x" * pad}}, separators=(",", ":"))
 
 
+def spoken(payload: dict, key: str) -> str:
+    """The payload of an event of a conversation; what a key needs stands beside its members."""
+    return json.dumps(payload | {"name": "chaos", "value": {"k": key}}, separators=(",", ":"))
+
+
+def conversation(chance, lane, ordinal, count) -> list:
+    """
+    [(type, payload)]: more of the lane's long message, which never ends; a message, piece by piece or whole; a call of a tool,
+    with a result more often than not.
+    """
+    name, pieces = f"{lane}-{ordinal}", [f'{ordinal}/{n} "\u00fc"\n' for n in range(count)]
+    form = chance.choice(("long", "long", "message", "whole", "call", "call at once"))
+    if form == "long":
+        return [("MESSAGE_DELTA", {"message_id": lane, "delta": piece}) for piece in pieces]
+    if form in ("message", "whole"):
+        end = {"message_id": name, "content": "".join(pieces)} | ({"role": "assistant"} if form == "whole" else {})
+        begin = [("MESSAGE_STARTED", {"message_id": name, "role": "assistant"})]
+        begin += [("MESSAGE_DELTA", {"message_id": name, "delta": piece}) for piece in pieces]
+        return [*(begin if form == "message" else ()), ("MESSAGE_COMPLETED", end)]
+    texts = ['{"q":[', *(f'"{n}",' for n in range(count)), f'"{name}"]}}']
+    call = [("TOOL_CALL_STARTED", {"tool_call_id": name, "arguments": "" if form == "call" else "".join(texts)})]
+    if form == "call":
+        call += [("TOOL_CALL_ARGS", {"tool_call_id": name, "delta": text}) for text in texts]
+    if chance.random() < 0.8:
+        call.append(("TOOL_CALL_COMPLETED", {"tool_call_id": name, "result": f"result of {name}"}))
+    return call
+
+
 def key_of(payload_text: str):
     """The key of a chaos event; None for events that carry none."""
     if '"chaos"' not in payload_text:

@@ -2,7 +2,7 @@
 One producer process of the chaos load: `python -m chaos.producer '{...}'`. Its lanes (threads) append one event or
 batch after the other, each with keys of its own, with and without Idempotency-Key; they repeat an unknown outcome under
 the same key until it is definite, send refusable requests now and then, ask and answer questions, cancel runs, and read
-pages back. At the end of standard input the lanes stop and the history is written.
+pages back; a third of what they write is conversation. At the end of standard input the lanes stop and the history is written.
 """
 
 import json
@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from chaos.load import SLOTS, Connection, Lost, Unsent, digest, payload_of, run_of, thread_of
+from chaos.load import SLOTS, Connection, Lost, Unsent, conversation, digest, payload_of, run_of, spoken, thread_of
 
 GIVE_UP_S = 30.0
 
@@ -95,18 +95,21 @@ class Lane(threading.Thread):
                 self.places.over(slot, run)
 
     def _body(self, op, count, refusable):
-        events = []
-        for i in range(count):
+        events, talk = [], self.chance.random() < 0.35 and conversation(self.chance, self.name, op["ordinal"], count)
+        for i in range(len(talk or range(count))):
             key = f"{self.name}-{op['ordinal']}-{i}"
-            text = payload_of(key, self.chance.choice((0, 10, 200, 200, 200, 3000)))
+            if talk:
+                kind, text = talk[i][0], spoken(talk[i][1], key)
+            else:
+                kind, text = "CUSTOM", payload_of(key, self.chance.choice((0, 10, 200, 200, 200, 3000)))
             op["keys"].append(key)
             op["hashes"].append(digest(text))
-            events.append(f'{{"type":"CUSTOM","payload":{text}}}')
+            events.append(f'{{"type":"{kind}","payload":{text}}}')
         if refusable:
             if self.chance.random() < 0.5:
                 return f'{{"events":[{",".join(events)},{{"type":"NO_SUCH_TYPE"}}]}}'
             return f'{{"events":[{",".join(events)}],"expected_seq":900000000}}'
-        return events[0] if count == 1 else f'{{"events":[{",".join(events)}]}}'
+        return events[0] if len(events) == 1 else f'{{"events":[{",".join(events)}]}}'
 
     def _send(self, op, slot, body) -> str:
         """

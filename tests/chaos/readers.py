@@ -1,7 +1,7 @@
 """
 The readers of the chaos load: `python -m chaos.readers '{...}'`. Each takes a slot, follows its open run to the end,
 hanging up at random and coming back with where it was, then goes on to the slot's next run; most by server-sent events, some
-by other protocols (KINDS). At the end of standard input each finishes the run it is at (the driver ends all of them) and
+by other protocols (KINDS); those of a chat take no slot. At the end of standard input each finishes the run it is at (the driver ends all of them) and
 the history is written.
 """
 
@@ -12,7 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-from chaos.load import SLOTS, digest, key_of, run_of
+from chaos.assembled import CLIENTS
+from chaos.conversations import AguiFollower, AiSdkFollower
+from chaos.load import SLOTS, digest, key_of, run_of, thread_of
 from chaos.protocols import FilteredFollower, LineFollower, SocketFollower
 from harness.sse import Follower, SseStream
 
@@ -21,7 +23,7 @@ FEW = ("RUN_STARTED", "CLARIFICATION_NEEDED", "CLARIFICATION_ANSWERED", "RUN_CAN
 KINDS = (
     ("events", Follower, {}), ("socket", SocketFollower, {}), ("events", Follower, {}), ("lines", LineFollower, {}),
     ("socket", SocketFollower, {}), ("events", Follower, {}), ("filtered", FilteredFollower, {"types": FEW}),
-    ("filtered", FilteredFollower, {"types": ("CUSTOM",)}),
+    ("filtered", FilteredFollower, {"types": ("CUSTOM",)}), ("agui", AguiFollower, {}), ("ai-sdk", AiSdkFollower, {}),
 )  # fmt: skip
 
 
@@ -44,9 +46,12 @@ class Reader(threading.Thread):
         self.chance = random.Random(f"{told['seed']}/reader{number}")
         self.number = number
         self.kind, self.make, self.options = KINDS[number % len(KINDS)]
-        self.observers, self.absences, self.connections = [], [], 0
+        self.observers, self.assembled, self.complaints, self.absences, self.connections = [], [], [], [], 0
 
     def run(self):
+        if self.make is AiSdkFollower:
+            self.follow(thread_of(self.told["phase"]))
+            return
         generation = 0
         while True:
             run = run_of(self.told["phase"], self.slot, generation)
@@ -70,6 +75,7 @@ class Reader(threading.Thread):
         while follower.is_alive():
             follower.join(0.2)
             if self.stopping.is_set():
+                follower.last = True
                 deadline = deadline or time.monotonic() + FINISH_S
                 if time.monotonic() > deadline:
                     follower.violations.append(f"not at the end {FINISH_S} s after it; at seq {follower.cursor}")
@@ -78,6 +84,10 @@ class Reader(threading.Thread):
             return False
         self.absences += follower.absences
         self.connections += follower.connections
+        if self.kind in CLIENTS:
+            self.assembled += [vars(one) for one in follower.assembled]
+            self.complaints += [f"reader {self.number} ({self.kind}) of {run}: {text}" for text in follower.violations]
+            return True
         self.observers.append({
             "name": f"reader {self.number} ({self.kind})", "kind": self.kind, "run": run, "complaints": follower.violations,
             "types": self.options.get("types", ()),
@@ -102,6 +112,8 @@ def main():
         reader.join()
     history = {
         "observers": [observer for reader in readers for observer in reader.observers],
+        "assembled": [one for reader in readers for one in reader.assembled],
+        "complaints": [complaint for reader in readers for complaint in reader.complaints],
         "absences": [absence for reader in readers for absence in reader.absences],
         "connections": sum(reader.connections for reader in readers),
     }

@@ -1,10 +1,12 @@
 """The checker itself: a good history passes, and each invariant broken once is found."""
 
 import copy
+import json
 import random
 import time
 
 import pytest
+from chaos.assembled import CLIENTS
 from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
 
 RUN = "r"
@@ -17,6 +19,65 @@ def row(seq, key=None, digest=None, kind="CUSTOM"):
 def op(lane, ordinal, keys, begin, end, first=None, result="ok", run=RUN):
     answers = [(first, first + len(keys) - 1)] if result == "ok" else []
     return Op(lane, ordinal, run, list(keys), [f"h-{k}" for k in keys], begin, end, result, answers)
+
+
+CHAT = "c"
+# One event each: its type, its payload, and the frames it is to clients of AG-UI and of the AI SDK.
+SAID = [
+    ("RUN_STARTED", {}, [{"type": "RUN_STARTED", "runId": CHAT}], [{"type": "start", "messageId": CHAT}, {"type": "start-step"}]),
+    (
+        "MESSAGE_DELTA", {"message_id": "m", "delta": "one "},
+        [{"type": "TEXT_MESSAGE_START", "messageId": "m"}, {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "one "}],
+        [{"type": "text-start", "id": "m"}, {"type": "text-delta", "id": "m", "delta": "one "}],
+    ),
+    (
+        "MESSAGE_DELTA", {"message_id": "m", "delta": "two"},
+        [{"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "two"}], [{"type": "text-delta", "id": "m", "delta": "two"}],
+    ),
+    (
+        "CUSTOM", {"name": "chaos", "value": {"k": "k1"}}, [{"type": "CUSTOM", "name": "chaos", "value": {"k": "k1"}}],
+        [{"type": "data-custom", "data": {"name": "chaos", "value": {"k": "k1"}}}],
+    ),
+    (
+        "TOOL_CALL_STARTED", {"tool_call_id": "t", "arguments": "[1]"},
+        [
+            {"type": "TOOL_CALL_START", "toolCallId": "t"}, {"type": "TOOL_CALL_ARGS", "toolCallId": "t", "delta": "[1]"},
+            {"type": "TOOL_CALL_END", "toolCallId": "t"},
+        ],
+        [{"type": "tool-input-available", "toolCallId": "t", "input": [1]}],
+    ),
+    (
+        "TOOL_CALL_COMPLETED", {"tool_call_id": "t", "result": "done"},
+        [{"type": "TOOL_CALL_RESULT", "toolCallId": "t", "content": "done"}],
+        [{"type": "tool-output-available", "toolCallId": "t", "output": "done"}],
+    ),
+    (
+        "MESSAGE_COMPLETED", {"message_id": "m", "content": "one two"},
+        [{"type": "TEXT_MESSAGE_END", "messageId": "m"}], [{"type": "text-end", "id": "m"}],
+    ),
+    (
+        "RUN_FINISHED", {}, [{"type": "RUN_FINISHED", "outcome": {"type": "success"}}],
+        [{"type": "finish-step"}, {"type": "finish", "finishReason": "stop"}],
+    ),
+]  # fmt: skip
+LOG = [(kind, payload) for kind, payload, *_ in SAID]
+FRAMES = {
+    kind: [(seq if part is said[at][-1] else None, part) for seq, said in enumerate(SAID, 1) for part in said[at]]
+    for kind, at in (("agui", 2), ("ai-sdk", 3))
+}
+JOINED = [
+    (None, {"type": "RUN_STARTED", "runId": CHAT}),
+    (None, {"type": "MESSAGES_SNAPSHOT", "messages": [{"id": "m", "role": "assistant", "content": ""}]}),
+    (None, {"type": "CUSTOM", "name": "chaos", "value": {"k": "k1"}}), (None, {"type": "TEXT_MESSAGE_START", "messageId": "m"}),
+    (4, {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "one two"}), *FRAMES["agui"][5:],
+]  # fmt: skip
+
+
+def assembled(kind, frames, tidy=True):
+    client = CLIENTS[kind]()
+    for identity, part in frames:
+        client.frame(identity and str(identity), json.dumps(part))
+    return client.assembled("client", kind, tidy)
 
 
 def good() -> History:
@@ -45,6 +106,11 @@ def good() -> History:
     history.reads = [Read(1.5, RUN, 1, [2], 2), Read(3.5, RUN, 4, [5], 5)]
     history.writes = [Write(1, 1, True), Write(3, 1, True), Write(4, 2, True), Write(6, 2, True)]
     history.restarts = [("sequencer-1", 3, 3)]
+    history.logs = {CHAT: LOG}
+    history.assembled = [assembled(kind, frames) for kind, frames in FRAMES.items()]
+    history.assembled += [assembled(kind, frames[:4], tidy=False) for kind, frames in FRAMES.items()]
+    history.assembled += [assembled("agui", JOINED)]
+    history.shown = {"agui": 3}
     return history
 
 
@@ -227,7 +293,80 @@ def two_cancellations(h):
     h.tables[RUN][2], h.tables[RUN][3] = row(3, kind="RUN_CANCEL_REQUESTED"), row(4, kind="RUN_CANCEL_REQUESTED")
 
 
+def conversation(invariant, kind, spoil, tidy=True, frames=None):
+    """A bad history of a client of this protocol: `spoil` changes its frames."""
+
+    def spoiled(h):
+        mine = list(frames or FRAMES[kind])
+        spoil(mine)
+        h.assembled.append(assembled(kind, mine, tidy))
+
+    spoiled.__name__ = f"{kind}-{spoil.__name__}"
+    return spoiled, invariant
+
+
+def delta_twice(frames):
+    at = next(n for n, (_, part) in enumerate(frames) if part.get("delta") == "two")
+    frames.insert(at, (None, frames[at][1]))
+
+
+def delta_missing(frames):
+    del frames[next(n for n, (_, part) in enumerate(frames) if part.get("delta") == "two")]
+
+
+def other_delta(frames):
+    at = next(n for n, (_, part) in enumerate(frames) if part.get("delta") == "two")
+    frames[at] = (frames[at][0], frames[at][1] | {"delta": "owt"})
+
+
+def custom_missing(frames):
+    del frames[next(n for n, (_, part) in enumerate(frames) if "k1" in json.dumps(part))]
+
+
+def other_arguments(frames):
+    at = next(n for n, (_, part) in enumerate(frames) if "[1]" in json.dumps(part))
+    frames[at] = (frames[at][0], frames[at][1] | {"delta": "[2]", "input": [2]})
+
+
+def result_missing(frames):
+    del frames[next(n for n, (_, part) in enumerate(frames) if "done" in json.dumps(part))]
+
+
+def ends_early(frames):
+    del frames[-1 if frames[-1][1]["type"] == "RUN_FINISHED" else -2 :]
+
+
+def ended_while_it_goes_on(frames):
+    frames[1:] = [(2, frames[-1][1])]
+
+
+def waits_without_a_question(frames):
+    last = {"outcome": {"type": "interrupt"}, "finishReason": "other"}
+    frames[-1] = (frames[-1][0], frames[-1][1] | last)
+
+
+def snapshot_short(frames):
+    frames[4] = (4, frames[4][1] | {"delta": "one "})
+
+
+def saw_nothing(h):
+    h.shown["ai-sdk"] = 0
+
+
+def client_complains(h):
+    h.complaints.append("reader 8: seq 3 after 3")
+
+
+CONVERSATIONS = [
+    conversation(invariant, kind, spoil)
+    for kind in CLIENTS
+    for invariant, spoil in (
+        ("I4", delta_twice), ("I4", delta_missing), ("I4", other_delta), ("I4", custom_missing), ("I4", other_arguments),
+        ("I4", result_missing), ("I5", ends_early), ("I5", ended_while_it_goes_on), ("I5", waits_without_a_question),
+    )
+]  # fmt: skip
 BAD = [
+    *CONVERSATIONS, conversation("I4", "agui", snapshot_short, frames=JOINED), (saw_nothing, "I16"), (client_complains, "I5"),
     (question_lost, "I1"), (cancellation_lost, "I1"), (two_answers, "I3"), (two_cancellations, "I3"),
     (lost, "I1"), (run_gone, "I1"), (ending_lost, "I1"), (hole, "I2"), (wrong_head, "I2"), (doubled, "I3"), (seq_twice, "I3"),
     (other_bytes, "I4"), (page_short, "I4"), (reader_other_content, "I4"), (reader_beyond_the_table, "I4"),
@@ -245,6 +384,48 @@ def test_each_broken_invariant_is_found(spoil, invariant):
     history = copy.deepcopy(good())
     spoil(history)
     assert invariant in {violation.invariant for violation in check(history)}
+
+
+def begins_twice(frames):
+    frames.insert(2, (None, frames[1 if frames[1][1]["type"] == "TEXT_MESSAGE_START" else 2][1]))
+
+
+def delta_before_its_start(frames):
+    del frames[next(n for n, (_, part) in enumerate(frames) if part["type"] in ("TEXT_MESSAGE_START", "text-start"))]
+
+
+def result_of_nothing(frames):
+    frames[:] = [one for one in frames if not one[1]["type"].startswith(("TOOL_CALL_START", "tool-input"))]
+
+
+def goes_back(frames):
+    frames.append(frames[-1])
+
+
+def begins_in_the_middle(frames):
+    del frames[0]
+
+
+def unknown_type(frames):
+    frames[2] = (frames[2][0], {"type": "text-news", "id": "m"})
+
+
+RULES = (begins_twice, delta_before_its_start, result_of_nothing, goes_back, begins_in_the_middle, unknown_type)
+
+
+@pytest.mark.parametrize("spoil", RULES, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_clients_mind_the_rules_of_their_protocol(kind, spoil):
+    frames = list(FRAMES[kind])
+    spoil(frames)
+    with pytest.raises(ValueError):
+        assembled(kind, frames)
+
+
+def test_a_run_ends_with_nothing_open():
+    frames = [one for one in FRAMES["agui"] if one[1]["type"] != "TEXT_MESSAGE_END"]
+    with pytest.raises(ValueError, match="open"):
+        assembled("agui", frames)
 
 
 def test_every_invariant_has_a_bad_history():
