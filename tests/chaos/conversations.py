@@ -8,7 +8,7 @@ from chaos.assembled import OVER, PAUSES, Agui, AiSdk
 from chaos.protocols import OtherFollower
 from harness.sse import NoFrame, SseStream, StreamEnded
 
-PAUSE_S = 0.1  # until a run that waits is looked at again
+PAUSE_S = 0.2  # until a run that waits is looked at again
 
 
 class ConversationFollower(OtherFollower):
@@ -27,9 +27,9 @@ class ConversationFollower(OtherFollower):
         except ValueError as error:
             self.violations.append(f"run {client.run} after seq {client.seq}: {error}")
         if tidy and (client.waiting or not client.end):
-            self.violations.append(f"run {client.run} ended tidily after seq {client.seq}, {len(client.waiting)} frames behind it")
+            self.violations.append(f"run {client.run} ended tidily after seq {client.seq}, which was no end")
         if client.seq or tidy:
-            self.assembled.append(client.assembled(f"{self.kind} {self.name}", self.kind, tidy))
+            self.assembled.append(client.assembled(self.name, self.kind, tidy))
         return client.end
 
     def _read(self, stream, client) -> bool:
@@ -81,7 +81,7 @@ class AiSdkFollower(ConversationFollower):
         with SseStream(self.server.address, f"/api/v1/ai-sdk/chat/{self.run_id}/stream", self.key) as stream:
             self.connections += 1
             if stream.status == 204:
-                self.ended = was_last
+                self.ended, self.broken_at = was_last, None
                 self.stopping.wait(PAUSE_S)
             elif stream.status != 200:
                 self.refuse(stream.status, stream.body()[:200])

@@ -65,9 +65,9 @@ class Reader(threading.Thread):
 
     def follow(self, run) -> bool:
         """False: there is no such run."""
-        chance = self.chance
+        chance, restless = self.chance, 0.03 if self.kind in CLIENTS else 0.01
         follower = self.make(
-            self.target, run, leave=lambda: chance.random() < 0.01, may_miss=True,
+            self.target, run, leave=lambda: chance.random() < restless, may_miss=True,
             pause_s=lambda: chance.random() * chance.choice((0.01, 0.1, 1.0)), **self.options,
         )  # fmt: skip
         follower.start()
@@ -85,8 +85,9 @@ class Reader(threading.Thread):
         self.absences += follower.absences
         self.connections += follower.connections
         if self.kind in CLIENTS:
-            self.assembled += [vars(one) for one in follower.assembled]
-            self.complaints += [f"reader {self.number} ({self.kind}) of {run}: {text}" for text in follower.violations]
+            name = f"reader {self.number} ({self.kind})"
+            self.assembled += [vars(one) | {"name": name} for one in follower.assembled]
+            self.complaints += [f"{name}: {text}" for text in follower.violations]
             return True
         self.observers.append({
             "name": f"reader {self.number} ({self.kind})", "kind": self.kind, "run": run, "complaints": follower.violations,
