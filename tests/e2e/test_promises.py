@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import zmq
 from e2e.test_single_writer import Batch
-from e2e.test_streamer_alone import NEVER, database, make_stage, stage  # noqa: F401 (fixtures)
+from e2e.test_streamer_alone import NEVER, make_stage, stage  # noqa: F401 (fixtures)
 from harness.client import custom
 from harness.lone_streamer import envelope
 from harness.paths import fault_bin_dir, patience
