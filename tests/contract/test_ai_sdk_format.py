@@ -1,35 +1,21 @@
 """Runs as the AI SDK's stream, without a server: random logs that our contracts allow, and what both versions of the
 client make of them (tests/clients/ai_sdk_read.mjs)."""
 
-import fcntl
 import json
-import os
-import pathlib
 import random
-import subprocess
 
 import pytest
+from contract.project import RUN_ID
+from contract.project import project as show
+from harness.paths import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUT = (ROOT / os.environ.get("SIGNALBOX_TEST_BIN", "build/bin")).parent
-RUN_ID = "0199a000-0000-7000-8000-00000000000a"
 WORDS = ["ship", "rain", "\u00e9t\u00e9", "a\"b", "line\nbreak", "\U0001f6a2", "\\", "data: x", "</script>", " "]
 
 
 def project(logs):
     """What the format makes of each log: [seq, text, pauses] of every event."""
-    variant = OUT.name if OUT.name in ("fault", "asan", "coverage") else "release"
-    target = OUT.relative_to(ROOT) / "test" / "projector"
-    OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / ".projector.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
-        subprocess.run(["make", "-s", f"VARIANT={variant}", str(target)], cwd=ROOT, env=environment, check=True)
-    given = "".join(json.dumps({"run_id": RUN_ID, "events": [{"type": kind, "payload": payload} for kind, payload in log]}) + "\n"
-                    for log in logs)  # fmt: skip
-    done = subprocess.run([ROOT / target, "ai-sdk"], input=given, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [[[seq, answer["bytes"], answer["pauses"]] for seq, answer in enumerate(answers, 1)]
+            for answers, _ in show(logs, form="ai-sdk")]
 
 
 def text(shown, after_seq=0):
