@@ -104,7 +104,7 @@ check-config: $(OUT)/bin/signalbox ## fail when ops/config/signalbox.conf is not
 
 # Leaks count as errors; a sanitizer's finding ends the process, so that the harness sees a death nobody asked for.
 # Contracts that programs of ours are held to, beside whole servers.
-ASAN_CONTRACTS := $(addprefix tests/contract/test_,ag_ui.py ai_sdk_format.py websocket_conformance.py)
+ASAN_CONTRACTS := $(addprefix tests/contract/test_,ag_ui.py ai_sdk_format.py transcripts.py websocket_conformance.py)
 .PHONY: asan-system
 asan-system:
 	@$(MAKE) --no-print-directory VARIANT=asan all

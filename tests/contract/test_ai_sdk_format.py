@@ -7,7 +7,6 @@ import random
 import pytest
 from contract.project import RUN_ID
 from contract.project import project as show
-from harness.paths import ROOT
 
 WORDS = ["ship", "rain", "\u00e9t\u00e9", "a\"b", "line\nbreak", "\U0001f6a2", "\\", "data: x", "</script>", " "]
 
@@ -291,17 +290,3 @@ def test_an_answer_that_was_a_message_begins_another_message(node_client):
     for seen in result.values():
         texts = [(message["id"], [part["text"] for part in message["parts"] if part["type"] == "text"]) for message in seen["messages"]]
         assert texts == [(RUN_ID, ["one"]), (f"{RUN_ID}-4", ["two"])]
-
-
-def test_a_transcript():
-    """Byte for byte."""
-    log = [("RUN_STARTED", {"metadata": {}}), ("MESSAGE_COMPLETED", {"message_id": "u", "role": "user", "content": "hidden"}),
-           ("REASONING_DELTA", {"message_id": "r", "delta": "hm"}), ("REASONING_COMPLETED", {"message_id": "r"}),
-           ("MESSAGE_STARTED", {"message_id": "m", "role": "assistant"}), ("MESSAGE_DELTA", {"message_id": "m", "delta": "Hi \"you\""}),
-           ("TOOL_CALL_STARTED", {"tool_call_id": "t", "name": "find", "arguments": "{\"q\":\n1}"}),
-           ("TOOL_CALL_COMPLETED", {"tool_call_id": "t", "name": "find", "result": [1]}),
-           ("SOURCE_ADDED", {"source_id": "s", "entity_type": "web_page", "url": "https://example.com/", "title": "Example"}),
-           ("MESSAGE_COMPLETED", {"message_id": "m", "content": "Hi \"you\"!"}), ("RUN_FINISHED", {})]  # fmt: skip
-    (shown,) = project([log])
-    golden = ROOT / "tests" / "data" / "ai_sdk_transcript.txt"
-    assert text(shown) == golden.read_text(encoding="utf-8")
