@@ -1,15 +1,15 @@
 /*
  * Projections on their own, for the tests that give their bytes to real clients. Lines of the input:
  *
- *     new RUN_ID         a run begins
+ *     new FORMAT RUN_ID  a run begins
  *     event NUMBER JSON  its next event; answered by a line {"pauses","bytes"}
  *     join               answered by {"pauses","bytes"}: what one is given who comes now
  *
  * Every event is taken by the state, by a copy of it, and by an older copy that is some events behind;
  * all must give the same bytes. The payload lies in memory of just its size, so that a sanitizer sees
- * a read behind it.
+ * a read behind it. A state that grows beyond reason is a failure.
  */
-#include "streamer/formats/ag_ui.h"
+#include "streamer/formats/projection.h"
 
 #include "runtime/base/number.h"
 
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BEHIND = 7 };
+enum { BEHIND = 7, STATE_BYTES_MAX = 8 << 20 };
 
 struct run {
     const struct projection_format *format;
@@ -101,11 +101,25 @@ static void end(struct run *run)
     }
 }
 
-static void begin(struct run *run, const char *id)
+static const struct projection_format *format_called(const char *name, size_t length)
 {
+    for (unsigned i = STREAM_FORMAT_NATIVE; i <= STREAM_FORMAT_AI_SDK; i++) {
+        const struct projection_format *format = projection_format((enum stream_format)i);
+        if (format != NULL && strlen(format->name) == length &&
+            memcmp(format->name, name, length) == 0) {
+            return format;
+        }
+    }
+    fail("no such format", name);
+    return NULL;
+}
+
+static void begin(struct run *run, const char *line)
+{
+    size_t length = strcspn(line, " ");
     end(run);
-    *run = (struct run){.format = run->format};
-    (void)snprintf(run->id, sizeof run->id, "%s", id);
+    *run = (struct run){.format = format_called(line, length)};
+    (void)snprintf(run->id, sizeof run->id, "%s", line + length + (line[length] == ' '));
     run->state = run->format->create(0);
     run->older = run->format->create(0);
 }
@@ -133,6 +147,9 @@ static void event(struct run *run, char *line)
     if (run->format->size(run->state) == 0) {
         fail("a state without size", line);
     }
+    if (run->format->size(run->state) > STATE_BYTES_MAX) {
+        fail("a state that grows", line);
+    }
     answer(after, &bytes);
     run->format->destroy(&copy);
     buffer_deinit(&copied);
@@ -150,7 +167,7 @@ static void join(struct run *run)
 
 int main(void)
 {
-    struct run run = {.format = &ag_ui_format};
+    struct run run = {0};
     char *line = NULL;
     size_t size = 0;
     ssize_t length;

@@ -28,14 +28,14 @@ def build():
     return ROOT / target
 
 
-def project(logs, joins=()):
+def project(logs, joins=(), form="ag-ui"):
     """For each log, a list of (type, payload): (what each event gave, {position: what one is given who comes there}).
 
     Each is {"pauses", "bytes"}; `joins` has the positions of each log (number of events before).
     """
     lines, plan = [], []
     for number, log in enumerate(logs):
-        lines.append(f"new {RUN_ID}")
+        lines.append(f"new {form} {RUN_ID}")
         wanted = set(joins[number]) if joins else set()
         for position, (kind, payload) in enumerate(log, 1):
             lines.append(f"event {NUMBERS[kind]} {payload if isinstance(payload, str) else json.dumps(payload)}")

@@ -1,35 +1,20 @@
 """Runs as the AI SDK's stream, without a server: random logs that our contracts allow, and what both versions of the
 client make of them (tests/clients/ai_sdk_read.mjs)."""
 
-import fcntl
 import json
-import os
-import pathlib
 import random
-import subprocess
 
 import pytest
+from contract.project import RUN_ID
+from contract.project import project as show
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUT = (ROOT / os.environ.get("SIGNALBOX_TEST_BIN", "build/bin")).parent
-RUN_ID = "0199a000-0000-7000-8000-00000000000a"
 WORDS = ["ship", "rain", "\u00e9t\u00e9", "a\"b", "line\nbreak", "\U0001f6a2", "\\", "data: x", "</script>", " "]
 
 
 def project(logs):
     """What the format makes of each log: [seq, text, pauses] of every event."""
-    variant = OUT.name if OUT.name in ("fault", "asan", "coverage") else "release"
-    target = OUT.relative_to(ROOT) / "test" / "projector"
-    OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / ".projector.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS")}
-        subprocess.run(["make", "-s", f"VARIANT={variant}", str(target)], cwd=ROOT, env=environment, check=True)
-    given = "".join(json.dumps({"run_id": RUN_ID, "events": [{"type": kind, "payload": payload} for kind, payload in log]}) + "\n"
-                    for log in logs)  # fmt: skip
-    done = subprocess.run([ROOT / target, "ai-sdk"], input=given, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [[[seq, answer["bytes"], answer["pauses"]] for seq, answer in enumerate(answers, 1)]
+            for answers, _ in show(logs, form="ai-sdk")]
 
 
 def text(shown, after_seq=0):
@@ -305,17 +290,3 @@ def test_an_answer_that_was_a_message_begins_another_message(node_client):
     for seen in result.values():
         texts = [(message["id"], [part["text"] for part in message["parts"] if part["type"] == "text"]) for message in seen["messages"]]
         assert texts == [(RUN_ID, ["one"]), (f"{RUN_ID}-4", ["two"])]
-
-
-def test_a_transcript():
-    """Byte for byte."""
-    log = [("RUN_STARTED", {"metadata": {}}), ("MESSAGE_COMPLETED", {"message_id": "u", "role": "user", "content": "hidden"}),
-           ("REASONING_DELTA", {"message_id": "r", "delta": "hm"}), ("REASONING_COMPLETED", {"message_id": "r"}),
-           ("MESSAGE_STARTED", {"message_id": "m", "role": "assistant"}), ("MESSAGE_DELTA", {"message_id": "m", "delta": "Hi \"you\""}),
-           ("TOOL_CALL_STARTED", {"tool_call_id": "t", "name": "find", "arguments": "{\"q\":\n1}"}),
-           ("TOOL_CALL_COMPLETED", {"tool_call_id": "t", "name": "find", "result": [1]}),
-           ("SOURCE_ADDED", {"source_id": "s", "entity_type": "web_page", "url": "https://example.com/", "title": "Example"}),
-           ("MESSAGE_COMPLETED", {"message_id": "m", "content": "Hi \"you\"!"}), ("RUN_FINISHED", {})]  # fmt: skip
-    (shown,) = project([log])
-    golden = ROOT / "tests" / "data" / "ai_sdk_transcript.txt"
-    assert text(shown) == golden.read_text(encoding="utf-8")
