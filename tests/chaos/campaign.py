@@ -301,7 +301,7 @@ class Phase:
         for seen in [seen for part in readers for seen in part["observers"]]:
             history.shown[seen["kind"]] += sum(len(rows) for _, rows in seen["connections"])
         for one in history.assembled:
-            history.shown[one.kind] += len(one.texts) + len(one.calls)
+            history.shown[one.kind] += one.seq
         self.campaign.lives += len(history.lives)
 
     def _take_server(self, history, runs):
