@@ -511,7 +511,9 @@ def check_restart(box, client, key):
     with WebSocket(box, key) as ws, WebSocket(box, key, receive_buffer=4096) as slow, WebSocket(box, key) as halved:
         ws.subscribe(id="run", run_id=cold)
         ws.subscribe(id="feed", feed="tenant", **{"from": "latest"})
-        seen = ws.until("caught_up", "run") + ws.until("caught_up", "feed")
+        seen = []
+        while {m["id"] for m in seen if m["op"] == "caught_up"} != {"run", "feed"}:  # in whichever order
+            seen.append(ws.next())
         client.append_many(hot, [{"type": "CUSTOM", "payload": {"name": "n", "value": [n, "x" * 20000]}} for n in range(60)])
         slow.subscribe(id="slow", run_id=hot)
         first = slow.next()
