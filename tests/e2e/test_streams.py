@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from harness.client import assert_problem, custom, random_id
+from harness.raw import RawConnection
 from harness.sse import Follower, StreamEnded
 from harness.waiting import stays_true, wait_until
 
@@ -290,3 +291,22 @@ def test_a_head_request_or_bytes_after_the_request_do_no_harm(box, client, run_i
         except StreamEnded as end:
             assert not end.tidy
     assert_problem(client.get("/api/v1/nothing"), 404)
+
+
+@pytest.mark.requirement("R046", "R060")
+def test_streams_that_open_together_get_each_their_own_answer(box, client, other, finished):
+    """Their heads are read together: one that is over, one that goes on, one that is not there and one of somebody else."""
+    live, foreign = client.new_run(), other.new_run()
+    wanted = {finished: 204, live: 200, random_id(): 404, foreign: 404}
+    asked = random.Random(5).choices(list(wanted), k=120)
+    host, _, port = box.listen.rpartition(":")
+    connections = [RawConnection((host, int(port))) for _ in asked]
+    try:
+        for connection, run in zip(connections, asked, strict=True):
+            connection.send(f"GET /api/v1/runs/{run}/stream?after_seq=50 HTTP/1.1\r\nHost: x\r\n"
+                            f"Authorization: Bearer {box.api_key}\r\n\r\n".encode())  # fmt: skip
+        found = [connection.read_head()[0] for connection in connections]
+    finally:
+        for connection in connections:
+            connection.close()
+    assert found == [wanted[run] for run in asked]
