@@ -5,6 +5,16 @@ CREATE DOMAIN public.entity_type AS text
 
 ALTER DOMAIN public.entity_type OWNER TO signalbox_owner;
 
+CREATE TYPE public.job_status AS ENUM (
+    'pending',
+    'running',
+    'success',
+    'error',
+    'cancelled'
+);
+
+ALTER TYPE public.job_status OWNER TO signalbox_owner;
+
 CREATE TYPE public.run_event_type AS ENUM (
     'RUN_STARTED',
     'RUN_FINISHED',
@@ -527,11 +537,57 @@ $$;
 
 ALTER FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.hold_job_shards(p_name text, p_origin bigint, p_lease_ms integer) RETURNS TABLE(shard_out smallint, epoch_out bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    alive text[];
+    now_at constant timestamptz := clock_timestamp();
+    until_at constant timestamptz := now_at + make_interval(secs => p_lease_ms / 1000.0);
+begin
+    lock table job_shards in share row exclusive mode; -- sixteen rows, once a second: one runner at a time
+    delete from job_runners r where r.until < now_at and r.name <> p_name;
+    insert into job_runners as r (name, origin, until) values (p_name, p_origin, until_at)
+    on conflict (name) do update set origin = excluded.origin, until = excluded.until;
+    select array_agg(r.name order by r.name) into alive from job_runners r;
+    update job_shards s set owner = '', until = '-infinity'
+     where s.owner = p_name and alive[s.shard % cardinality(alive) + 1] <> p_name;
+    return query
+        update job_shards s
+           set owner = p_name, origin = p_origin, until = until_at,
+               epoch = s.epoch + case when s.owner = p_name and s.origin = p_origin then 0 else 1 end
+         where alive[s.shard % cardinality(alive) + 1] = p_name
+           and (s.owner = p_name or s.until < now_at or s.owner <> all (alive))
+        returning s.shard, s.epoch;
+end
+$$;
+
+ALTER FUNCTION public.hold_job_shards(p_name text, p_origin bigint, p_lease_ms integer) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.is_operator() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (COALESCE(current_setting('signalbox.operator'::text, true), ''::text) = 'on'::text);
 
 ALTER FUNCTION public.is_operator() OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.job_shard(p_tenant uuid, p_queue text) RETURNS smallint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select (get_byte(sha256(uuid_send(p_tenant) || convert_to(p_queue, 'UTF8')), 0) % 16)::smallint
+$$;
+
+ALTER FUNCTION public.job_shard(p_tenant uuid, p_queue text) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.leave_job_shards(p_name text, p_origin bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    delete from job_runners where name = p_name and origin = p_origin;
+    update job_shards set owner = '', until = '-infinity' where owner = p_name and origin = p_origin;
+$$;
+
+ALTER FUNCTION public.leave_job_shards(p_name text, p_origin bigint) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -667,6 +723,29 @@ $$;
 
 ALTER FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.renew_job_leases(p_id bigint[], p_token uuid[], p_lease_ms integer[], p_progress json[]) RETURNS SETOF bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    with beats as materialized (
+        select b.* from unnest(p_id, p_token, p_lease_ms, p_progress) with ordinality
+            as b (id, token, lease_ms, progress, place)
+    ), locked as materialized (
+        select o.id, b.place, b.lease_ms, b.progress from beats b join job_open o on o.id = b.id and o.token = b.token
+         order by o.id for update of o
+    ), renewed as (
+        update job_open o
+           set lease_ms = l.lease_ms, heartbeat_at = clock_timestamp(),
+               lease_until = clock_timestamp() + make_interval(secs => l.lease_ms / 1000.0),
+               progress = coalesce(l.progress, o.progress)
+          from locked l where o.id = l.id
+        returning l.place
+    )
+    select place from renewed
+$$;
+
+ALTER FUNCTION public.renew_job_leases(p_id bigint[], p_token uuid[], p_lease_ms integer[], p_progress json[]) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -801,6 +880,191 @@ CREATE TABLE public.client_runs (
 );
 
 ALTER TABLE public.client_runs OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_dead (
+    tenant_id uuid NOT NULL,
+    id bigint NOT NULL,
+    died_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.job_dead OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_deps (
+    parent bigint NOT NULL,
+    child bigint NOT NULL
+);
+
+ALTER TABLE public.job_deps OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_open (
+    id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    queue text NOT NULL,
+    job_type text NOT NULL,
+    shard smallint NOT NULL,
+    priority smallint NOT NULL,
+    concurrency_key text,
+    run_at timestamp with time zone NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    claim integer DEFAULT 0 NOT NULL,
+    token uuid,
+    worker text,
+    lease_ms integer,
+    lease_until timestamp with time zone,
+    heartbeat_at timestamp with time zone,
+    started_at timestamp with time zone,
+    deps_left integer DEFAULT 0 NOT NULL,
+    dep_failed boolean DEFAULT false NOT NULL,
+    cancel_requested_at timestamp with time zone,
+    progress json,
+    last_error text
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.job_open OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_pauses (
+    tenant_id uuid NOT NULL,
+    job_type text NOT NULL,
+    paused_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.job_pauses OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_pruned (
+    tenant_id uuid NOT NULL,
+    job_key text NOT NULL,
+    job_id uuid NOT NULL,
+    status public.job_status NOT NULL,
+    result_artifact_id uuid
+);
+
+ALTER TABLE public.job_pruned OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_queues (
+    tenant_id uuid NOT NULL,
+    queue text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    concurrency integer,
+    key_concurrency integer DEFAULT 1 NOT NULL,
+    rate_per_minute integer,
+    rate_burst integer DEFAULT 1 NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_queues_concurrency_check CHECK ((concurrency > 0)),
+    CONSTRAINT job_queues_key_concurrency_check CHECK ((key_concurrency > 0)),
+    CONSTRAINT job_queues_rate_burst_check CHECK ((rate_burst > 0)),
+    CONSTRAINT job_queues_rate_per_minute_check CHECK ((rate_per_minute > 0))
+);
+
+ALTER TABLE public.job_queues OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_records (
+    id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    job_key text NOT NULL,
+    job_type text NOT NULL,
+    artifact_kind text,
+    queue text NOT NULL,
+    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint NOT NULL,
+    payload json NOT NULL,
+    on_dep_fail smallint DEFAULT 0 NOT NULL,
+    concurrency_key text,
+    detached boolean DEFAULT false NOT NULL,
+    result json,
+    result_artifact_id uuid,
+    error jsonb,
+    error_class text,
+    partial boolean DEFAULT false NOT NULL,
+    last_worker text,
+    last_token uuid,
+    created_by text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    enqueue_seq bigint NOT NULL,
+    finish_seq bigint
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.job_records OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_runners (
+    name text NOT NULL,
+    origin bigint NOT NULL,
+    until timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.job_runners OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_shards (
+    shard smallint NOT NULL,
+    owner text DEFAULT ''::text NOT NULL,
+    origin bigint DEFAULT 0 NOT NULL,
+    epoch bigint DEFAULT 0 NOT NULL,
+    until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.job_shards OWNER TO signalbox_owner;
+
+CREATE VIEW public.jobs WITH (security_invoker='true') AS
+ SELECT r.job_id AS id,
+    r.id AS number,
+    r.tenant_id,
+    r.run_id,
+    r.job_key,
+    r.job_type,
+    r.artifact_kind,
+    r.queue,
+        CASE
+            WHEN (o.token IS NOT NULL) THEN 'running'::public.job_status
+            ELSE r.status
+        END AS status,
+    r.priority,
+    (
+        CASE
+            WHEN (o.id IS NULL) THEN (r.attempts)::integer
+            ELSE (o.attempts +
+            CASE
+                WHEN (o.token IS NOT NULL) THEN 1
+                ELSE 0
+            END)
+        END)::smallint AS attempts,
+    r.max_attempts,
+    r.payload,
+    r.on_dep_fail,
+    r.concurrency_key,
+    r.detached,
+    o.run_at,
+    COALESCE(o.deps_left, 0) AS deps_left,
+    COALESCE(o.worker, r.last_worker) AS last_worker,
+    o.heartbeat_at,
+    o.started_at,
+    o.lease_until,
+    o.cancel_requested_at,
+    o.progress,
+    o.last_error,
+    r.result,
+    r.result_artifact_id,
+    r.partial,
+    r.error,
+    r.error_class,
+    r.created_by,
+    r.created_at,
+    GREATEST(r.updated_at, o.heartbeat_at) AS updated_at,
+    r.finished_at,
+    r.enqueue_seq,
+    r.finish_seq
+   FROM (public.job_records r
+     LEFT JOIN public.job_open o ON ((o.id = r.id)));
+
+ALTER TABLE public.jobs OWNER TO signalbox_owner;
 
 CREATE TABLE public.jwks_documents (
     url text NOT NULL,
@@ -1042,6 +1306,33 @@ ALTER TABLE ONLY public.installation
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (installation_id);
 
+ALTER TABLE ONLY public.job_dead
+    ADD CONSTRAINT job_dead_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.job_deps
+    ADD CONSTRAINT job_deps_pkey PRIMARY KEY (parent, child);
+
+ALTER TABLE ONLY public.job_open
+    ADD CONSTRAINT job_open_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.job_pauses
+    ADD CONSTRAINT job_pauses_pkey PRIMARY KEY (tenant_id, job_type);
+
+ALTER TABLE ONLY public.job_pruned
+    ADD CONSTRAINT job_pruned_pkey PRIMARY KEY (tenant_id, job_key);
+
+ALTER TABLE ONLY public.job_queues
+    ADD CONSTRAINT job_queues_pkey PRIMARY KEY (tenant_id, queue);
+
+ALTER TABLE ONLY public.job_records
+    ADD CONSTRAINT job_records_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.job_runners
+    ADD CONSTRAINT job_runners_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.job_shards
+    ADD CONSTRAINT job_shards_pkey PRIMARY KEY (shard);
+
 ALTER TABLE ONLY public.jwks_documents
     ADD CONSTRAINT jwks_documents_pkey PRIMARY KEY (url);
 
@@ -1096,6 +1387,16 @@ CREATE INDEX audit_log_newest ON public.audit_log USING btree (tenant_id, at DES
 
 CREATE INDEX client_runs_of_run ON public.client_runs USING btree (run_id, after_seq);
 
+CREATE INDEX job_deps_child ON public.job_deps USING btree (child);
+
+CREATE UNIQUE INDEX job_records_job ON public.job_records USING btree (job_id);
+
+CREATE UNIQUE INDEX job_records_key ON public.job_records USING btree (tenant_id, job_key);
+
+CREATE INDEX job_records_newest ON public.job_records USING btree (tenant_id, id DESC);
+
+CREATE INDEX job_records_run ON public.job_records USING btree (run_id);
+
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
 CREATE UNIQUE INDEX run_events_idempotency ON public.run_events USING btree (run_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -1140,6 +1441,18 @@ ALTER TABLE ONLY public.client_runs
 
 ALTER TABLE ONLY public.client_runs
     ADD CONSTRAINT client_runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.job_pauses
+    ADD CONSTRAINT job_pauses_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.job_pruned
+    ADD CONSTRAINT job_pruned_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.job_queues
+    ADD CONSTRAINT job_queues_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.job_records
+    ADD CONSTRAINT job_records_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1188,6 +1501,50 @@ CREATE POLICY heads_of_all ON public.run_heads FOR SELECT TO signalbox_sequencer
 CREATE POLICY heads_of_streamer ON public.run_heads FOR SELECT TO signalbox_streamer USING ((tenant_id = ANY (( SELECT public.current_tenants() AS current_tenants)::uuid[])));
 
 CREATE POLICY heads_of_tenant ON public.run_heads FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_dead ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_dead_of_all ON public.job_dead FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY job_dead_of_tenant ON public.job_dead FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_deps ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_deps_of_all ON public.job_deps FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY job_deps_of_tenant ON public.job_deps FOR SELECT TO signalbox_api USING ((EXISTS ( SELECT
+   FROM public.job_records r
+  WHERE ((r.id = job_deps.child) AND (r.tenant_id = ( SELECT public.current_tenant() AS current_tenant))))));
+
+ALTER TABLE public.job_open ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_open_of_all ON public.job_open FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY job_open_of_tenant ON public.job_open FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_pauses ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_pauses_of_all ON public.job_pauses FOR SELECT TO signalbox_job_runner USING (true);
+
+CREATE POLICY job_pauses_of_tenant ON public.job_pauses TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_pruned ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_pruned_of_all ON public.job_pruned FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY job_pruned_of_tenant ON public.job_pruned FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_queues ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_queues_of_all ON public.job_queues FOR SELECT TO signalbox_job_runner USING (true);
+
+CREATE POLICY job_queues_of_tenant ON public.job_queues TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_records ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_records_of_all ON public.job_records FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
+
+CREATE POLICY job_records_of_tenant ON public.job_records FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY keys_ended ON public.api_keys FOR UPDATE TO signalbox_api USING (((revoked_at IS NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)))) WITH CHECK (((revoked_at IS NOT NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator))));
 
@@ -1343,6 +1700,14 @@ REVOKE ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_positi
 
 GRANT ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) TO signalbox_sequencer;
 
+REVOKE ALL ON FUNCTION public.hold_job_shards(p_name text, p_origin bigint, p_lease_ms integer) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.hold_job_shards(p_name text, p_origin bigint, p_lease_ms integer) TO signalbox_job_runner;
+
+REVOKE ALL ON FUNCTION public.leave_job_shards(p_name text, p_origin bigint) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.leave_job_shards(p_name text, p_origin bigint) TO signalbox_job_runner;
+
 REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) TO signalbox_sequencer;
@@ -1350,6 +1715,10 @@ GRANT ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p
 REVOKE ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.record_usage(p_shard integer, p_epoch bigint, p_day date, u_tenant uuid[], u_runs bigint[], u_events bigint[], u_bytes bigint[], u_active bigint[]) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.renew_job_leases(p_id bigint[], p_token uuid[], p_lease_ms integer[], p_progress json[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.renew_job_leases(p_id bigint[], p_token uuid[], p_lease_ms integer[], p_progress json[]) TO signalbox_job_runner;
 
 REVOKE ALL ON FUNCTION public.renew_lease(p_shard integer, p_epoch bigint, p_lease_ms integer) FROM PUBLIC;
 
@@ -1370,6 +1739,70 @@ GRANT ALL ON FUNCTION public.set_tenant_quota(p_tenant uuid, p_runs bigint, p_ev
 GRANT SELECT,INSERT ON TABLE public.audit_log TO signalbox_api;
 
 GRANT SELECT,INSERT ON TABLE public.client_runs TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_dead TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_dead TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_dead TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_dead TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_exporter;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.job_pauses TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_pauses TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_pruned TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_pruned TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_pruned TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_pruned TO signalbox_exporter;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.job_queues TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_queues TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_runners TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_runners TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_shards TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_shards TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.jobs TO signalbox_api;
+
+GRANT SELECT ON TABLE public.jobs TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.jobs TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.jobs TO signalbox_exporter;
 
 GRANT SELECT ON TABLE public.jwks_documents TO signalbox_api;
 

@@ -30,16 +30,26 @@ const char *message_name(enum message_type type)
         return "FORK_RUN";
     case MESSAGE_TOUCH_RUN:
         return "TOUCH_RUN";
+    case MESSAGE_ENQUEUE_JOBS:
+        return "ENQUEUE_JOBS";
+    case MESSAGE_CHANGE_JOBS:
+        return "CHANGE_JOBS";
     case MESSAGE_RESULT:
         return "RESULT";
     case MESSAGE_NACK:
         return "NACK";
     case MESSAGE_BUSY:
         return "BUSY";
+    case MESSAGE_JOBS_RESULT:
+        return "JOBS_RESULT";
     case MESSAGE_EVENTS:
         return "EVENTS";
     case MESSAGE_HINT:
         return "HINT";
+    case MESSAGE_JOBS:
+        return "JOBS";
+    case MESSAGE_JOB_NOTE:
+        return "JOB_NOTE";
     case MESSAGE_HANDOVER:
         return "HANDOVER";
     case MESSAGE_HANDOFF:
@@ -50,6 +60,18 @@ const char *message_name(enum message_type type)
         return "FETCH";
     case MESSAGE_FETCHED:
         return "FETCHED";
+    case MESSAGE_JOB_WANT:
+        return "JOB_WANT";
+    case MESSAGE_JOB_GIVEN:
+        return "JOB_GIVEN";
+    case MESSAGE_JOB_FORGET:
+        return "JOB_FORGET";
+    case MESSAGE_JOB_BEAT:
+        return "JOB_BEAT";
+    case MESSAGE_JOB_BEATEN:
+        return "JOB_BEATEN";
+    case MESSAGE_JOB_RULES:
+        return "JOB_RULES";
     }
     return "unknown"; /* the number came from outside */
 }
@@ -516,6 +538,312 @@ int message_touch_run_decode(const uint8_t *frame, size_t length, struct message
     return 0;
 }
 
+static void get_enqueue_jobs_job(struct envelope_reader *reader,
+                                 struct message_enqueue_jobs_job *item)
+{
+    envelope_expect_array(reader, 13);
+    envelope_get_uuid(reader, item->job);
+    item->key.data = envelope_get_text(reader, &item->key.length);
+    item->type.data = envelope_get_text(reader, &item->type.length);
+    item->artifact_kind.data = envelope_get_text(reader, &item->artifact_kind.length);
+    item->queue.data = envelope_get_text(reader, &item->queue.length);
+    item->payload.data = envelope_get_text(reader, &item->payload.length);
+    item->priority = envelope_get_i64(reader);
+    item->max_attempts = envelope_get_u64(reader);
+    item->run_at = envelope_get_i64(reader);
+    item->on_dep_fail = envelope_get_u64(reader);
+    item->concurrency_key.data = envelope_get_text(reader, &item->concurrency_key.length);
+    envelope_get_uuid(reader, item->child);
+    item->debounce_ms = envelope_get_u64(reader);
+}
+
+static void get_enqueue_jobs_jobs(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_enqueue_jobs_job item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_enqueue_jobs_job(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_enqueue_jobs_job_encode(struct msgpack_sbuffer *list,
+                                     const struct message_enqueue_jobs_job *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 13);
+    envelope_put_uuid(out, item->job);
+    envelope_put_text(out, item->key.data, item->key.length);
+    envelope_put_text(out, item->type.data, item->type.length);
+    envelope_put_text(out, item->artifact_kind.data, item->artifact_kind.length);
+    envelope_put_text(out, item->queue.data, item->queue.length);
+    envelope_put_text(out, item->payload.data, item->payload.length);
+    envelope_put_i64(out, item->priority);
+    envelope_put_u64(out, item->max_attempts);
+    envelope_put_i64(out, item->run_at);
+    envelope_put_u64(out, item->on_dep_fail);
+    envelope_put_text(out, item->concurrency_key.data, item->concurrency_key.length);
+    envelope_put_uuid(out, item->child);
+    envelope_put_u64(out, item->debounce_ms);
+}
+
+bool message_enqueue_jobs_job_next(struct message_list *cursor,
+                                   struct message_enqueue_jobs_job *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_enqueue_jobs_job(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+static void get_enqueue_jobs_parent(struct envelope_reader *reader,
+                                    struct message_enqueue_jobs_parent *item)
+{
+    envelope_expect_array(reader, 3);
+    item->index = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->parent);
+    item->key.data = envelope_get_text(reader, &item->key.length);
+}
+
+static void get_enqueue_jobs_parents(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_enqueue_jobs_parent item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_enqueue_jobs_parent(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_enqueue_jobs_parent_encode(struct msgpack_sbuffer *list,
+                                        const struct message_enqueue_jobs_parent *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 3);
+    envelope_put_u64(out, item->index);
+    envelope_put_uuid(out, item->parent);
+    envelope_put_text(out, item->key.data, item->key.length);
+}
+
+bool message_enqueue_jobs_parent_next(struct message_list *cursor,
+                                      struct message_enqueue_jobs_parent *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_enqueue_jobs_parent(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_enqueue_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                 const struct message_enqueue_jobs *message)
+{
+    put_header(out, MESSAGE_ENQUEUE_JOBS, header, 9);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
+    envelope_put_array(out, message->jobs.count);
+    envelope_put_encoded(out, message->jobs.data, message->jobs.length);
+    envelope_put_array(out, message->parents.count);
+    envelope_put_encoded(out, message->parents.data, message->parents.length);
+}
+
+static void get_enqueue_jobs(struct envelope_reader *reader, struct message_enqueue_jobs *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
+    get_enqueue_jobs_jobs(reader, &message->jobs);
+    get_enqueue_jobs_parents(reader, &message->parents);
+}
+
+int message_enqueue_jobs_decode(const uint8_t *frame, size_t length,
+                                struct message_header *header_out,
+                                struct message_enqueue_jobs *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_enqueue_jobs message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_ENQUEUE_JOBS, &header, 9);
+    get_enqueue_jobs(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+static void get_change_jobs_change(struct envelope_reader *reader,
+                                   struct message_change_jobs_change *item)
+{
+    envelope_expect_array(reader, 10);
+    envelope_get_uuid(reader, item->job);
+    item->what = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->token);
+    item->worker.data = envelope_get_text(reader, &item->worker.length);
+    item->lease_ms = envelope_get_u64(reader);
+    item->class = envelope_get_u64(reader);
+    item->reason.data = envelope_get_text(reader, &item->reason.length);
+    item->retry_ms = envelope_get_u64(reader);
+    item->result.data = envelope_get_text(reader, &item->result.length);
+    item->percent = envelope_get_i64(reader);
+}
+
+static void get_change_jobs_changes(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_change_jobs_change item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_change_jobs_change(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_change_jobs_change_encode(struct msgpack_sbuffer *list,
+                                       const struct message_change_jobs_change *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 10);
+    envelope_put_uuid(out, item->job);
+    envelope_put_u64(out, item->what);
+    envelope_put_uuid(out, item->token);
+    envelope_put_text(out, item->worker.data, item->worker.length);
+    envelope_put_u64(out, item->lease_ms);
+    envelope_put_u64(out, item->class);
+    envelope_put_text(out, item->reason.data, item->reason.length);
+    envelope_put_u64(out, item->retry_ms);
+    envelope_put_text(out, item->result.data, item->result.length);
+    envelope_put_i64(out, item->percent);
+}
+
+bool message_change_jobs_change_next(struct message_list *cursor,
+                                     struct message_change_jobs_change *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_change_jobs_change(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+static void get_change_jobs_event(struct envelope_reader *reader,
+                                  struct message_change_jobs_event *item)
+{
+    envelope_expect_array(reader, 3);
+    item->index = envelope_get_u64(reader);
+    item->type = envelope_get_u64(reader);
+    item->payload.data = envelope_get_text(reader, &item->payload.length);
+}
+
+static void get_change_jobs_events(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_change_jobs_event item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_change_jobs_event(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_change_jobs_event_encode(struct msgpack_sbuffer *list,
+                                      const struct message_change_jobs_event *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 3);
+    envelope_put_u64(out, item->index);
+    envelope_put_u64(out, item->type);
+    envelope_put_text(out, item->payload.data, item->payload.length);
+}
+
+bool message_change_jobs_event_next(struct message_list *cursor,
+                                    struct message_change_jobs_event *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_change_jobs_event(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_change_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                const struct message_change_jobs *message)
+{
+    put_header(out, MESSAGE_CHANGE_JOBS, header, 8);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_uuid(out, message->trace);
+    envelope_put_u64(out, message->span);
+    envelope_put_u64(out, message->trace_flags);
+    envelope_put_array(out, message->changes.count);
+    envelope_put_encoded(out, message->changes.data, message->changes.length);
+    envelope_put_array(out, message->events.count);
+    envelope_put_encoded(out, message->events.data, message->events.length);
+}
+
+static void get_change_jobs(struct envelope_reader *reader, struct message_change_jobs *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    envelope_get_uuid(reader, message->trace);
+    message->span = envelope_get_u64(reader);
+    message->trace_flags = envelope_get_u64(reader);
+    get_change_jobs_changes(reader, &message->changes);
+    get_change_jobs_events(reader, &message->events);
+}
+
+int message_change_jobs_decode(const uint8_t *frame, size_t length,
+                               struct message_header *header_out,
+                               struct message_change_jobs *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_change_jobs message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_CHANGE_JOBS, &header, 8);
+    get_change_jobs(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message)
 {
@@ -620,6 +948,99 @@ int message_busy_decode(const uint8_t *frame, size_t length, struct message_head
     return 0;
 }
 
+static void get_jobs_result_job(struct envelope_reader *reader,
+                                struct message_jobs_result_job *item)
+{
+    envelope_expect_array(reader, 6);
+    envelope_get_uuid(reader, item->job);
+    item->outcome = envelope_get_u64(reader);
+    item->status = envelope_get_u64(reader);
+    item->attempt = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->run);
+    item->seq = envelope_get_u64(reader);
+}
+
+static void get_jobs_result_jobs(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_jobs_result_job item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_jobs_result_job(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_jobs_result_job_encode(struct msgpack_sbuffer *list,
+                                    const struct message_jobs_result_job *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 6);
+    envelope_put_uuid(out, item->job);
+    envelope_put_u64(out, item->outcome);
+    envelope_put_u64(out, item->status);
+    envelope_put_u64(out, item->attempt);
+    envelope_put_uuid(out, item->run);
+    envelope_put_u64(out, item->seq);
+}
+
+bool message_jobs_result_job_next(struct message_list *cursor,
+                                  struct message_jobs_result_job *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_jobs_result_job(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_jobs_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                const struct message_jobs_result *message)
+{
+    put_header(out, MESSAGE_JOBS_RESULT, header, 7);
+    envelope_put_u64(out, message->outcome);
+    envelope_put_uuid(out, message->run);
+    envelope_put_u64(out, message->status);
+    envelope_put_u64(out, message->quota);
+    envelope_put_u64(out, message->quota_limit);
+    envelope_put_u64(out, message->quota_used);
+    envelope_put_array(out, message->jobs.count);
+    envelope_put_encoded(out, message->jobs.data, message->jobs.length);
+}
+
+static void get_jobs_result(struct envelope_reader *reader, struct message_jobs_result *message)
+{
+    message->outcome = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->run);
+    message->status = envelope_get_u64(reader);
+    message->quota = envelope_get_u64(reader);
+    message->quota_limit = envelope_get_u64(reader);
+    message->quota_used = envelope_get_u64(reader);
+    get_jobs_result_jobs(reader, &message->jobs);
+}
+
+int message_jobs_result_decode(const uint8_t *frame, size_t length,
+                               struct message_header *header_out,
+                               struct message_jobs_result *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_jobs_result message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOBS_RESULT, &header, 7);
+    get_jobs_result(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 static void get_events_event(struct envelope_reader *reader, struct message_events_event *item)
 {
     envelope_expect_array(reader, 4);
@@ -711,15 +1132,17 @@ int message_events_decode(const uint8_t *frame, size_t length, struct message_he
 void message_hint_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                          const struct message_hint *message)
 {
-    put_header(out, MESSAGE_HINT, header, 2);
+    put_header(out, MESSAGE_HINT, header, 3);
     envelope_put_u64(out, message->counter);
     envelope_put_u64(out, message->position);
+    envelope_put_u64(out, message->jobs);
 }
 
 static void get_hint(struct envelope_reader *reader, struct message_hint *message)
 {
     message->counter = envelope_get_u64(reader);
     message->position = envelope_get_u64(reader);
+    message->jobs = envelope_get_u64(reader);
 }
 
 int message_hint_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
@@ -729,8 +1152,139 @@ int message_hint_decode(const uint8_t *frame, size_t length, struct message_head
     struct message_header header;
     struct message_hint message;
     envelope_reader_init(&reader, frame, length);
-    open_body(&reader, MESSAGE_HINT, &header, 2);
+    open_body(&reader, MESSAGE_HINT, &header, 3);
     get_hint(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+static void get_jobs_job(struct envelope_reader *reader, struct message_jobs_job *item)
+{
+    envelope_expect_array(reader, 16);
+    item->id = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->job);
+    envelope_get_uuid(reader, item->tenant);
+    envelope_get_uuid(reader, item->run);
+    item->state = envelope_get_u64(reader);
+    item->shard = envelope_get_u64(reader);
+    item->queue.data = envelope_get_text(reader, &item->queue.length);
+    item->type.data = envelope_get_text(reader, &item->type.length);
+    item->priority = envelope_get_i64(reader);
+    item->run_at = envelope_get_i64(reader);
+    item->concurrency_key.data = envelope_get_text(reader, &item->concurrency_key.length);
+    item->attempts = envelope_get_u64(reader);
+    envelope_get_uuid(reader, item->token);
+    item->worker.data = envelope_get_text(reader, &item->worker.length);
+    item->lease_ms = envelope_get_u64(reader);
+    item->cancel = envelope_get_bool(reader);
+}
+
+static void get_jobs_jobs(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_jobs_job item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_jobs_job(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_jobs_job_encode(struct msgpack_sbuffer *list, const struct message_jobs_job *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 16);
+    envelope_put_u64(out, item->id);
+    envelope_put_uuid(out, item->job);
+    envelope_put_uuid(out, item->tenant);
+    envelope_put_uuid(out, item->run);
+    envelope_put_u64(out, item->state);
+    envelope_put_u64(out, item->shard);
+    envelope_put_text(out, item->queue.data, item->queue.length);
+    envelope_put_text(out, item->type.data, item->type.length);
+    envelope_put_i64(out, item->priority);
+    envelope_put_i64(out, item->run_at);
+    envelope_put_text(out, item->concurrency_key.data, item->concurrency_key.length);
+    envelope_put_u64(out, item->attempts);
+    envelope_put_uuid(out, item->token);
+    envelope_put_text(out, item->worker.data, item->worker.length);
+    envelope_put_u64(out, item->lease_ms);
+    envelope_put_bool(out, item->cancel);
+}
+
+bool message_jobs_job_next(struct message_list *cursor, struct message_jobs_job *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_jobs_job(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                         const struct message_jobs *message)
+{
+    put_header(out, MESSAGE_JOBS, header, 2);
+    envelope_put_u64(out, message->counter);
+    envelope_put_array(out, message->jobs.count);
+    envelope_put_encoded(out, message->jobs.data, message->jobs.length);
+}
+
+static void get_jobs(struct envelope_reader *reader, struct message_jobs *message)
+{
+    message->counter = envelope_get_u64(reader);
+    get_jobs_jobs(reader, &message->jobs);
+}
+
+int message_jobs_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                        struct message_jobs *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_jobs message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOBS, &header, 2);
+    get_jobs(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_job_note_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_note *message)
+{
+    put_header(out, MESSAGE_JOB_NOTE, header, 3);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_text(out, message->payload.data, message->payload.length);
+}
+
+static void get_job_note(struct envelope_reader *reader, struct message_job_note *message)
+{
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    message->payload.data = envelope_get_text(reader, &message->payload.length);
+}
+
+int message_job_note_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                            struct message_job_note *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_note message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_NOTE, &header, 3);
+    get_job_note(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
     *header_out = header;
@@ -1016,6 +1570,343 @@ int message_fetched_decode(const uint8_t *frame, size_t length, struct message_h
     return 0;
 }
 
+static void get_job_want_queue(struct envelope_reader *reader, struct message_job_want_queue *item)
+{
+    envelope_expect_array(reader, 1);
+    item->name.data = envelope_get_text(reader, &item->name.length);
+}
+
+static void get_job_want_queues(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_job_want_queue item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_job_want_queue(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_job_want_queue_encode(struct msgpack_sbuffer *list,
+                                   const struct message_job_want_queue *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 1);
+    envelope_put_text(out, item->name.data, item->name.length);
+}
+
+bool message_job_want_queue_next(struct message_list *cursor,
+                                 struct message_job_want_queue *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_job_want_queue(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+static void get_job_want_type(struct envelope_reader *reader, struct message_job_want_type *item)
+{
+    envelope_expect_array(reader, 1);
+    item->name.data = envelope_get_text(reader, &item->name.length);
+}
+
+static void get_job_want_types(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_job_want_type item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_job_want_type(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_job_want_type_encode(struct msgpack_sbuffer *list,
+                                  const struct message_job_want_type *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 1);
+    envelope_put_text(out, item->name.data, item->name.length);
+}
+
+bool message_job_want_type_next(struct message_list *cursor, struct message_job_want_type *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_job_want_type(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_job_want_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_want *message)
+{
+    put_header(out, MESSAGE_JOB_WANT, header, 8);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_text(out, message->worker.data, message->worker.length);
+    envelope_put_u64(out, message->max);
+    envelope_put_u64(out, message->lease_ms);
+    envelope_put_u64(out, message->delivery_ms);
+    envelope_put_u64(out, message->wait_ms);
+    envelope_put_array(out, message->queues.count);
+    envelope_put_encoded(out, message->queues.data, message->queues.length);
+    envelope_put_array(out, message->types.count);
+    envelope_put_encoded(out, message->types.data, message->types.length);
+}
+
+static void get_job_want(struct envelope_reader *reader, struct message_job_want *message)
+{
+    envelope_get_uuid(reader, message->tenant);
+    message->worker.data = envelope_get_text(reader, &message->worker.length);
+    message->max = envelope_get_u64(reader);
+    message->lease_ms = envelope_get_u64(reader);
+    message->delivery_ms = envelope_get_u64(reader);
+    message->wait_ms = envelope_get_u64(reader);
+    get_job_want_queues(reader, &message->queues);
+    get_job_want_types(reader, &message->types);
+}
+
+int message_job_want_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                            struct message_job_want *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_want message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_WANT, &header, 8);
+    get_job_want(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+static void get_job_given_job(struct envelope_reader *reader, struct message_job_given_job *item)
+{
+    envelope_expect_array(reader, 10);
+    envelope_get_uuid(reader, item->job);
+    envelope_get_uuid(reader, item->token);
+    item->key.data = envelope_get_text(reader, &item->key.length);
+    item->type.data = envelope_get_text(reader, &item->type.length);
+    item->queue.data = envelope_get_text(reader, &item->queue.length);
+    envelope_get_uuid(reader, item->run);
+    item->attempt = envelope_get_u64(reader);
+    item->max_attempts = envelope_get_u64(reader);
+    item->lease_ms = envelope_get_u64(reader);
+    item->payload.data = envelope_get_text(reader, &item->payload.length);
+}
+
+static void get_job_given_jobs(struct envelope_reader *reader, struct message_list *list)
+{
+    struct message_job_given_job item;
+    list->count = envelope_get_array(reader);
+    list->data = reader->at;
+    for (uint32_t i = 0; i < list->count && !reader->failed; i++)
+        get_job_given_job(reader, &item);
+    list->length = (size_t)(reader->at - list->data);
+}
+
+void message_job_given_job_encode(struct msgpack_sbuffer *list,
+                                  const struct message_job_given_job *item)
+{
+    struct msgpack_sbuffer *out = list;
+    envelope_put_array(out, 10);
+    envelope_put_uuid(out, item->job);
+    envelope_put_uuid(out, item->token);
+    envelope_put_text(out, item->key.data, item->key.length);
+    envelope_put_text(out, item->type.data, item->type.length);
+    envelope_put_text(out, item->queue.data, item->queue.length);
+    envelope_put_uuid(out, item->run);
+    envelope_put_u64(out, item->attempt);
+    envelope_put_u64(out, item->max_attempts);
+    envelope_put_u64(out, item->lease_ms);
+    envelope_put_text(out, item->payload.data, item->payload.length);
+}
+
+bool message_job_given_job_next(struct message_list *cursor, struct message_job_given_job *item_out)
+{
+    struct envelope_reader reader;
+    if (cursor->count == 0)
+        return false;
+    envelope_reader_init(&reader, cursor->data, cursor->length);
+    get_job_given_job(&reader, item_out);
+    if (reader.failed)
+        return false;
+    cursor->data = reader.at;
+    cursor->length = (size_t)(reader.end - reader.at);
+    cursor->count--;
+    return true;
+}
+
+void message_job_given_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_job_given *message)
+{
+    put_header(out, MESSAGE_JOB_GIVEN, header, 2);
+    envelope_put_bool(out, message->elsewhere);
+    envelope_put_array(out, message->jobs.count);
+    envelope_put_encoded(out, message->jobs.data, message->jobs.length);
+}
+
+static void get_job_given(struct envelope_reader *reader, struct message_job_given *message)
+{
+    message->elsewhere = envelope_get_bool(reader);
+    get_job_given_jobs(reader, &message->jobs);
+}
+
+int message_job_given_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                             struct message_job_given *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_given message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_GIVEN, &header, 2);
+    get_job_given(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_job_forget_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_job_forget *message)
+{
+    put_header(out, MESSAGE_JOB_FORGET, header, 1);
+    envelope_put_u64(out, message->reserved);
+}
+
+static void get_job_forget(struct envelope_reader *reader, struct message_job_forget *message)
+{
+    message->reserved = envelope_get_u64(reader);
+}
+
+int message_job_forget_decode(const uint8_t *frame, size_t length,
+                              struct message_header *header_out,
+                              struct message_job_forget *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_forget message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_FORGET, &header, 1);
+    get_job_forget(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_job_beat_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_beat *message)
+{
+    put_header(out, MESSAGE_JOB_BEAT, header, 5);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->job);
+    envelope_put_uuid(out, message->token);
+    envelope_put_i64(out, message->percent);
+    envelope_put_text(out, message->note.data, message->note.length);
+}
+
+static void get_job_beat(struct envelope_reader *reader, struct message_job_beat *message)
+{
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->job);
+    envelope_get_uuid(reader, message->token);
+    message->percent = envelope_get_i64(reader);
+    message->note.data = envelope_get_text(reader, &message->note.length);
+}
+
+int message_job_beat_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                            struct message_job_beat *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_beat message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_BEAT, &header, 5);
+    get_job_beat(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_job_beaten_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_job_beaten *message)
+{
+    put_header(out, MESSAGE_JOB_BEATEN, header, 3);
+    envelope_put_u64(out, message->state);
+    envelope_put_bool(out, message->cancel);
+    envelope_put_u64(out, message->lease_ms);
+}
+
+static void get_job_beaten(struct envelope_reader *reader, struct message_job_beaten *message)
+{
+    message->state = envelope_get_u64(reader);
+    message->cancel = envelope_get_bool(reader);
+    message->lease_ms = envelope_get_u64(reader);
+}
+
+int message_job_beaten_decode(const uint8_t *frame, size_t length,
+                              struct message_header *header_out,
+                              struct message_job_beaten *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_beaten message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_BEATEN, &header, 3);
+    get_job_beaten(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_job_rules_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_job_rules *message)
+{
+    put_header(out, MESSAGE_JOB_RULES, header, 1);
+    envelope_put_uuid(out, message->tenant);
+}
+
+static void get_job_rules(struct envelope_reader *reader, struct message_job_rules *message)
+{
+    envelope_get_uuid(reader, message->tenant);
+}
+
+int message_job_rules_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                             struct message_job_rules *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_job_rules message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_JOB_RULES, &header, 1);
+    get_job_rules(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
 static int dump_create_run(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -1151,6 +2042,46 @@ static int dump_touch_run(const uint8_t *frame, size_t length, struct dump *dump
     return 0;
 }
 
+static int dump_enqueue_jobs(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_enqueue_jobs message;
+    if (message_enqueue_jobs_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
+    dump_add(dump, " jobs=<%" PRIu32 " items, %zu bytes>", message.jobs.count, message.jobs.length);
+    dump_add(dump, " parents=<%" PRIu32 " items, %zu bytes>", message.parents.count,
+             message.parents.length);
+    return 0;
+}
+
+static int dump_change_jobs(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_change_jobs message;
+    if (message_change_jobs_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_uuid(dump, "trace", message.trace);
+    dump_add(dump, " span=%" PRIu64, message.span);
+    dump_add(dump, " trace_flags=%" PRIu64, message.trace_flags);
+    dump_add(dump, " changes=<%" PRIu32 " items, %zu bytes>", message.changes.count,
+             message.changes.length);
+    dump_add(dump, " events=<%" PRIu32 " items, %zu bytes>", message.events.count,
+             message.events.length);
+    return 0;
+}
+
 static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -1194,6 +2125,23 @@ static int dump_busy(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_jobs_result(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_jobs_result message;
+    if (message_jobs_result_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " outcome=%" PRIu64, message.outcome);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " status=%" PRIu64, message.status);
+    dump_add(dump, " quota=%" PRIu64, message.quota);
+    dump_add(dump, " quota_limit=%" PRIu64, message.quota_limit);
+    dump_add(dump, " quota_used=%" PRIu64, message.quota_used);
+    dump_add(dump, " jobs=<%" PRIu32 " items, %zu bytes>", message.jobs.count, message.jobs.length);
+    return 0;
+}
+
 static int dump_events(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -1222,6 +2170,32 @@ static int dump_hint(const uint8_t *frame, size_t length, struct dump *dump)
     dump_header(dump, &header);
     dump_add(dump, " counter=%" PRIu64, message.counter);
     dump_add(dump, " position=%" PRIu64, message.position);
+    dump_add(dump, " jobs=%" PRIu64, message.jobs);
+    return 0;
+}
+
+static int dump_jobs(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_jobs message;
+    if (message_jobs_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " counter=%" PRIu64, message.counter);
+    dump_add(dump, " jobs=<%" PRIu32 " items, %zu bytes>", message.jobs.count, message.jobs.length);
+    return 0;
+}
+
+static int dump_job_note(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_note message;
+    if (message_job_note_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " payload=<%zu bytes>", message.payload.length);
     return 0;
 }
 
@@ -1321,6 +2295,88 @@ static int dump_fetched(const uint8_t *frame, size_t length, struct dump *dump)
     return 0;
 }
 
+static int dump_job_want(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_want message;
+    if (message_job_want_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_add(dump, " worker=<%zu bytes>", message.worker.length);
+    dump_add(dump, " max=%" PRIu64, message.max);
+    dump_add(dump, " lease_ms=%" PRIu64, message.lease_ms);
+    dump_add(dump, " delivery_ms=%" PRIu64, message.delivery_ms);
+    dump_add(dump, " wait_ms=%" PRIu64, message.wait_ms);
+    dump_add(dump, " queues=<%" PRIu32 " items, %zu bytes>", message.queues.count,
+             message.queues.length);
+    dump_add(dump, " types=<%" PRIu32 " items, %zu bytes>", message.types.count,
+             message.types.length);
+    return 0;
+}
+
+static int dump_job_given(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_given message;
+    if (message_job_given_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " elsewhere=%s", message.elsewhere ? "true" : "false");
+    dump_add(dump, " jobs=<%" PRIu32 " items, %zu bytes>", message.jobs.count, message.jobs.length);
+    return 0;
+}
+
+static int dump_job_forget(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_forget message;
+    if (message_job_forget_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " reserved=%" PRIu64, message.reserved);
+    return 0;
+}
+
+static int dump_job_beat(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_beat message;
+    if (message_job_beat_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "job", message.job);
+    dump_uuid(dump, "token", message.token);
+    dump_add(dump, " percent=%" PRId64, message.percent);
+    dump_add(dump, " note=<%zu bytes>", message.note.length);
+    return 0;
+}
+
+static int dump_job_beaten(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_beaten message;
+    if (message_job_beaten_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " state=%" PRIu64, message.state);
+    dump_add(dump, " cancel=%s", message.cancel ? "true" : "false");
+    dump_add(dump, " lease_ms=%" PRIu64, message.lease_ms);
+    return 0;
+}
+
+static int dump_job_rules(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_job_rules message;
+    if (message_job_rules_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_uuid(dump, "tenant", message.tenant);
+    return 0;
+}
+
 static int dump_message(const uint8_t *frame, size_t length, enum message_type type,
                         struct dump *dump)
 {
@@ -1339,16 +2395,26 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_fork_run(frame, length, dump);
     case MESSAGE_TOUCH_RUN:
         return dump_touch_run(frame, length, dump);
+    case MESSAGE_ENQUEUE_JOBS:
+        return dump_enqueue_jobs(frame, length, dump);
+    case MESSAGE_CHANGE_JOBS:
+        return dump_change_jobs(frame, length, dump);
     case MESSAGE_RESULT:
         return dump_result(frame, length, dump);
     case MESSAGE_NACK:
         return dump_nack(frame, length, dump);
     case MESSAGE_BUSY:
         return dump_busy(frame, length, dump);
+    case MESSAGE_JOBS_RESULT:
+        return dump_jobs_result(frame, length, dump);
     case MESSAGE_EVENTS:
         return dump_events(frame, length, dump);
     case MESSAGE_HINT:
         return dump_hint(frame, length, dump);
+    case MESSAGE_JOBS:
+        return dump_jobs(frame, length, dump);
+    case MESSAGE_JOB_NOTE:
+        return dump_job_note(frame, length, dump);
     case MESSAGE_HANDOVER:
         return dump_handover(frame, length, dump);
     case MESSAGE_HANDOFF:
@@ -1359,6 +2425,18 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_fetch(frame, length, dump);
     case MESSAGE_FETCHED:
         return dump_fetched(frame, length, dump);
+    case MESSAGE_JOB_WANT:
+        return dump_job_want(frame, length, dump);
+    case MESSAGE_JOB_GIVEN:
+        return dump_job_given(frame, length, dump);
+    case MESSAGE_JOB_FORGET:
+        return dump_job_forget(frame, length, dump);
+    case MESSAGE_JOB_BEAT:
+        return dump_job_beat(frame, length, dump);
+    case MESSAGE_JOB_BEATEN:
+        return dump_job_beaten(frame, length, dump);
+    case MESSAGE_JOB_RULES:
+        return dump_job_rules(frame, length, dump);
     }
     return -1;
 }

@@ -25,16 +25,27 @@ enum message_type {
     MESSAGE_RESUME_RUN = 5,    /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_FORK_RUN = 6,      /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_TOUCH_RUN = 7,     /* api, streamer, job-runner, exporter -> sequencer */
+    MESSAGE_ENQUEUE_JOBS = 8,  /* api, job-runner, exporter -> sequencer */
+    MESSAGE_CHANGE_JOBS = 9,   /* api, job-runner, exporter -> sequencer */
     MESSAGE_RESULT = 16,       /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_NACK = 17,         /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_BUSY = 18,         /* sequencer -> api, streamer, job-runner, exporter */
+    MESSAGE_JOBS_RESULT = 19,  /* sequencer -> api, job-runner, exporter */
     MESSAGE_EVENTS = 32,       /* sequencer -> streamer */
     MESSAGE_HINT = 33,         /* sequencer -> streamer, job-runner, exporter */
+    MESSAGE_JOBS = 34,         /* sequencer -> job-runner */
+    MESSAGE_JOB_NOTE = 35,     /* job-runner -> sequencer -> streamer */
     MESSAGE_HANDOVER = 48,     /* api -> streamer */
     MESSAGE_HANDOFF = 49,      /* streamer -> streamer */
     MESSAGE_SOCKET_STATE = 50, /* streamer -> streamer */
     MESSAGE_FETCH = 64,        /* api, sequencer, job-runner, exporter -> fetcher */
     MESSAGE_FETCHED = 65,      /* fetcher -> api, sequencer, job-runner, exporter */
+    MESSAGE_JOB_WANT = 72,     /* api -> job-runner */
+    MESSAGE_JOB_GIVEN = 73,    /* job-runner -> api */
+    MESSAGE_JOB_FORGET = 74,   /* api -> job-runner */
+    MESSAGE_JOB_BEAT = 75,     /* api -> job-runner */
+    MESSAGE_JOB_BEATEN = 76,   /* job-runner -> api */
+    MESSAGE_JOB_RULES = 77,    /* api -> job-runner */
 };
 
 struct message_header {
@@ -161,6 +172,83 @@ struct message_touch_run {
     uint8_t run[16];
 };
 
+/* Item of `jobs` of ENQUEUE_JOBS. */
+struct message_enqueue_jobs_job {
+    uint8_t job[16];                   /* UUID of version 7, chosen by the sender */
+    struct message_span key;           /* 1..512 bytes; unique in the tenant for ever */
+    struct message_span type;          /* 1..255 bytes */
+    struct message_span artifact_kind; /* what it makes; empty: not said */
+    struct message_span queue;         /* 1..255 bytes */
+    struct message_span payload;       /* a JSON value, at most 64 KiB */
+    /* -1000..1000, higher is sooner; orders the jobs of a tenant, never tenants */
+    int64_t priority;
+    uint64_t max_attempts; /* 1..1000 */
+    int64_t run_at;        /* not before, microseconds since 1970, UTC; 0: at once */
+    uint64_t on_dep_fail;  /* enum job_dep_fail (proto/job.h) */
+    /* jobs of the tenant that share it do not run at once; empty: none */
+    struct message_span concurrency_key;
+    /* detached: the run made for it; none: it is on `run` and ends with it */
+    uint8_t child[16];
+    /* the known job has not begun: it waits so long from now, with this payload; 0: it stays as it is */
+    uint64_t debounce_ms;
+};
+
+/* Item of `parents` of ENQUEUE_JOBS. */
+struct message_enqueue_jobs_parent {
+    uint64_t index;          /* of the job that waits, in `jobs`, from 0 */
+    uint8_t parent[16];      /* none: `key` names it */
+    struct message_span key; /* of the table or of the same message */
+};
+
+/* ENQUEUE_JOBS: put background jobs on a run, all or none; a known key is that job. */
+struct message_enqueue_jobs {
+    uint64_t origin;
+    uint8_t tenant[16];
+    /* whose jobs they are; of a detached one the parent, which may have ended; none: only detached ones, without a parent */
+    uint8_t run[16];
+    struct message_span actor;   /* who asked, for the audit */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
+    uint64_t trace_flags;        /* as in APPEND */
+    struct message_list jobs;    /* 1..1000 */
+    struct message_list parents; /* jobs that have to be done first */
+};
+
+/* Item of `changes` of CHANGE_JOBS. */
+struct message_change_jobs_change {
+    uint8_t job[16];
+    uint64_t what; /* enum job_change (proto/job.h) */
+    /* CLAIM: the new claim's, random; of all that a worker reports: its claim's */
+    uint8_t token[16];
+    struct message_span worker; /* CLAIM: who, at most 255 bytes */
+    uint64_t lease_ms;          /* CLAIM: how long without a beat */
+    uint64_t class;             /* FAIL: enum job_class (proto/job.h) */
+    struct message_span reason; /* FAIL, CANCEL, RETRY: in words or a code, at most 2 KiB */
+    uint64_t retry_ms;          /* FAIL: not sooner; 0: the server's rule */
+    struct message_span result; /* COMPLETE: a JSON value, at most 64 KiB; empty: none */
+    int64_t percent;            /* PROGRESS: 0..100; -1: not said */
+};
+
+/* Item of `events` of CHANGE_JOBS. */
+struct message_change_jobs_event {
+    uint64_t index;              /* of the change, from 0 */
+    uint64_t type;               /* enum event_type of contracts */
+    struct message_span payload; /* a JSON object */
+};
+
+/* CHANGE_JOBS: changes of jobs, each decided on its own. */
+struct message_change_jobs {
+    uint64_t origin;
+    uint8_t tenant[16];          /* only its jobs; none: any */
+    struct message_span actor;   /* who asked, for the audit */
+    uint8_t trace[16];           /* as in APPEND */
+    uint64_t span;               /* as in APPEND */
+    uint64_t trace_flags;        /* as in APPEND */
+    struct message_list changes; /* 1..256 */
+    /* COMPLETE: of the job's run, in the same commit, before its own event; other types as in APPEND */
+    struct message_list events;
+};
+
 /* RESULT: definite outcome of a command. */
 struct message_result {
     uint64_t outcome;   /* enum command_outcome (proto/outcome.h) */
@@ -186,6 +274,28 @@ struct message_nack {
 /* BUSY: queue full: pause, then send again from `request`. */
 struct message_busy {
     uint64_t retry_ms;
+};
+
+/* Item of `jobs` of JOBS_RESULT. */
+struct message_jobs_result_job {
+    uint8_t job[16];  /* ENQUEUE_JOBS: the stored one's */
+    uint64_t outcome; /* enum job_outcome (proto/job.h) */
+    uint64_t status;  /* enum job_status (proto/job.h) afterwards */
+    uint64_t attempt; /* CLAIM: which attempt it is, from 1; else attempts so far */
+    uint8_t run[16];  /* whose log it is in */
+    uint64_t seq;     /* of the event it caused; 0: none */
+};
+
+/* JOBS_RESULT: definite outcome of ENQUEUE_JOBS and CHANGE_JOBS. */
+struct message_jobs_result {
+    /* enum command_outcome (proto/outcome.h); not OK: nothing was done, and `jobs` is empty */
+    uint64_t outcome;
+    uint8_t run[16];
+    uint64_t status;          /* enum run_status of the run after ENQUEUE_JOBS */
+    uint64_t quota;           /* as in RESULT */
+    uint64_t quota_limit;     /* as in RESULT */
+    uint64_t quota_used;      /* as in RESULT */
+    struct message_list jobs; /* one for each job or change, in order */
 };
 
 /* Item of `events` of EVENTS. */
@@ -214,6 +324,41 @@ struct message_events {
 struct message_hint {
     uint64_t counter;  /* counter of the last EVENTS frame; 0 before the first */
     uint64_t position; /* log position of the last committed event */
+    uint64_t jobs;     /* counter of the last JOBS frame; 0 before the first */
+};
+
+/* Item of `jobs` of JOBS. */
+struct message_jobs_job {
+    uint64_t id; /* log position of its JOB_QUEUED: its number in the tables */
+    uint8_t job[16];
+    uint8_t tenant[16];
+    uint8_t run[16];
+    uint64_t state; /* enum job_state (proto/job.h) */
+    uint64_t shard;
+    struct message_span queue;
+    struct message_span type;
+    int64_t priority;
+    int64_t run_at; /* microseconds since 1970, UTC */
+    struct message_span concurrency_key;
+    uint64_t attempts; /* so far */
+    uint8_t token[16]; /* of the claim; none: nobody works on it */
+    struct message_span worker;
+    uint64_t lease_ms;
+    bool cancel; /* it is to stop */
+};
+
+/* JOBS: what became of jobs; committed. A hint: the table is the truth. */
+struct message_jobs {
+    /* one per JOBS frame of this epoch, from 1; a jump means frames were lost */
+    uint64_t counter;
+    struct message_list jobs;
+};
+
+/* JOB_NOTE: how far a job is; passed on, not in the log, may be lost. */
+struct message_job_note {
+    uint8_t tenant[16];
+    uint8_t run[16];
+    struct message_span payload; /* of JOB_PROGRESS */
 };
 
 /* HANDOVER: one stream request; its socket travels as SCM_RIGHTS. */
@@ -299,6 +444,74 @@ struct message_fetched {
     struct message_span body;
 };
 
+/* Item of `queues` of JOB_WANT. */
+struct message_job_want_queue {
+    struct message_span name;
+};
+
+/* Item of `types` of JOB_WANT. */
+struct message_job_want_type {
+    struct message_span name;
+};
+
+/* JOB_WANT: a worker waits for jobs; sent again with the same request number until it is answered. */
+struct message_job_want {
+    uint8_t tenant[16];
+    struct message_span worker; /* 1..255 bytes */
+    uint64_t max;               /* 1..100 */
+    uint64_t lease_ms;          /* of each job given */
+    uint64_t delivery_ms;       /* until the first beat; 0: `lease_ms` */
+    uint64_t wait_ms;           /* from now; then an empty answer */
+    struct message_list queues;
+    struct message_list types; /* none: every type that is not built in */
+};
+
+/* Item of `jobs` of JOB_GIVEN. */
+struct message_job_given_job {
+    uint8_t job[16];
+    uint8_t token[16];
+    struct message_span key;
+    struct message_span type;
+    struct message_span queue;
+    uint8_t run[16];
+    uint64_t attempt; /* from 1 */
+    uint64_t max_attempts;
+    uint64_t lease_ms;           /* the one in force: of delivery, or whole */
+    struct message_span payload; /* a JSON value */
+};
+
+/* JOB_GIVEN: the answer to JOB_WANT of that request number. */
+struct message_job_given {
+    bool elsewhere;           /* none of its queues is worked on here */
+    struct message_list jobs; /* empty: nothing came in time */
+};
+
+/* JOB_FORGET: the worker that asked with that request number has gone. */
+struct message_job_forget {
+    uint64_t reserved; /* 0 */
+};
+
+/* JOB_BEAT: a worker is alive, and perhaps how far it is. */
+struct message_job_beat {
+    uint8_t tenant[16];
+    uint8_t job[16];
+    uint8_t token[16];
+    int64_t percent;          /* 0..100; -1: not said */
+    struct message_span note; /* for people, at most 512 bytes; empty: none */
+};
+
+/* JOB_BEATEN: the answer to JOB_BEAT of that request number. */
+struct message_job_beaten {
+    uint64_t state;    /* enum job_beat (proto/job.h) */
+    bool cancel;       /* the job is to stop */
+    uint64_t lease_ms; /* from now on */
+};
+
+/* JOB_RULES: pauses or limits have changed: read them again; a hint. */
+struct message_job_rules {
+    uint8_t tenant[16]; /* whose; none: anybody's */
+};
+
 /* "APPEND"; "unknown" for a number that is no message. */
 const char *message_name(enum message_type type);
 /* Reads the header only: -1 when it is broken, of another version or of an unknown type. */
@@ -358,6 +571,42 @@ MESSAGE_MUST_CHECK int message_touch_run_decode(const uint8_t *frame, size_t len
                                                 struct message_header *header_out,
                                                 struct message_touch_run *message_out);
 
+void message_enqueue_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                 const struct message_enqueue_jobs *message);
+MESSAGE_MUST_CHECK int message_enqueue_jobs_decode(const uint8_t *frame, size_t length,
+                                                   struct message_header *header_out,
+                                                   struct message_enqueue_jobs *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_enqueue_jobs_job_encode(struct msgpack_sbuffer *list,
+                                     const struct message_enqueue_jobs_job *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_enqueue_jobs_job_next(struct message_list *cursor,
+                                   struct message_enqueue_jobs_job *item_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_enqueue_jobs_parent_encode(struct msgpack_sbuffer *list,
+                                        const struct message_enqueue_jobs_parent *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_enqueue_jobs_parent_next(struct message_list *cursor,
+                                      struct message_enqueue_jobs_parent *item_out);
+
+void message_change_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                const struct message_change_jobs *message);
+MESSAGE_MUST_CHECK int message_change_jobs_decode(const uint8_t *frame, size_t length,
+                                                  struct message_header *header_out,
+                                                  struct message_change_jobs *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_change_jobs_change_encode(struct msgpack_sbuffer *list,
+                                       const struct message_change_jobs_change *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_change_jobs_change_next(struct message_list *cursor,
+                                     struct message_change_jobs_change *item_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_change_jobs_event_encode(struct msgpack_sbuffer *list,
+                                      const struct message_change_jobs_event *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_change_jobs_event_next(struct message_list *cursor,
+                                    struct message_change_jobs_event *item_out);
+
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message);
 MESSAGE_MUST_CHECK int message_result_decode(const uint8_t *frame, size_t length,
@@ -376,6 +625,18 @@ MESSAGE_MUST_CHECK int message_busy_decode(const uint8_t *frame, size_t length,
                                            struct message_header *header_out,
                                            struct message_busy *message_out);
 
+void message_jobs_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                                const struct message_jobs_result *message);
+MESSAGE_MUST_CHECK int message_jobs_result_decode(const uint8_t *frame, size_t length,
+                                                  struct message_header *header_out,
+                                                  struct message_jobs_result *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_jobs_result_job_encode(struct msgpack_sbuffer *list,
+                                    const struct message_jobs_result_job *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_jobs_result_job_next(struct message_list *cursor,
+                                  struct message_jobs_result_job *item_out);
+
 void message_events_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_events *message);
 MESSAGE_MUST_CHECK int message_events_decode(const uint8_t *frame, size_t length,
@@ -392,6 +653,22 @@ void message_hint_encode(struct msgpack_sbuffer *out, const struct message_heade
 MESSAGE_MUST_CHECK int message_hint_decode(const uint8_t *frame, size_t length,
                                            struct message_header *header_out,
                                            struct message_hint *message_out);
+
+void message_jobs_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                         const struct message_jobs *message);
+MESSAGE_MUST_CHECK int message_jobs_decode(const uint8_t *frame, size_t length,
+                                           struct message_header *header_out,
+                                           struct message_jobs *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_jobs_job_encode(struct msgpack_sbuffer *list, const struct message_jobs_job *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_jobs_job_next(struct message_list *cursor, struct message_jobs_job *item_out);
+
+void message_job_note_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_note *message);
+MESSAGE_MUST_CHECK int message_job_note_decode(const uint8_t *frame, size_t length,
+                                               struct message_header *header_out,
+                                               struct message_job_note *message_out);
 
 void message_handover_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                              const struct message_handover *message);
@@ -428,5 +705,59 @@ void message_fetched_encode(struct msgpack_sbuffer *out, const struct message_he
 MESSAGE_MUST_CHECK int message_fetched_decode(const uint8_t *frame, size_t length,
                                               struct message_header *header_out,
                                               struct message_fetched *message_out);
+
+void message_job_want_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_want *message);
+MESSAGE_MUST_CHECK int message_job_want_decode(const uint8_t *frame, size_t length,
+                                               struct message_header *header_out,
+                                               struct message_job_want *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_job_want_queue_encode(struct msgpack_sbuffer *list,
+                                   const struct message_job_want_queue *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_job_want_queue_next(struct message_list *cursor,
+                                 struct message_job_want_queue *item_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_job_want_type_encode(struct msgpack_sbuffer *list,
+                                  const struct message_job_want_type *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_job_want_type_next(struct message_list *cursor,
+                                struct message_job_want_type *item_out);
+
+void message_job_given_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_job_given *message);
+MESSAGE_MUST_CHECK int message_job_given_decode(const uint8_t *frame, size_t length,
+                                                struct message_header *header_out,
+                                                struct message_job_given *message_out);
+/* Appends one item to the body of a list; the caller counts them. */
+void message_job_given_job_encode(struct msgpack_sbuffer *list,
+                                  const struct message_job_given_job *item);
+/* Takes the first item off `cursor`; false when none is left. */
+bool message_job_given_job_next(struct message_list *cursor,
+                                struct message_job_given_job *item_out);
+
+void message_job_forget_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_job_forget *message);
+MESSAGE_MUST_CHECK int message_job_forget_decode(const uint8_t *frame, size_t length,
+                                                 struct message_header *header_out,
+                                                 struct message_job_forget *message_out);
+
+void message_job_beat_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                             const struct message_job_beat *message);
+MESSAGE_MUST_CHECK int message_job_beat_decode(const uint8_t *frame, size_t length,
+                                               struct message_header *header_out,
+                                               struct message_job_beat *message_out);
+
+void message_job_beaten_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                               const struct message_job_beaten *message);
+MESSAGE_MUST_CHECK int message_job_beaten_decode(const uint8_t *frame, size_t length,
+                                                 struct message_header *header_out,
+                                                 struct message_job_beaten *message_out);
+
+void message_job_rules_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                              const struct message_job_rules *message);
+MESSAGE_MUST_CHECK int message_job_rules_decode(const uint8_t *frame, size_t length,
+                                                struct message_header *header_out,
+                                                struct message_job_rules *message_out);
 
 #endif
