@@ -1,0 +1,39 @@
+/*
+ * The leases of the jobs of our shards: beats stay in memory and are written for all of them at once
+ * every jobs.beat_flush_ms; a lease that is over is confirmed by the clock of the database before
+ * JOB_EXPIRE is said. A runner that has just begun grants every lease it finds one full length.
+ */
+#ifndef SIGNALBOX_JOB_RUNNER_LEASE_H
+#define SIGNALBOX_JOB_RUNNER_LEASE_H
+
+#include "proto/job.h"
+#include "runtime/base/uuid.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct job_runner;
+struct lease;
+
+struct lease_answer {
+    enum job_beat state;
+    bool cancel; /* the job is to stop */
+    uint64_t lease_ms;
+};
+
+/* A worker is alive. percent -1 and note "": nothing new. */
+struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
+                               const struct uuid *token, int percent, const char *note,
+                               size_t note_length);
+/* A claim of ours was given: full length from now, or delivery_ms until its first beat when that is
+ * not 0. `cancelled` is called once when it is to stop or lost (NULL: it is told by its beats). */
+typedef void lease_cancelled_fn(void *arg, bool lost);
+void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint64_t lease_ms,
+                 uint64_t delivery_ms, lease_cancelled_fn *cancelled, void *arg);
+/* It has ended: nothing is called any more. */
+void lease_end(struct lease *lease, int64_t id, const struct uuid *token);
+
+struct lease *lease_create(struct job_runner *runner);
+void lease_destroy(struct lease **lease);
+
+#endif
