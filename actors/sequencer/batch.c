@@ -526,7 +526,7 @@ static void fill(struct sequencer *sequencer)
 }
 
 /* Returns the statement they are for. */
-static enum store_statement put_params(struct sequencer *sequencer)
+static const struct db_statement *put_params(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
     bool appends = batch->rows_count > 0 || batch->creates_count > 0;
@@ -534,11 +534,11 @@ static enum store_statement put_params(struct sequencer *sequencer)
         batch_params(sequencer);
     }
     if (batch->jobs_count == 0 && batch->job_rows_count == 0) {
-        return STORE_APPEND;
+        return &store_statements[STORE_APPEND];
     }
     jobs_params(sequencer, batch);
     SB_FAULT("sequencer_jobs_before_commit");
-    return appends ? STORE_APPEND_JOBS : STORE_CHANGE_JOBS;
+    return &store_statements[appends ? STORE_APPEND_JOBS : STORE_CHANGE_JOBS];
 }
 
 void batch_start(struct sequencer *sequencer)
@@ -565,7 +565,7 @@ void batch_start(struct sequencer *sequencer)
     batch->started_us = clock_monotonic_us();
     batch->under_way = true;
     SB_FAULT("sequencer_before_commit");
-    db_query(sequencer->writer, &store_statements[put_params(sequencer)], &batch->params,
-             on_appended, sequencer);
+    const struct db_statement *statement = put_params(sequencer);
+    db_query(sequencer->writer, statement, &batch->params, on_appended, sequencer);
     SB_FAULT("sequencer_after_send");
 }

@@ -46,19 +46,19 @@ static void put_int8_or_null(struct db_params *params, uint64_t value)
 
 /* One array, an entry each run that the batch creates. `create`, `command` and `pending` (it is not
  * started at once) are there for `put`. */
-#define PUT_CREATES(params, batch, array, put)                                   \
-    do {                                                                         \
-        db_array_begin((params), (array), (batch)->creates_count);               \
-        for (size_t i = 0; i < (batch)->creates_count; i++) {                     \
-            const struct message_create_run *create = (batch)->creates[i].create; \
-            const struct command *command = (batch)->creates[i].command;          \
-            bool pending = command != NULL && (batch)->lifecycle &&               \
-                           command->result.first_seq == 0;                        \
-            (void)create;                                                         \
-            (void)pending;                                                        \
-            put;                                                                  \
-        }                                                                         \
-        db_array_end(params);                                                    \
+#define PUT_CREATES(params, batch, array, put)                                           \
+    do {                                                                                 \
+        db_array_begin((params), (array), (batch)->creates_count);                       \
+        for (size_t i = 0; i < (batch)->creates_count; i++) {                            \
+            const struct message_create_run *create = (batch)->creates[i].create;        \
+            const struct command *command = (batch)->creates[i].command;                 \
+            bool pending =                                                               \
+                command != NULL && (batch)->lifecycle && command->result.first_seq == 0; \
+            (void)create;                                                                \
+            (void)pending;                                                               \
+            put;                                                                         \
+        }                                                                                \
+        db_array_end(params);                                                            \
     } while (0)
 
 enum { CREATE_COLUMNS = 18 };

@@ -41,9 +41,8 @@ static void tell_new_children(struct batch *batch, const struct job *parent, boo
             struct batch_job *child = jobs_join(batch, dep->child);
             batch->deps[i].ended = true;
             child->now.deps_left--;
-            child->now.dep_failed =
-                child->now.dep_failed ||
-                (!success && dep->child->on_dep_fail != JOB_DEP_FAIL_CONTINUE);
+            child->now.dep_failed = child->now.dep_failed ||
+                                    (!success && dep->child->on_dep_fail != JOB_DEP_FAIL_CONTINUE);
         }
     }
 }
@@ -114,11 +113,11 @@ int64_t jobs_apply(struct sequencer *sequencer, struct job *job, struct run *run
     struct job_said said = {.job = job,
                             .decision = decision,
                             .worker = decision->next.worker,
-                            .reason = decision->reason != NULL ? words(decision->reason) : step->reason,
+                            .reason =
+                                decision->reason != NULL ? words(decision->reason) : step->reason,
                             .result = step->result,
                             .percent = step->percent};
-    int64_t seq =
-        decision->event != 0 ? add_event(sequencer, run, &said, step->command) : 0;
+    int64_t seq = decision->event != 0 ? add_event(sequencer, run, &said, step->command) : 0;
     SB_FAULT("sequencer_job_evaluated");
     if (decision->changes) {
         struct batch_job *entry = jobs_join(batch, job);

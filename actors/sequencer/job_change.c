@@ -142,8 +142,7 @@ static void change_one(struct sequencer *sequencer, struct command *command, siz
     bool visible = job != NULL && !job->pruned &&
                    (uuid_is_nil(&command->tenant) || uuid_equal(&job->tenant, &command->tenant));
     if (!visible) {
-        work->answers[i] =
-            (struct job_answer){.job = item->name, .outcome = JOB_OUTCOME_NOT_FOUND};
+        work->answers[i] = (struct job_answer){.job = item->name, .outcome = JOB_OUTCOME_NOT_FOUND};
         return;
     }
     struct job_decision decision = decide(sequencer, command, i);

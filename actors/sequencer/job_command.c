@@ -91,8 +91,8 @@ static bool is_sound(const struct message_enqueue_jobs_job *job, bool has_run)
            job->payload.length <= JOBS_JSON_BYTES && job->priority >= -JOBS_PRIORITY_MAX &&
            job->priority <= JOBS_PRIORITY_MAX && job->max_attempts >= 1 &&
            job->max_attempts <= JOBS_ATTEMPTS_MAX && job->run_at >= 0 &&
-           job->run_at < INT64_C(253402300800000000) &&
-           job->on_dep_fail <= JOB_DEP_FAIL_CONTINUE && job->debounce_ms <= jobs_ms_max &&
+           job->run_at < INT64_C(253402300800000000) && job->on_dep_fail <= JOB_DEP_FAIL_CONTINUE &&
+           job->debounce_ms <= jobs_ms_max &&
            (has_run || memcmp(job->child, none, sizeof none) != 0);
 }
 
@@ -253,8 +253,7 @@ static bool find_item(struct sequencer *sequencer, const struct command *command
 bool jobs_find(struct sequencer *sequencer, struct command *command)
 {
     /* What was not there may have been made, and forgotten, since. */
-    bool trusted =
-        command->key_checked && command->seen_commit >= sequencer->jobs.forgotten_commit;
+    bool trusted = command->key_checked && command->seen_commit >= sequencer->jobs.forgotten_commit;
     bool all = command->key_checked || command->run != NULL || uuid_is_nil(&command->run_id);
     for (size_t i = 0; i < command->work->items_count; i++) {
         all = find_item(sequencer, command, &command->work->items[i], trusted) && all;

@@ -12,11 +12,12 @@
 
 /* What the message comes to. */
 struct plan {
-    struct map places;   /* names (key hashes and uuids) of its new jobs to 1 + their index, in `ends` */
-    bool *is_new;        /* owned, of each job */
-    bool clash;          /* an id is another job's */
-    size_t made;         /* new ones */
-    size_t detached;     /* of these */
+    struct map
+        places;   /* names (key hashes and uuids) of its new jobs to 1 + their index, in `ends` */
+    bool *is_new; /* owned, of each job */
+    bool clash;   /* an id is another job's */
+    size_t made;  /* new ones */
+    size_t detached; /* of these */
     int64_t bytes;
 };
 
@@ -195,7 +196,8 @@ static struct job *make_job(struct sequencer *sequencer, const struct command *c
 {
     const struct batch *batch = sequencer->batch;
     int64_t now_us = clock_real_us();
-    int64_t waits_us = wanted->debounce_ms > 0 ? now_us + (int64_t)wanted->debounce_ms * 1000 : now_us;
+    int64_t waits_us =
+        wanted->debounce_ms > 0 ? now_us + (int64_t)wanted->debounce_ms * 1000 : now_us;
     struct job model = {.id = sequencer->position + (int64_t)batch->rows_count + 1,
                         .job = uuid_of(wanted->job),
                         .tenant = command->tenant,
@@ -231,8 +233,8 @@ static void add_job(struct sequencer *sequencer, struct command *command, size_t
     struct job *job = make_job(sequencer, command, wanted, run);
     const struct job_now *now = jobs_now(sequencer, job);
     job_text_queued(&text, job, now->run_at_us, clock_real_us());
-    batch_add_row(sequencer->batch, run, EVENT_TYPE_JOB_QUEUED,
-                  jobs_keep(sequencer->batch, &text), i == 0 || run != command->run ? command : NULL);
+    batch_add_row(sequencer->batch, run, EVENT_TYPE_JOB_QUEUED, jobs_keep(sequencer->batch, &text),
+                  i == 0 || run != command->run ? command : NULL);
     buffer_deinit(&text);
     jobs_remember_row(sequencer->batch, job, 0);
     answer(command, i, job, now, JOB_OUTCOME_OK, run->batch_seq);
@@ -246,9 +248,9 @@ static void add_parent(struct sequencer *sequencer, const struct job_work *work,
     struct batch_job *entry = jobs_join(sequencer->batch, child);
     const struct job_now *now = jobs_now(sequencer, parent);
     if (parent->pruned) {
-        entry->now.dep_failed = entry->now.dep_failed ||
-                                (parent->now.status != JOB_STATUS_SUCCESS &&
-                                 child->on_dep_fail != JOB_DEP_FAIL_CONTINUE);
+        entry->now.dep_failed =
+            entry->now.dep_failed || (parent->now.status != JOB_STATUS_SUCCESS &&
+                                      child->on_dep_fail != JOB_DEP_FAIL_CONTINUE);
         return; /* no row to depend on */
     }
     if (!jobs_add_dep(sequencer->batch, parent, child, !job_rules_is_open(now))) {
@@ -284,14 +286,15 @@ static void carry_out(struct sequencer *sequencer, struct command *command, cons
 static void no_parent(struct command *command)
 {
     for (size_t i = 0; i < command->work->jobs_count; i++) {
-        command->work->answers[i] = (struct job_answer){
-            .job = uuid_of(command->work->jobs[i].job), .outcome = JOB_OUTCOME_NO_PARENT};
+        command->work->answers[i] = (struct job_answer){.job = uuid_of(command->work->jobs[i].job),
+                                                        .outcome = JOB_OUTCOME_NO_PARENT};
     }
 }
 
 static void evaluate(struct sequencer *sequencer, struct command *command, const struct plan *plan)
 {
-    enum command_outcome outcome = plan->made == 0 ? OUTCOME_OK : check_run(sequencer, command, plan);
+    enum command_outcome outcome =
+        plan->made == 0 ? OUTCOME_OK : check_run(sequencer, command, plan);
     if (plan->clash) {
         outcome = OUTCOME_ID_TAKEN;
     }
@@ -308,9 +311,8 @@ static void evaluate(struct sequencer *sequencer, struct command *command, const
         return;
     }
     if (!within_limit(sequencer, command, plan) ||
-        (plan->made > 0 &&
-         !quota_admits(sequencer, command, (int64_t)plan->detached,
-                       (int64_t)(plan->made + plan->detached), plan->bytes))) {
+        (plan->made > 0 && !quota_admits(sequencer, command, (int64_t)plan->detached,
+                                         (int64_t)(plan->made + plan->detached), plan->bytes))) {
         return;
     }
     carry_out(sequencer, command, plan);

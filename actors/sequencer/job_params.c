@@ -87,20 +87,20 @@ static size_t count_of(const struct sorted *sorted, wanted_fn *wanted)
 }
 
 /* One array, an element for each entry that is wanted; `entry`, `now` and `job` are there for `put`. */
-#define PUT(params, sorted, wanted, kind, put)                  \
-    do {                                                        \
-        db_array_begin((params), (kind), count);                \
+#define PUT(params, sorted, wanted, kind, put)                      \
+    do {                                                            \
+        db_array_begin((params), (kind), count);                    \
         for (size_t i = 0; count > 0 && i < (sorted)->count; i++) { \
-            const struct batch_job *entry = (sorted)->entries[i]; \
-            const struct job_now *now = &entry->now;            \
-            const struct job *job = entry->job;                 \
-            (void)now;                                          \
-            (void)job;                                          \
-            if (wanted(entry)) {                                \
-                put;                                            \
-            }                                                   \
-        }                                                       \
-        db_array_end(params);                                   \
+            const struct batch_job *entry = (sorted)->entries[i];   \
+            const struct job_now *now = &entry->now;                \
+            const struct job *job = entry->job;                     \
+            (void)now;                                              \
+            (void)job;                                              \
+            if (wanted(entry)) {                                    \
+                put;                                                \
+            }                                                       \
+        }                                                           \
+        db_array_end(params);                                       \
     } while (0)
 
 static void put_span(struct db_params *params, struct message_span span)
@@ -176,8 +176,7 @@ static void put_queued(struct db_params *params, const struct batch *batch,
     PUT(params, sorted, is_queued, DB_ARRAY_BOOL, db_array_bool(params, child_is_new(entry)));
     PUT(params, sorted, is_queued, DB_ARRAY_TEXT,
         db_array_bytes(params, entry->actor.data, entry->actor.length));
-    PUT(params, sorted, is_queued, DB_ARRAY_INT8,
-        db_array_int8(params, queued_seq(batch, entry)));
+    PUT(params, sorted, is_queued, DB_ARRAY_INT8, db_array_int8(params, queued_seq(batch, entry)));
     PUT(params, sorted, is_queued, DB_ARRAY_TIMESTAMPTZ,
         db_array_timestamptz(params, now->run_at_us));
     PUT(params, sorted, is_queued, DB_ARRAY_INT4, db_array_int4(params, (int32_t)now->deps_left));

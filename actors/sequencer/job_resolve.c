@@ -7,27 +7,20 @@
 #include "runtime/base/log.h"
 
 /* Columns of STORE_RESOLVE_JOBS behind those of the job. */
-enum {
-    RUN_LAST_SEQ = JOBS_COLUMNS,
-    RUN_STATUS,
-    RUN_LIVENESS,
-    RUN_OPEN,
-    RUN_THREAD,
-    RUN_JOBS
-};
+enum { RUN_LAST_SEQ = JOBS_COLUMNS, RUN_STATUS, RUN_LIVENESS, RUN_OPEN, RUN_THREAD, RUN_JOBS };
 
 /* Columns of STORE_RESOLVE_PRUNED. */
 enum { PRUNED_TENANT, PRUNED_KEY, PRUNED_JOB, PRUNED_STATUS };
 
-#define FOR_EACH_MISSING(item, sequencer)                                                         \
-    LIST_FOR_EACH(item##_node, &(sequencer)->queue)                                               \
-    for (struct command *item##_command = LIST_ENTRY(item##_node, struct command, node);          \
-         item##_command != NULL; item##_command = NULL)                                           \
-        for (size_t item##_i = 0; item##_command->need == NEED_ANSWER &&                          \
-                                  item##_command->work != NULL &&                                 \
-                                  item##_i < item##_command->work->items_count;                   \
-             item##_i++)                                                                          \
-            for (struct job_item *item = &item##_command->work->items[item##_i];                  \
+#define FOR_EACH_MISSING(item, sequencer)                                                \
+    LIST_FOR_EACH(item##_node, &(sequencer)->queue)                                      \
+    for (struct command *item##_command = LIST_ENTRY(item##_node, struct command, node); \
+         item##_command != NULL; item##_command = NULL)                                  \
+        for (size_t item##_i = 0;                                                        \
+             item##_command->need == NEED_ANSWER && item##_command->work != NULL &&      \
+             item##_i < item##_command->work->items_count;                               \
+             item##_i++)                                                                 \
+            for (struct job_item *item = &item##_command->work->items[item##_i];         \
                  item != NULL && is_missing(item_command, item); item = NULL)
 
 /* A run that has gone is read with its job. */
@@ -47,8 +40,9 @@ static void load_run(struct sequencer *sequencer, const struct db_result *result
     db_uuid(result, row, 2, &tenant);
     if (runs_get(sequencer, &id) == NULL) {
         struct uuid thread = runs_stored_thread(result, row, RUN_THREAD);
-        struct run *run = runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, RUN_LAST_SEQ),
-                                   runs_stored_status(result, row, RUN_STATUS));
+        struct run *run =
+            runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, RUN_LAST_SEQ),
+                     runs_stored_status(result, row, RUN_STATUS));
         runs_load(run, result, row, RUN_LIVENESS, RUN_OPEN, RUN_JOBS);
     }
 }

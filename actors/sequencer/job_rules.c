@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static const int64_t claim_tolerance_us = 50000;           /* a runner's clock may be ahead */
-static const int64_t retry_ms_max = INT64_C(31622400000);  /* a year: times stay in range */
+static const int64_t claim_tolerance_us = 50000;          /* a runner's clock may be ahead */
+static const int64_t retry_ms_max = INT64_C(31622400000); /* a year: times stay in range */
 
 bool job_rules_is_open(const struct job_now *state)
 {
@@ -74,9 +74,9 @@ static void end_claim(struct job_decision *decision, bool by_worker)
 
 static struct job_decision end(const struct job_now *state, enum job_status status, bool by_worker)
 {
-    enum event_type event = status == JOB_STATUS_SUCCESS  ? EVENT_TYPE_JOB_COMPLETED
+    enum event_type event = status == JOB_STATUS_SUCCESS ? EVENT_TYPE_JOB_COMPLETED
                             : status == JOB_STATUS_ERROR ? EVENT_TYPE_JOB_FAILED
-                                                          : EVENT_TYPE_JOB_CANCELLED;
+                                                         : EVENT_TYPE_JOB_CANCELLED;
     struct job_decision decision = change_to(state, event);
     if (job_rules_is_running(state)) {
         end_claim(&decision, by_worker);
@@ -226,7 +226,7 @@ static struct job_decision report(const struct job_now *state, const struct job_
     enum job_change what = (enum job_change)change->what;
     if (uuid_is_nil(token) || !uuid_equal(&state->token, token)) {
         bool same = !uuid_is_nil(token) && uuid_equal(&state->last_token, token);
-        return answer(state, same && is_repeated(state, what)       ? JOB_OUTCOME_OK
+        return answer(state, same && is_repeated(state, what) ? JOB_OUTCOME_OK
                              : same && !job_rules_is_open(state) && what == JOB_PROGRESS
                                  ? JOB_OUTCOME_ENDED
                                  : JOB_OUTCOME_LEASE_LOST);
@@ -253,8 +253,8 @@ static struct job_decision report(const struct job_now *state, const struct job_
 static struct job_decision cancel(const struct job_now *state)
 {
     if (!job_rules_is_open(state)) {
-        return answer(state, state->status == JOB_STATUS_CANCELLED ? JOB_OUTCOME_OK
-                                                                   : JOB_OUTCOME_ENDED);
+        return answer(state,
+                      state->status == JOB_STATUS_CANCELLED ? JOB_OUTCOME_OK : JOB_OUTCOME_ENDED);
     }
     return job_rules_run_ends(state, false);
 }
@@ -262,8 +262,8 @@ static struct job_decision cancel(const struct job_now *state)
 static struct job_decision kill_running(const struct job_now *state, const struct uuid *token)
 {
     if (!job_rules_is_open(state)) {
-        return answer(state, state->status == JOB_STATUS_CANCELLED ? JOB_OUTCOME_OK
-                                                                   : JOB_OUTCOME_ENDED);
+        return answer(state,
+                      state->status == JOB_STATUS_CANCELLED ? JOB_OUTCOME_OK : JOB_OUTCOME_ENDED);
     }
     if (!job_rules_is_running(state) || !state->cancel ||
         (!uuid_is_nil(token) && !uuid_equal(&state->token, token))) {
@@ -278,8 +278,7 @@ static struct job_decision kill_running(const struct job_now *state, const struc
 static struct job_decision try_again(const struct job_now *state, const struct uuid *token,
                                      int64_t now_us)
 {
-    if (job_rules_is_open(state) && !uuid_is_nil(token) &&
-        uuid_equal(&state->last_token, token)) {
+    if (job_rules_is_open(state) && !uuid_is_nil(token) && uuid_equal(&state->last_token, token)) {
         return answer(state, JOB_OUTCOME_OK);
     }
     if (job_rules_is_open(state) || state->status == JOB_STATUS_SUCCESS) {

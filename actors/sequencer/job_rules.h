@@ -16,8 +16,8 @@
 /* What changes of a job. */
 struct job_now {
     enum job_status status; /* JOB_STATUS_PENDING while it is open, also with a live claim */
-    struct uuid run;        /* whose log it is in: moves when it is tried again after its run's end */
-    bool detached;          /* that run was made for it and ends with it */
+    struct uuid run; /* whose log it is in: moves when it is tried again after its run's end */
+    bool detached;   /* that run was made for it and ends with it */
     int64_t run_at_us;
     unsigned attempts;          /* that are over and counted */
     int32_t claim;              /* the fence in the table */
@@ -47,7 +47,7 @@ struct job_retry {
 struct job_decision {
     enum job_outcome outcome;
     bool changes;          /* `next` is to be stored */
-    struct job_now next; /* as it was when nothing changes */
+    struct job_now next;   /* as it was when nothing changes */
     enum event_type event; /* 0: none */
     int32_t event_claim;   /* the claim the event is about */
     unsigned attempt;      /* JOB_STARTED, JOB_PROGRESS, JOB_RETRYING, JOB_COMPLETED: which it is */

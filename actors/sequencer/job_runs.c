@@ -20,9 +20,8 @@ struct run *job_runs_make(struct sequencer *sequencer, const struct command *com
     struct uuid none = {{0}};
     struct uuid run_id = id != NULL ? *id : uuid_new();
     struct run *run = runs_add(sequencer, &run_id, tenant, &none, 0, RUN_PENDING);
-    struct message_create_run create = {.metadata = empty_object(),
-                                        .created_by = command->actor,
-                                        .started = empty_object()};
+    struct message_create_run create = {
+        .metadata = empty_object(), .created_by = command->actor, .started = empty_object()};
     memcpy(create.run, run_id.bytes, sizeof create.run);
     memcpy(create.tenant, tenant->bytes, sizeof create.tenant);
     memcpy(create.parent, parent->bytes, sizeof create.parent);

@@ -117,7 +117,8 @@ static const char *remediation(const struct job_decision *decision)
         return "A job it depends on has ended without success. Retry that one, then this one.";
     }
     if (strcmp(decision->class, "fatal") == 0) {
-        return "The worker says that trying again does not help. Mend the cause, then retry the job.";
+        return "The worker says that trying again does not help. Mend the cause, then retry the "
+               "job.";
     }
     return "All attempts are used up. Mend the cause that the error names, then retry the job.";
 }
@@ -142,8 +143,8 @@ void job_text_error(struct buffer *out, const struct job_said *said)
 
 void job_text_dedup(struct buffer *out, int64_t id, int32_t claim, enum event_type type)
 {
-    static const char *const kinds[] = {"queued",   "started",   "progress", "retrying",
-                                        "completed", "failed", "cancelled"};
+    static const char *const kinds[] = {"queued",    "started", "progress", "retrying",
+                                        "completed", "failed",  "cancelled"};
     buffer_append_text(out, "job:");
     buffer_append_int(out, id);
     buffer_append_byte(out, ':');

@@ -192,21 +192,21 @@ static struct uuid uuid_at(const struct db_result *result, int row, int column)
 static void read_now(struct job *job, const struct db_result *result, int row, int column)
 {
     bool open = db_bool(result, row, column + JOB_OPEN);
-    job->now = (struct job_now){
-        .status = (enum job_status)db_int4(result, row, column + JOB_STATUS),
-        .run = uuid_at(result, row, column + JOB_RUN),
-        .detached = db_bool(result, row, column + JOB_DETACHED),
-        .run_at_us = open ? db_timestamptz(result, row, column + JOB_RUN_AT) : 0,
-        .attempts = (unsigned)db_int4(result, row, column + JOB_ATTEMPTS),
-        .claim = db_int4(result, row, column + JOB_CLAIM_NO),
-        .token = uuid_at(result, row, column + JOB_TOKEN),
-        .last_token = uuid_at(result, row, column + JOB_LAST_TOKEN),
-        .lease_ms = db_is_null(result, row, column + JOB_LEASE_MS)
-                        ? 0
-                        : (uint64_t)db_int4(result, row, column + JOB_LEASE_MS),
-        .deps_left = (unsigned)db_int4(result, row, column + JOB_DEPS_LEFT),
-        .dep_failed = db_bool(result, row, column + JOB_DEP_FAILED),
-        .cancel = db_bool(result, row, column + JOB_TO_CANCEL)};
+    job->now =
+        (struct job_now){.status = (enum job_status)db_int4(result, row, column + JOB_STATUS),
+                         .run = uuid_at(result, row, column + JOB_RUN),
+                         .detached = db_bool(result, row, column + JOB_DETACHED),
+                         .run_at_us = open ? db_timestamptz(result, row, column + JOB_RUN_AT) : 0,
+                         .attempts = (unsigned)db_int4(result, row, column + JOB_ATTEMPTS),
+                         .claim = db_int4(result, row, column + JOB_CLAIM_NO),
+                         .token = uuid_at(result, row, column + JOB_TOKEN),
+                         .last_token = uuid_at(result, row, column + JOB_LAST_TOKEN),
+                         .lease_ms = db_is_null(result, row, column + JOB_LEASE_MS)
+                                         ? 0
+                                         : (uint64_t)db_int4(result, row, column + JOB_LEASE_MS),
+                         .deps_left = (unsigned)db_int4(result, row, column + JOB_DEPS_LEFT),
+                         .dep_failed = db_bool(result, row, column + JOB_DEP_FAILED),
+                         .cancel = db_bool(result, row, column + JOB_TO_CANCEL)};
     struct message_span worker = text_at(result, row, column + JOB_WORKER);
     job->worker_text = worker.length == 0 ? NULL : memory_copy(worker.data, worker.length);
     job->now.worker = (struct message_span){(const uint8_t *)job->worker_text, worker.length};
@@ -215,18 +215,18 @@ static void read_now(struct job *job, const struct db_result *result, int row, i
 static struct job *read_job(struct sequencer *sequencer, const struct db_result *result, int row,
                             int column)
 {
-    struct job model = {
-        .id = db_int8(result, row, column + JOB_ID),
-        .job = uuid_at(result, row, column + JOB_UUID),
-        .tenant = uuid_at(result, row, column + JOB_TENANT),
-        .key = text_at(result, row, column + JOB_KEY),
-        .type = text_at(result, row, column + JOB_TYPE),
-        .queue = text_at(result, row, column + JOB_QUEUE),
-        .concurrency_key = text_at(result, row, column + JOB_CONCURRENCY_KEY),
-        .priority = db_int4(result, row, column + JOB_PRIORITY),
-        .max_attempts = (unsigned)db_int4(result, row, column + JOB_MAX_ATTEMPTS),
-        .on_dep_fail = (enum job_dep_fail)db_int4(result, row, column + JOB_ON_DEP_FAIL),
-        .has_children = db_bool(result, row, column + JOB_HAS_CHILDREN)};
+    struct job model = {.id = db_int8(result, row, column + JOB_ID),
+                        .job = uuid_at(result, row, column + JOB_UUID),
+                        .tenant = uuid_at(result, row, column + JOB_TENANT),
+                        .key = text_at(result, row, column + JOB_KEY),
+                        .type = text_at(result, row, column + JOB_TYPE),
+                        .queue = text_at(result, row, column + JOB_QUEUE),
+                        .concurrency_key = text_at(result, row, column + JOB_CONCURRENCY_KEY),
+                        .priority = db_int4(result, row, column + JOB_PRIORITY),
+                        .max_attempts = (unsigned)db_int4(result, row, column + JOB_MAX_ATTEMPTS),
+                        .on_dep_fail =
+                            (enum job_dep_fail)db_int4(result, row, column + JOB_ON_DEP_FAIL),
+                        .has_children = db_bool(result, row, column + JOB_HAS_CHILDREN)};
     struct job *job = jobs_add(sequencer, &model);
     read_now(job, result, row, column);
     return job;

@@ -93,20 +93,20 @@ struct job_work {
 /* What the batch being built, or under way, does to a job. */
 struct batch_job {
     struct job *job;
-    struct job_now now;                           /* as the batch leaves it */
+    struct job_now now;                            /* as the batch leaves it */
     const struct message_enqueue_jobs_job *queued; /* NULL: it was there before */
-    size_t row;                                   /* queued: of its JOB_QUEUED, from 1 */
-    struct message_span actor;                    /* queued: who asked */
-    struct message_span payload;                  /* a new one; empty: as it was */
-    bool finished;             /* an open row goes: it has ended in this batch, whatever came then */
-    bool success;              /* how */
-    bool again;                /* it has been begun again */
-    bool recorded;             /* its wide row changes */
-    int64_t queued_seq;        /* again, in another run: its JOB_QUEUED */
-    int64_t finish_seq;        /* of its end */
+    size_t row;                                    /* queued: of its JOB_QUEUED, from 1 */
+    struct message_span actor;                     /* queued: who asked */
+    struct message_span payload;                   /* a new one; empty: as it was */
+    bool finished;      /* an open row goes: it has ended in this batch, whatever came then */
+    bool success;       /* how */
+    bool again;         /* it has been begun again */
+    bool recorded;      /* its wide row changes */
+    int64_t queued_seq; /* again, in another run: its JOB_QUEUED */
+    int64_t finish_seq; /* of its end */
     struct message_span result; /* of its end; empty: none */
-    struct message_span error; /* JSON */
-    const char *class;         /* NULL: none */
+    struct message_span error;  /* JSON */
+    const char *class;          /* NULL: none */
     bool partial;
     struct message_span last_error; /* of an attempt; empty: as it was */
 };

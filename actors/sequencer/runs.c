@@ -30,8 +30,7 @@ void runs_evict(struct sequencer *sequencer)
     /* While a resolve query is under way its answer may be older than what would be forgotten here.
      */
     if (sequencer->resolving > 0 || sequencer->timers.asking > 0 || sequencer->gates_asked > 0 ||
-        sequencer->jobs.held ||
-        sequencer->runs.count <= limit) {
+        sequencer->jobs.held || sequencer->runs.count <= limit) {
         return;
     }
     LIST_FOR_EACH(node, &sequencer->runs_by_use)

@@ -141,12 +141,12 @@ struct command {
     uint64_t seen_commit; /* ... this commit */
     bool recover;         /* re-asked from before this process: look in the table first */
     enum command_need need;
-    struct gate *gate; /* owned; NULL: has not looked */
+    struct gate *gate;     /* owned; NULL: has not looked */
     struct job_work *work; /* owned; NULL: not about jobs */
-    unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
-    bool creates;      /* it makes its run in the batch under way */
-    bool recovered;    /* the table had its rows: `result` stands */
-    bool forked;       /* FORK_RUN: done or refused by the database, `result` stands */
+    unsigned *counted;     /* counts down when it is destroyed; NULL: nobody counts */
+    bool creates;          /* it makes its run in the batch under way */
+    bool recovered;        /* the table had its rows: `result` stands */
+    bool forked;           /* FORK_RUN: done or refused by the database, `result` stands */
     struct message_result result;
 };
 
@@ -206,7 +206,7 @@ struct batch {
     struct batch_dep *deps; /* that it makes */
     size_t deps_count;
     size_t deps_capacity;
-    struct map pairs; /* which these are */
+    struct map pairs;         /* which these are */
     struct job_row *job_rows; /* in the order of the rows */
     size_t job_rows_count;
     size_t job_rows_capacity;

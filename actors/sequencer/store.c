@@ -7,7 +7,7 @@
     "   from run_questions q where q.run_id = " run " and q.answered_seq is null)"
 
 /* Its unfinished jobs. */
-#define OPEN_JOBS(run)                                                         \
+#define OPEN_JOBS(run) \
     " (select count(*) from job_records j where j.run_id = " run " and j.status = 'pending')"
 
 /* A run to be looked at, from runs r, run_heads h and its expired question q: how it is, and what it
@@ -39,7 +39,9 @@
                                                                                   "r.concurrency_" \
                                                                                   "key, "          \
                                                                                   "r.concurrency_" \
-                                                                                  "limit," OPEN_JOBS("r.run_id")
+                                                                                  "limit"          \
+                                                                                  "," OPEN_JOBS(   \
+                                                                                      "r.run_id")
 
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",
@@ -70,10 +72,10 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "         order by position limit $2::int4) e"
          "  join runs r on r.run_id = e.run_id order by e.position"},
     [STORE_RESOLVE_HEADS] =
-        {"resolve_heads",
-         "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
-         " " OPEN_QUESTIONS("h.run_id") ", r.thread_id," OPEN_JOBS("h.run_id") " from run_heads h join runs r using (run_id)"
-                                        " where h.run_id = any($1::uuid[])"},
+        {"resolve_heads", "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
+                          " " OPEN_QUESTIONS("h.run_id") ", r.thread_id," OPEN_JOBS(
+                              "h.run_id") " from run_heads h join runs r using (run_id)"
+                                          " where h.run_id = any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
         {"resolve_keys",
@@ -145,15 +147,25 @@ const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_RESOLVE_JOBS] =
         {"resolve_jobs",
          "select m.*, h.last_seq, r.status::text, r.liveness_ms," OPEN_QUESTIONS(
-             "r.run_id") ", r.thread_id," OPEN_JOBS("r.run_id")
-         "  from (select id from job_records where job_id = any($1::uuid[])"
-         "        union"
-         "        select t.id from unnest($2::uuid[], $3::text[]) as k (tenant, key)"
-         "          join lateral (select id from job_records j"
-         "                         where j.tenant_id = k.tenant and j.job_key = k.key"
-         "                         limit 1) t on true) n"
-         "  join job_memory m on m.id = n.id join run_heads h on h.run_id = m.run_id"
-         "  join runs r on r.run_id = m.run_id"},
+             "r.run_id") ", r.thread_id," OPEN_JOBS("r.run_id") "  from (select id from "
+                                                                "job_records where job_id = "
+                                                                "any($1::uuid[])"
+                                                                "        union"
+                                                                "        select t.id from "
+                                                                "unnest($2::uuid[], $3::text[]) as "
+                                                                "k (tenant, key)"
+                                                                "          join lateral (select id "
+                                                                "from job_records j"
+                                                                "                         where "
+                                                                "j.tenant_id = k.tenant and "
+                                                                "j.job_key = k.key"
+                                                                "                         limit 1) "
+                                                                "t on true) n"
+                                                                "  join job_memory m on m.id = "
+                                                                "n.id join run_heads h on h.run_id "
+                                                                "= m.run_id"
+                                                                "  join runs r on r.run_id = "
+                                                                "m.run_id"},
     [STORE_RESOLVE_PRUNED] =
         {"resolve_pruned",
          "select k.tenant, k.key, p.job_id,"
@@ -162,9 +174,8 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
          "  join lateral (select job_id, status from job_pruned t"
          "                 where t.tenant_id = k.tenant and t.job_key = k.key limit 1) p on true"},
-    [STORE_RUN_JOBS] = {"run_jobs",
-                        "select m.* from job_records j join job_memory m on m.id = j.id"
-                        "  where j.run_id = any($1::uuid[]) and j.status = 'pending'"},
+    [STORE_RUN_JOBS] = {"run_jobs", "select m.* from job_records j join job_memory m on m.id = j.id"
+                                    "  where j.run_id = any($1::uuid[]) and j.status = 'pending'"},
     [STORE_APPEND] =
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
@@ -276,8 +287,8 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "                or k.wake_at is null and k.created_at < $4::timestamptz)) g"
          "  left join lateral"
          "       (select r.run_id, h.last_seq, r.status::text, r.liveness_ms,"
-         "               " OPEN_QUESTIONS(
-             "r.run_id") " as open, r.thread_id," OPEN_JOBS("r.run_id") " as jobs"
+         "               " OPEN_QUESTIONS("r.run_id") " as open, r.thread_id," OPEN_JOBS(
+             "r.run_id") " as jobs"
                          "          from runs r join run_heads h using (run_id)"
                          "         where r.tenant_id = $1::uuid and r.thread_id = $2::uuid"
                          "           and r.completed_at is null and r.created_at < $4::timestamptz"
