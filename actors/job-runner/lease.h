@@ -26,7 +26,9 @@ struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
                                const struct uuid *token, int percent, const char *note,
                                size_t note_length);
 /* A claim of ours was given: full length from now, or delivery_ms until its first beat when that is
- * not 0. `cancelled` is called once when it is to stop or lost (NULL: it is told by its beats). */
+ * not 0. `cancelled` is called once when it is to stop or lost (NULL: it is told by its beats). With
+ * `cancelled` it is of an executor of this process, which lives as long as the loop: its lease is
+ * renewed until lease_end() without being beaten. */
 typedef void lease_cancelled_fn(void *arg, bool lost);
 void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint64_t lease_ms,
                  uint64_t delivery_ms, lease_cancelled_fn *cancelled, void *arg);
