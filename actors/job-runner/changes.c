@@ -219,7 +219,7 @@ static void fill(struct changes *changes, struct batch *batch)
     }
 }
 
-static int send(struct changes *changes, struct batch *batch)
+static int send_batch(struct changes *changes, struct batch *batch)
 {
     struct msgpack_sbuffer items;
     struct msgpack_sbuffer events;
@@ -263,7 +263,7 @@ static void flush(struct changes *changes)
         batch->changes = changes;
         fill(changes, batch);
         SB_FAULT("jobs_before_change");
-        if (send(changes, batch) != 0) {
+        if (send_batch(changes, batch) != 0) {
             take_back(batch, false);
             again_soon(changes);
             return;

@@ -22,8 +22,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { GATHER_MAX = 256, UNDER_WAY_MAX = 512, PAYLOAD_AGAIN_MS = 200, TIMER_MAX_MS = 60000,
-       NOT_YET_MS = 100 };
+enum {
+    GATHER_MAX = 256,
+    UNDER_WAY_MAX = 512,
+    PAYLOAD_AGAIN_MS = 200,
+    TIMER_MAX_MS = 60000,
+    NOT_YET_MS = 100
+};
 
 struct claim_demand {
     struct list node;
@@ -157,12 +162,11 @@ static void forget(struct claim *claim, struct taken *taken)
 static void release(struct claim *claim, const struct taken *taken)
 {
     metric_add(METRIC_JOB_CLAIMS_UNUSED, 1);
-    report_send(claim->runner->report,
-                &(struct report_change){.job = taken->job->job,
-                                        .token = taken->job->token,
-                                        .what = JOB_RELEASE,
-                                        .percent = -1},
-                NULL, NULL);
+    report_send(
+        claim->runner->report,
+        &(struct report_change){
+            .job = taken->job->job, .token = taken->job->token, .what = JOB_RELEASE, .percent = -1},
+        NULL, NULL);
 }
 
 static void hand_over(struct claim *claim, struct taken *taken)
@@ -343,14 +347,13 @@ static void take(struct claim_demand *demand, struct job *job)
     list_append(&claim->taken, &taken->node);
     map_put(&claim->by_number, &key, taken);
     jobs_claiming(claim->runner->jobs, job);
-    changes_send(claim->runner->changes,
-                 &(struct change){.said = {.job = job->job,
-                                           .token = taken->job->token,
-                                           .what = JOB_CLAIM,
-                                           .percent = -1},
-                                  .worker = demand->terms.worker,
-                                  .lease_ms = demand->terms.lease_ms},
-                 on_outcome, taken);
+    changes_send(
+        claim->runner->changes,
+        &(struct change){
+            .said = {.job = job->job, .token = taken->job->token, .what = JOB_CLAIM, .percent = -1},
+            .worker = demand->terms.worker,
+            .lease_ms = demand->terms.lease_ms},
+        on_outcome, taken);
 }
 
 /* For one demand, at most `max`. Returns how many. */
@@ -394,8 +397,7 @@ static void set_timer(struct claim *claim, int64_t now_us)
 static bool may_claim(const struct claim *claim)
 {
     const struct job_runner *runner = claim->runner;
-    return rules_are_known(runner->rules) &&
-           db_is_connected(pages_db(runner->pages)) &&
+    return rules_are_known(runner->rules) && db_is_connected(pages_db(runner->pages)) &&
            commands_reachable(runner->links.commands);
 }
 

@@ -55,7 +55,8 @@ struct job_news {
     int64_t run_at_us;
     uint64_t lease_ms; /* 0: not said */
     bool cancel;
-    uint64_t since; /* read from the table, after this stamp: what came since is newer; 0: not read */
+    uint64_t
+        since; /* read from the table, after this stamp: what came since is newer; 0: not read */
     struct message_span queue;
     struct message_span type;
     struct message_span concurrency_key;

@@ -84,9 +84,8 @@ static void live_from_now(struct lease *lease, struct held *held, uint64_t lease
 static void mark_cancelled(struct lease *lease, struct held *held)
 {
     if (held->kill_ms == 0) {
-        held->kill_ms =
-            clock_monotonic_ms() +
-            settings_int(lease->runner->actor->settings, SETTING_JOBS_CANCEL_GRACE_MS);
+        held->kill_ms = clock_monotonic_ms() +
+                        settings_int(lease->runner->actor->settings, SETTING_JOBS_CANCEL_GRACE_MS);
         lease_due(lease, due_ms(held));
     }
     if (held->cancelled != NULL && !held->told) {
@@ -109,8 +108,7 @@ static void on_ended(void *arg, const struct change_outcome *outcome)
 {
     struct ending ending = *(struct ending *)arg;
     free(arg);
-    struct held *held =
-        outcome == NULL ? NULL : lease_find(ending.lease, ending.id, &ending.token);
+    struct held *held = outcome == NULL ? NULL : lease_find(ending.lease, ending.id, &ending.token);
     if (held == NULL) {
         return;
     }
@@ -310,19 +308,32 @@ void lease_end(struct lease *lease, int64_t id, const struct uuid *token)
 
 /* ---- what the others say ---- */
 
-/* A claim of an earlier process of this instance; the number of that process, or 0. */
-static uint64_t dead_origin(const struct lease *lease, const char *worker)
+/* Hex digits up to a slash; 0: something else. */
+static uint64_t parse_origin(const char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t origin = 0;
+    size_t count = strspn(text, digits);
+    if (count == 0 || count > 16 || text[count] != '/') {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        origin = origin << 4 | (uint64_t)(strchr(digits, text[i]) - digits);
+    }
+    return origin;
+}
+
+/* Of a claim of an executor of another process of this instance, the number of that process; else 0.
+ * The database decides whether it lives. */
+static uint64_t other_origin(const struct lease *lease, const char *worker)
 {
     const struct actor *actor = lease->runner->actor;
     size_t length = strlen(actor->instance);
-    char *end;
-    if (worker == NULL || strncmp(worker, actor->instance, length) != 0 ||
-        worker[length] != '/') {
+    if (worker == NULL || strncmp(worker, actor->instance, length) != 0 || worker[length] != '/') {
         return 0;
     }
-    /* allows strtol: hex, of our own making; the database decides whether that process lives */
-    uint64_t origin = strtoull(worker + length + 1, &end, 16);
-    return *end == '/' && origin != actor->origin ? origin : 0;
+    uint64_t origin = parse_origin(worker + length + 1);
+    return origin == actor->origin ? 0 : origin;
 }
 
 static struct held *add(struct lease *lease, const struct job *job)
@@ -341,7 +352,7 @@ static struct held *add(struct lease *lease, const struct job *job)
         held->lease_ms =
             (uint64_t)settings_int(lease->runner->actor->settings, SETTING_JOBS_STALE_MS);
     }
-    held->origin = dead_origin(lease, job->worker);
+    held->origin = other_origin(lease, job->worker);
     map_put(&lease->by_number, &key, held);
     map_put(&lease->by_uuid, &held->job, held);
     live_from_now(lease, held, held->origin != 0 ? 0 : held->lease_ms);
@@ -426,12 +437,17 @@ static void on_flush(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *a
     lease_flush(arg);
 }
 
+void lease_flush_now(struct lease *lease)
+{
+    lease_flush(lease);
+}
+
 static void on_sweep(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
     lease_sweep(arg);
 }
 
-static struct event *every(struct lease *lease, int64_t ms, event_callback_fn *call)
+static struct event *every(struct lease *lease, int64_t ms, event_callback_fn call)
 {
     struct event *event = event_new(lease->runner->actor->base, -1, EV_PERSIST, call, lease);
     event_add(event, &(struct timeval){ms / 1000, ms % 1000 * 1000});

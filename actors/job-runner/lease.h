@@ -50,6 +50,8 @@ void lease_heard(struct lease *lease, const struct job_news *news);
 void lease_over(struct lease *lease, int64_t id, const struct uuid *token);
 /* Others watch these now, but for those of our own executors. */
 void lease_lose_shard(struct lease *lease, unsigned shard);
+/* Writes the beats that are not yet written. */
+void lease_flush_now(struct lease *lease);
 /* Leases that are watched. */
 size_t lease_count(const struct lease *lease);
 

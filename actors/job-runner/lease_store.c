@@ -163,8 +163,8 @@ static void on_confirmed(void *arg, enum db_status status, const struct db_resul
     }
     for (size_t i = 0; i < count; i++) {
         struct held *held = lease_find(lease, batch->ids[i], &batch->tokens[i]);
-        bool shown = status == DB_OK && row < db_rows(result) &&
-                     db_int8(result, row, 0) == (int64_t)i + 1;
+        bool shown =
+            status == DB_OK && row < db_rows(result) && db_int8(result, row, 0) == (int64_t)i + 1;
         if (status != DB_OK && held != NULL) {
             held->ending = false;
             held->over_ms = clock_monotonic_ms() + 1000;

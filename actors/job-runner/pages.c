@@ -286,8 +286,7 @@ static void on_poll(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *ar
     uint32_t ours = our_shards(pages);
     poll_again(pages);
     rules_read(pages->runner->rules);
-    if (ours == 0 || pages->reading != 0 || pages->poll_under_way ||
-        !db_is_connected(pages->db)) {
+    if (ours == 0 || pages->reading != 0 || pages->poll_under_way || !db_is_connected(pages->db)) {
         return;
     }
     if (now_ms >= pages->whole_due_ms ||

@@ -21,6 +21,18 @@ struct waiting {
     void *arg;
 };
 
+static void count(const struct report_change *change)
+{
+    static const enum metric failed[] = {[JOB_CLASS_RETRYABLE] = METRIC_JOBS_FAILED_RETRYABLE,
+                                         [JOB_CLASS_FATAL] = METRIC_JOBS_FAILED_FATAL,
+                                         [JOB_CLASS_RATE_LIMITED] = METRIC_JOBS_FAILED_LIMITED};
+    if (change->what == JOB_COMPLETE) {
+        metric_add(METRIC_JOBS_COMPLETED, 1);
+    } else if (change->what == JOB_FAIL) {
+        metric_add(failed[change->class], 1);
+    }
+}
+
 static void on_outcome(void *arg, const struct change_outcome *outcome)
 {
     struct waiting waiting = *(struct waiting *)arg;
@@ -44,6 +56,7 @@ void report_send(struct report *report, const struct report_change *change, repo
     struct waiting *waiting = memory_new(sizeof *waiting);
     *waiting = (struct waiting){report, change->what, done, arg};
     report->pending++;
+    count(change);
     changes_send(report->runner->changes, &(struct change){.said = *change}, on_outcome, waiting);
 }
 

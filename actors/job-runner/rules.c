@@ -31,8 +31,8 @@ struct rules {
     bool known;
 };
 
-static struct rule *find(struct rules *rules, int kind, const struct uuid *tenant,
-                         const char *name, size_t length)
+static struct rule *find(struct rules *rules, int kind, const struct uuid *tenant, const char *name,
+                         size_t length)
 {
     LIST_FOR_EACH(node, &rules->all)
     {

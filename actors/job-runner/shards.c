@@ -67,8 +67,7 @@ static void become(struct shards *shards, uint32_t ours)
         }
     }
     if (before != ours) {
-        LOG_INFO("shards of jobs", LOG_INT("ours", shards_count(shards)),
-                 LOG_INT("mask", ours));
+        LOG_INFO("shards of jobs", LOG_INT("ours", shards_count(shards)), LOG_INT("mask", ours));
     }
 }
 

@@ -26,7 +26,7 @@ const struct db_statement store_rules = {
     "select 1, tenant_id, job_type, true, 0, 0, 0, 0 from job_pauses",
 };
 
-#define OPEN_ROWS                                                                              \
+#define OPEN_ROWS                                                                               \
     "select id, job_id, tenant_id, run_id, queue, job_type, shard::integer, priority::integer," \
     "       concurrency_key, run_at, attempts::integer, token, worker,"                         \
     "       coalesce(lease_ms, 0), deps_left, dep_failed, cancel_requested_at is not null"      \

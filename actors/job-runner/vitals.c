@@ -43,8 +43,7 @@ static void show(const struct job_runner *runner)
     metric_set(METRIC_JOBS_KNOWN, (int64_t)jobs_count(runner->jobs));
     metric_set(METRIC_JOBS_DUE, (int64_t)depth.due);
     metric_set(METRIC_JOBS_RUNNING, (int64_t)lease_count(runner->lease));
-    metric_set(METRIC_JOBS_OLDEST_MS,
-               depth.oldest_us == 0 ? 0 : (now_us - depth.oldest_us) / 1000);
+    metric_set(METRIC_JOBS_OLDEST_MS, depth.oldest_us == 0 ? 0 : (now_us - depth.oldest_us) / 1000);
 }
 
 static void on_second(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
