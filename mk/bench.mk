@@ -3,7 +3,7 @@
 ONLY ?=
 ROUNDS ?= 3
 SECONDS ?= 5
-BENCH_TOOLS := $(addprefix $(OUT)/bench/,load readers hub copy_load command_load)
+BENCH_TOOLS := $(addprefix $(OUT)/bench/,load readers hub copy_load command_load job_limit)
 BENCH_SHARED := $(call object,$(addprefix tests/bench/,tool.c histogram.c sse.c notices.c)) $(OUT)/lib/libproto.a $(OUT)/lib/libbase.a
 
 $(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(BENCH_SHARED)
