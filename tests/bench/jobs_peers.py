@@ -10,8 +10,6 @@ import platform
 import shutil
 import subprocess
 
-import psycopg
-import psycopg.conninfo
 import redis
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "peers"
