@@ -1,7 +1,7 @@
 /*
  * External workers over HTTP: N keep-alive connections; each claims up to --max jobs with a long
  * poll, completes them one by one, and claims again. Prints "ready" when all have asked; ends after
- * --jobs completions, after --ms, or when stdin closes, whichever comes first.
+ * --jobs completions, without that when stdin closes, and at the latest after --ms.
  *
  * Latency: from the "at" of the payload (job_load) to the answer of the claim.
  */
@@ -155,6 +155,13 @@ static bool stdin_closed(void)
     return poll(&input, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
 }
 
+static bool say_ready(void)
+{
+    puts("ready");
+    fflush(stdout);
+    return true;
+}
+
 static void run(struct crew *crew)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -174,16 +181,17 @@ static void run(struct crew *crew)
            (crew->options.jobs == 0 || crew->done < (uint64_t)crew->options.jobs)) {
         http_turn(epoll, 50);
         if (!ready && tool_now_us() - start_us > SETTLE_MS * 1000) {
-            puts("ready");
-            fflush(stdout);
-            ready = true;
+            ready = say_ready();
         }
-        if (tool_now_us() > look_us) {
+        if (crew->options.jobs == 0 && tool_now_us() > look_us) {
             look_us = tool_now_us() + 50000;
             if (stdin_closed()) {
                 break;
             }
         }
+    }
+    if (!ready) {
+        say_ready();
     }
 }
 
