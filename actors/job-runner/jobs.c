@@ -119,7 +119,7 @@ static void drop(struct jobs *jobs, struct job *job)
 
 static void end(struct jobs *jobs, struct job *job)
 {
-    lease_over(jobs->runner->lease, job->id, NULL);
+    lease_over(jobs->runner->lease, job->id);
     drop(jobs, job);
 }
 
@@ -154,7 +154,7 @@ static void arrange(struct jobs *jobs, struct job *job)
         lease_watch(jobs->runner->lease, job);
         return;
     }
-    lease_over(jobs->runner->lease, job->id, NULL);
+    lease_over(jobs->runner->lease, job->id);
     if (job->claiming) {
         return; /* its outcome decides */
     }
@@ -296,10 +296,19 @@ static void settled(struct jobs *jobs, struct job *job, const struct change *cha
     }
 }
 
+static bool is_end(enum job_change what)
+{
+    return what == JOB_COMPLETE || what == JOB_FAIL || what == JOB_RELEASE;
+}
+
 void jobs_outcome(struct jobs *jobs, const struct change *change,
                   const struct change_outcome *outcome)
 {
     struct job *job = jobs_by_uuid(jobs, &change->said.job);
+    if (is_end(change->said.what) &&
+        (outcome->outcome == JOB_OUTCOME_OK || outcome->outcome == JOB_OUTCOME_LEASE_LOST)) {
+        lease_settled(jobs->runner->lease, &change->said.job, &change->said.token);
+    }
     if (job == NULL) {
         return;
     }
