@@ -203,6 +203,16 @@ static bool update(struct job *job, const struct job_news *news)
     return changed;
 }
 
+/* A failure that cost no attempt, and a pause: its callee wants to be asked less often, and by the
+ * others of its type too. */
+static void slow_down(struct jobs *jobs, const struct job *job, const struct job_news *news)
+{
+    if (job->state == JOB_STATE_RUNNING && news->state == JOB_STATE_WAITING &&
+        job->attempts == news->attempts && news->run_at_us > clock_real_us()) {
+        ready_hold_type(jobs->runner->ready, &job->tenant, job->type, news->run_at_us);
+    }
+}
+
 void jobs_take(struct jobs *jobs, const struct job_news *news)
 {
     struct job *job = jobs_by_number(jobs, news->id);
@@ -221,6 +231,7 @@ void jobs_take(struct jobs *jobs, const struct job_news *news)
         job = add(jobs, news);
     }
     job->stamp = ++jobs->stamp;
+    slow_down(jobs, job, news);
     if (update(job, news) || is_new) {
         arrange(jobs, job);
     } else if (job->state == JOB_STATE_RUNNING) {
