@@ -2,7 +2,7 @@
 
 import pytest
 from harness.client import assert_problem, random_id
-from harness.jobs import PutJobs
+from harness.put_jobs import PutJobs
 from harness.openapi import Document
 
 DOCUMENT = Document()
