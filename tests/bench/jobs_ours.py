@@ -122,7 +122,10 @@ class Ours:
         while heads() < wanted and time.monotonic() < until:
             time.sleep(0.01)
         self.executors(0)
-        return self.drain_result(runs, wal)
+        got = self.drain_result(runs, wal)
+        if got["jobs"] < jobs:
+            self.clear()
+        return got
 
     def drain_result(self, runs, wal):
         used = self.wal() - wal
@@ -136,10 +139,7 @@ class Ours:
         return {"jobs": done, "seconds": seconds, "jobs_per_s": done / seconds, "wal_bytes": used / done}
 
     def drain(self, executors, jobs, ms):
-        got = self.drained(self.ids(self.fill(jobs)), jobs, executors, ms)
-        if got["jobs"] < jobs:
-            self.clear()
-        return got
+        return self.drained(self.ids(self.fill(jobs)), jobs, executors, ms)
 
     def clear(self, kind="noop"):
         """Works off whatever waits."""
