@@ -4,6 +4,7 @@ The built-in executors are switched off while jobs are put in, and on to drain t
 the log: from the first JOB_STARTED to the last JOB_COMPLETED."""
 
 import json
+import math
 import pathlib
 import subprocess
 import time
@@ -92,7 +93,7 @@ class Ours:
     def fill(self, jobs, kind="noop", tenant=None):
         """So many waiting jobs in new runs; returns the file of the runs."""
         runs = (tenant or self.tenant).runs()
-        batch = min(FILL_BATCH, jobs)
+        batch = math.gcd(jobs, FILL_BATCH)
         got = self.enqueue(runs, "--batch", batch, "--connections", FILL_CONNECTIONS, "--jobs", jobs, "--ms", 60000, kind=kind,
                            tenant=tenant)
         assert got["jobs"] == jobs, got
