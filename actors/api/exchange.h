@@ -13,6 +13,7 @@
 #include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
+#include "proto/job.h"
 #include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
 #include "runtime/submission.h"
@@ -96,6 +97,10 @@ struct exchange {
             char accept[WS_ACCEPT_SIZE]; /* of a WebSocket */
         } stream;
         struct ndjson *ndjson;
+        struct {
+            enum job_change what;
+            bool changed;
+        } job;
         struct {
             bool database;
             bool redis;
