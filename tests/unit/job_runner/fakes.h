@@ -156,13 +156,13 @@ void job_runner_settle(struct job_runner *runner)
 
 /* ---- what tests do ---- */
 
-static void fake_set(enum setting id, const char *value)
+static SB_UNUSED void fake_set(enum setting id, const char *value)
 {
     struct error err;
     assert_int_equal(settings_set(fake.actor.settings, id, value, &err), 0);
 }
 
-static int fake_open(void **state)
+static SB_UNUSED int fake_open(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof fake);
@@ -174,7 +174,7 @@ static int fake_open(void **state)
     return 0;
 }
 
-static int fake_close(void **state)
+static SB_UNUSED int fake_close(void **state)
 {
     (void)state;
     executors_destroy(&fake.runner.executors);
