@@ -156,6 +156,16 @@ static void do_dump(struct client *client, const char *argument)
     answer(client);
 }
 
+/* For a program of ours that is started by hand beside the server: it needs what an actor is given.
+ * Whoever may ask could read it from our memory just as well. */
+static void do_settings(struct client *client, const char *argument)
+{
+    (void)argument;
+    buffer_append_text(&client->answer, "ok\n");
+    settings_write(client->control->supervisor->settings, &client->answer);
+    answer(client);
+}
+
 static const struct {
     const char *word;
     bool argument;
@@ -164,7 +174,8 @@ static const struct {
                 {"restart", true, do_restart},
                 {"stop", false, do_stop},
                 {"reload", false, do_reload},
-                {"dump", false, do_dump}};
+                {"dump", false, do_dump},
+                {"settings", false, do_settings}};
 
 static void handle_request(struct client *client)
 {
