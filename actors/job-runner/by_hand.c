@@ -38,7 +38,8 @@ static const char usage[] =
     "                            [--poll-interval S] [--stale-check-interval S]\n";
 
 static const char help[] =
-    "Works on jobs of built-in kinds beside the running server of DIR, to see what becomes of them.\n"
+    "Works on jobs of built-in kinds beside the running server of DIR, to see what becomes of "
+    "them.\n"
     "\n"
     "  --dir DIR                  where the server lives, as in 'signalbox up'\n"
     "  --once                     one job; exit 0: done, 1: failed, 3: nothing to do\n"
@@ -46,12 +47,16 @@ static const char help[] =
     "  --dry-run                  prints, a JSON object a line, what a runner would claim now;\n"
     "                             claims nothing and changes nothing; exit 3: nothing\n"
     "  --poll-interval S          seconds between looks at the table (default: jobs.poll_ms)\n"
-    "  --stale-check-interval S   seconds between looks for lost leases (default: jobs.stale_check_ms)\n"
+    "  --stale-check-interval S   seconds between looks for lost leases (default: "
+    "jobs.stale_check_ms)\n"
     "  --help                     this\n"
     "\n"
-    "Jobs are in 16 shards, by tenant and queue, which all runners share. This one is one more, by\n"
-    "the name HOST/manual-PID: the server's own give it its part within a second, and take it back\n"
-    "when it ends. It sees the jobs of its part only; --dry-run looks at all. To have all jobs, run\n"
+    "Jobs are in 16 shards, by tenant and queue, which all runners share. This one is one more, "
+    "by\n"
+    "the name HOST/manual-PID: the server's own give it its part within a second, and take it "
+    "back\n"
+    "when it ends. It sees the jobs of its part only; --dry-run looks at all. To have all jobs, "
+    "run\n"
     "the server with job_runner.count at its least and jobs.executors = 0.\n"
     "Log lines go to standard error; log.level and the other settings are the server's.\n";
 
@@ -83,12 +88,20 @@ static int take_interval(const char *name, const char *text, int64_t *ms_out, st
                : error_set(err, "%s wants seconds, up to %d", name, SECONDS_MAX);
 }
 
-enum option { OPTION_DIR = 1, OPTION_ONCE, OPTION_MAX, OPTION_DRY, OPTION_POLL, OPTION_STALE, OPTION_HELP };
+enum flag {
+    OPTION_DIR = 1,
+    OPTION_ONCE,
+    OPTION_MAX,
+    OPTION_DRY,
+    OPTION_POLL,
+    OPTION_STALE,
+    OPTION_HELP
+};
 
 static int take_option(struct by_hand_options *options, int option, const char *value,
                        struct error *err)
 {
-    switch ((enum option)option) {
+    switch ((enum flag)option) {
     case OPTION_DIR:
         options->dir = value;
         return 0;
@@ -146,7 +159,7 @@ int by_hand_parse(int argc, char **argv, struct by_hand_options *options_out, st
     if (options_out->dir == NULL) {
         return error_set(err, "--dir is missing");
     }
-    options_out->max_jobs = options_out->once            ? 1
+    options_out->max_jobs = options_out->once             ? 1
                             : options_out->max_jobs == -1 ? 0
                                                           : options_out->max_jobs;
     return 0;
@@ -299,8 +312,9 @@ static int place_descriptors(int table, struct error *err)
     if (board < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
         return error_set(err, "cannot begin: %s", error_errno(errno));
     }
-    int moved[] = {fcntl(ends[0], F_DUPFD_CLOEXEC, FD_FREE), fcntl(ends[1], F_DUPFD_CLOEXEC, FD_FREE),
-                   fcntl(table, F_DUPFD_CLOEXEC, FD_FREE), fcntl(board, F_DUPFD_CLOEXEC, FD_FREE)};
+    int moved[] = {fcntl(ends[0], F_DUPFD_CLOEXEC, FD_FREE),
+                   fcntl(ends[1], F_DUPFD_CLOEXEC, FD_FREE), fcntl(table, F_DUPFD_CLOEXEC, FD_FREE),
+                   fcntl(board, F_DUPFD_CLOEXEC, FD_FREE)};
     (void)close_range(CHILD_FD_CONTROL, FD_FREE - 1, 0);
     if (moved[0] < 0 || dup2(moved[1], CHILD_FD_CONTROL) < 0 || dup2(moved[2], FD_SETTINGS) < 0 ||
         dup2(moved[3], FD_METRICS) < 0) {

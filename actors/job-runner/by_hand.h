@@ -17,9 +17,9 @@ struct by_hand_options {
     bool help;
     bool once;
     bool dry_run;
-    int64_t max_jobs;        /* 0: no limit */
-    int64_t poll_ms;         /* 0: as in the settings */
-    int64_t stale_check_ms;  /* 0: as in the settings */
+    int64_t max_jobs;       /* 0: no limit */
+    int64_t poll_ms;        /* 0: as in the settings */
+    int64_t stale_check_ms; /* 0: as in the settings */
 };
 
 /* -1 and err: wrong use. Pure. */

@@ -7,5 +7,8 @@
 
 /* $1 uuid job: the trace it was queued in, or null. */
 extern const struct db_statement store_kinds_trace;
+/* $1 bigint[] numbers: number, job, run, key, type, queue, priority, attempt that is next,
+ * max_attempts. */
+extern const struct db_statement store_kinds_waiting;
 
 #endif
