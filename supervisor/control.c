@@ -170,12 +170,9 @@ static const struct {
     const char *word;
     bool argument;
     void (*run)(struct client *client, const char *argument);
-} requests[] = {{"status", false, do_status},
-                {"restart", true, do_restart},
-                {"stop", false, do_stop},
-                {"reload", false, do_reload},
-                {"dump", false, do_dump},
-                {"settings", false, do_settings}};
+} requests[] = {{"status", false, do_status}, {"restart", true, do_restart},
+                {"stop", false, do_stop},     {"reload", false, do_reload},
+                {"dump", false, do_dump},     {"settings", false, do_settings}};
 
 static void handle_request(struct client *client)
 {

@@ -69,9 +69,10 @@ struct claim_demand *claim_open(struct claim *claim, const struct claim_terms *t
     fake.given = terms->given;
     fake.given_arg = terms->arg;
     fake.demand_open = true;
+    size_t used = 0;
     for (size_t i = 0; i < terms->filter.types_count; i++) {
-        strncat(fake.types, terms->filter.types[i], sizeof fake.types - strlen(fake.types) - 2);
-        strncat(fake.types, " ", 2);
+        used += (size_t)snprintf(fake.types + used, sizeof fake.types - used, "%s ",
+                                 terms->filter.types[i]);
     }
     return (struct claim_demand *)&fake;
 }
