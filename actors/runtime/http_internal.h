@@ -58,6 +58,7 @@ struct http_request {
     bool streamed;    /* the body goes to the caller piece by piece */
     bool wanted;      /* of a streamed body: one more piece */
     bool unread_body; /* the connection cannot be used after the answer */
+    bool needs_client; /* a client that stops sending has gone */
     void *user;
     struct http_request *next_spare;
 };
