@@ -22,7 +22,8 @@ enum { CHILD_FD_CONTROL = 3, CHILD_FD_FIRST_NAMED = 4 };
  * board). Listeners, already bound and listening: "public" (TCP, api), "commands" and "events" (ipc
  * for ZeroMQ, sequencer), "handover" (SOCK_SEQPACKET, streamer: the one of its slot, which streams
  * come to by the hash of what they show), "handover-1" ... (streamer: those of the other slots,
- * for what their own streamer leaves waiting). */
+ * for what their own streamer leaves waiting), "jobs" (ipc for ZeroMQ, job-runner: the one of its
+ * slot). */
 #define CHILD_ENV_FDS "SIGNALBOX_FDS"
 
 #define CHILD_FD_SETTINGS_NAME "settings"
@@ -33,12 +34,15 @@ enum { CHILD_FD_CONTROL = 3, CHILD_FD_FIRST_NAMED = 4 };
 #define CHILD_LISTENER_HANDOVER "handover"
 #define CHILD_LISTENER_NEIGHBOUR "handover-%u" /* slots count from 1 */
 
-enum { CHILD_STREAMERS_MAX = 16 };
+#define CHILD_LISTENER_JOBS "jobs"
+
+enum { CHILD_STREAMERS_MAX = 16, CHILD_JOB_RUNNERS_MAX = 16 };
 
 /* File names in the run directory (settings: instance.run_dir). */
 #define CHILD_SOCKET_COMMANDS "commands.sock"
 #define CHILD_SOCKET_EVENTS "events.sock"
 #define CHILD_SOCKET_HANDOVER "handover-%u.sock" /* of a slot of streamer.count, from 1 */
+#define CHILD_SOCKET_JOBS "jobs-%u.sock"         /* of a slot of job_runner.count, from 1 */
 
 enum { CHILD_RECORD_VERSION = 1 };
 

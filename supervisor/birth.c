@@ -57,13 +57,13 @@ static int open_birth(struct child *child, struct birth *birth, struct error *er
  * take. */
 static void list_handover(const struct child *child, struct birth *birth)
 {
-    const struct listeners *listeners = &child->slot->supervisor->listeners;
-    for (unsigned i = 0; i < listeners->handover_count; i++) {
+    const struct slot_listeners *slots = &child->slot->supervisor->listeners.handover;
+    for (unsigned i = 0; i < slots->count; i++) {
         char name[ROSTER_NAME_SIZE] = CHILD_LISTENER_HANDOVER;
         if (i + 1 != child->slot->number) {
             snprintf(name, sizeof name, CHILD_LISTENER_NEIGHBOUR, i + 1);
         }
-        add_fd(&birth->order, &birth->names, name, listeners->handover[i]);
+        add_fd(&birth->order, &birth->names, name, slots->fds[i]);
     }
 }
 
@@ -88,6 +88,10 @@ static void list_descriptors(struct child *child, struct birth *birth)
         }
         if (row->takes_streams) {
             list_handover(child, birth);
+        }
+        if (row->gives_jobs) {
+            add_fd(order, &birth->names, CHILD_LISTENER_JOBS,
+                   supervisor->listeners.jobs.fds[child->slot->number - 1]);
         }
     }
 }

@@ -189,26 +189,49 @@ static int first_public(const struct settings *settings, struct error *err)
                           : open_public(settings_text(settings, SETTING_SERVER_LISTEN), err);
 }
 
-static int open_handover(struct listeners *listeners, const struct settings *settings,
+static int open_handover(struct slot_listeners *slots, const struct settings *settings,
                          struct error *err)
 {
     unsigned count = (unsigned)settings_int(settings, SETTING_STREAMER_COUNT);
+    char file[NAME_MAX];
     assert(count <= CHILD_STREAMERS_MAX);
-    while (listeners->handover_count < count) {
-        char file[NAME_MAX];
-        snprintf(file, sizeof file, CHILD_SOCKET_HANDOVER, listeners->handover_count + 1);
-        int fd = open_ipc(settings, file, SOCK_SEQPACKET, err);
-        if (fd < 0) {
+    for (slots->count = 0; slots->count < count; slots->count++) {
+        snprintf(file, sizeof file, CHILD_SOCKET_HANDOVER, slots->count + 1);
+        slots->fds[slots->count] = open_ipc(settings, file, SOCK_SEQPACKET, err);
+        if (slots->fds[slots->count] < 0) {
             return -1;
         }
-        listeners->handover[listeners->handover_count++] = fd;
     }
     return 0;
 }
 
+static int open_jobs(struct slot_listeners *slots, const struct settings *settings,
+                     struct error *err)
+{
+    unsigned count = (unsigned)settings_int(settings, SETTING_JOB_RUNNER_COUNT);
+    char file[NAME_MAX];
+    assert(count <= CHILD_JOB_RUNNERS_MAX);
+    for (slots->count = 0; slots->count < count; slots->count++) {
+        snprintf(file, sizeof file, CHILD_SOCKET_JOBS, slots->count + 1);
+        slots->fds[slots->count] = open_ipc(settings, file, SOCK_STREAM, err);
+        if (slots->fds[slots->count] < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void close_slots(struct slot_listeners *slots)
+{
+    while (slots->count > 0) {
+        close(slots->fds[--slots->count]);
+    }
+}
+
 int listeners_open(struct listeners *listeners, const struct settings *settings, struct error *err)
 {
-    listeners->handover_count = 0;
+    listeners->handover.count = 0;
+    listeners->jobs.count = 0;
     for (int i = 0; i < LISTENER_COUNT; i++) {
         listeners->fds[i] = -1;
     }
@@ -222,7 +245,8 @@ int listeners_open(struct listeners *listeners, const struct settings *settings,
         }
     }
     if (describe(listeners->fds[LISTENER_PUBLIC], listeners->address, err) != 0 ||
-        open_handover(listeners, settings, err) != 0) {
+        open_handover(&listeners->handover, settings, err) != 0 ||
+        open_jobs(&listeners->jobs, settings, err) != 0) {
         listeners_close(listeners);
         return -1;
     }
@@ -237,9 +261,8 @@ void listeners_close(struct listeners *listeners)
             listeners->fds[i] = -1;
         }
     }
-    while (listeners->handover_count > 0) {
-        close(listeners->handover[--listeners->handover_count]);
-    }
+    close_slots(&listeners->handover);
+    close_slots(&listeners->jobs);
 }
 
 void listeners_unlink(const char *run_dir)
@@ -251,8 +274,10 @@ void listeners_unlink(const char *run_dir)
             unlink(path);
         }
     }
-    for (unsigned number = 1; number <= CHILD_STREAMERS_MAX; number++) {
+    for (unsigned number = 1; number <= LISTENERS_SLOTS_MAX; number++) {
         snprintf(path, sizeof path, "%s/" CHILD_SOCKET_HANDOVER, run_dir, number);
+        unlink(path);
+        snprintf(path, sizeof path, "%s/" CHILD_SOCKET_JOBS, run_dir, number);
         unlink(path);
     }
 }

@@ -60,6 +60,7 @@ static const struct roster_row rows[] = {
      .count = SETTING_JOB_RUNNER_COUNT,
      .only = ALWAYS,
      .stop = SETTING_STOP_JOB_RUNNER_MS,
+     .gives_jobs = true,
      .log_kind = LOG_LINE_ACTOR},
     {.actor = "exporter",
      .kind = ROSTER_ACTOR,

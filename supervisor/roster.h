@@ -31,6 +31,7 @@ struct roster_row {
     enum listener listeners[ROSTER_LISTENERS_MAX];
     unsigned listener_count;
     bool takes_streams; /* inherits the listener of its slot for streams, and its neighbours' */
+    bool gives_jobs;    /* inherits the listener of its slot for workers' polls */
     enum log_line_kind log_kind;
 };
 

@@ -22,7 +22,13 @@ enum bus_role {
 };
 
 /* Topics are the first byte of a PUB frame; the bus adds and removes it. */
-enum bus_topic { BUS_TOPIC_NONE = 0, BUS_TOPIC_EVENTS = 'E', BUS_TOPIC_HINTS = 'H' };
+enum bus_topic {
+    BUS_TOPIC_NONE = 0,
+    BUS_TOPIC_EVENTS = 'E',
+    BUS_TOPIC_HINTS = 'H',
+    BUS_TOPIC_JOBS = 'J',
+    BUS_TOPIC_NOTES = 'N'
+};
 
 /* Who sent a command: its routing id on the ROUTER. */
 struct bus_peer {

@@ -31,7 +31,8 @@ enum {
 struct entry {
     char *frame; /* owned; NULL once settled */
     size_t length;
-    command_done_fn *done; /* NULL once told, or forgotten */
+    command_done_fn *done;      /* one of the two; both NULL once told, or forgotten */
+    command_jobs_fn *jobs_done; /* of a command about jobs */
     void *arg;
     int64_t deadline_ms;
     struct span *span; /* owned; NULL: not exported, or told already */
@@ -154,15 +155,26 @@ static void end_span(const struct commands *commands, struct entry *entry,
     free(span);
 }
 
+static bool is_awaited(const struct entry *entry)
+{
+    return entry->done != NULL || entry->jobs_done != NULL;
+}
+
+/* One of the results, by the kind of command, or none when it is unknown. */
+struct outcome {
+    const struct message_result *result;
+    const struct message_jobs_result *jobs;
+};
+
 static void settle(struct commands *commands, uint64_t number, enum command_state state,
-                   const struct message_result *result)
+                   struct outcome outcome)
 {
     struct entry *entry = entry_at(commands, number);
-    command_done_fn *done = entry->done;
-    void *arg = entry->arg;
+    struct entry told = *entry;
     entry->done = NULL;
+    entry->jobs_done = NULL;
     if (entry->span != NULL) {
-        end_span(commands, entry, result);
+        end_span(commands, entry, outcome.result);
     }
     if (state == COMMAND_DONE) {
         commands->bytes -= entry->length;
@@ -170,19 +182,28 @@ static void settle(struct commands *commands, uint64_t number, enum command_stat
         entry->frame = NULL;
         advance(commands);
     }
-    if (done != NULL) {
-        done(arg, state, result);
+    if (told.done != NULL) {
+        told.done(told.arg, state, outcome.result);
+    } else if (told.jobs_done != NULL) {
+        told.jobs_done(told.arg, state, outcome.jobs);
     }
 }
 
-static void take_result(struct commands *commands, uint64_t number,
-                        const struct message_result *result)
+/* A refusal of a command that was not understood is a RESULT, whatever its kind. */
+static void take_result(struct commands *commands, uint64_t number, struct outcome outcome)
 {
     if (number < commands->first || number >= commands->next ||
         entry_at(commands, number)->frame == NULL) {
         return; /* a second answer to a command that was sent twice */
     }
-    settle(commands, number, COMMAND_DONE, result);
+    struct message_jobs_result refused = {.outcome = OUTCOME_REFUSED};
+    if (entry_at(commands, number)->jobs_done != NULL && outcome.jobs == NULL) {
+        outcome.jobs = &refused;
+    } else if (entry_at(commands, number)->done != NULL && outcome.result == NULL) {
+        metric_add(METRIC_MESSAGES_REJECTED, 1);
+        return;
+    }
+    settle(commands, number, COMMAND_DONE, outcome);
 }
 
 static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length)
@@ -191,6 +212,7 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
     struct commands *commands = arg;
     struct message_header header;
     struct message_result result;
+    struct message_jobs_result jobs;
     struct message_nack nack;
     struct message_busy busy;
     commands->heard_ms = clock_monotonic_ms();
@@ -198,7 +220,10 @@ static void on_received(void *arg, const struct bus_peer *peer, const uint8_t *f
         metric_add(METRIC_MESSAGES_REJECTED, 1);
     } else if (header.type == MESSAGE_RESULT &&
                message_result_decode(frame, length, &header, &result) == 0) {
-        take_result(commands, header.request, &result);
+        take_result(commands, header.request, (struct outcome){.result = &result});
+    } else if (header.type == MESSAGE_JOBS_RESULT &&
+               message_jobs_result_decode(frame, length, &header, &jobs) == 0) {
+        take_result(commands, header.request, (struct outcome){.jobs = &jobs});
     } else if (header.type == MESSAGE_NACK &&
                message_nack_decode(frame, length, &header, &nack) == 0) {
         if (nack.expected < commands->first) {
@@ -235,9 +260,9 @@ static void expire(struct commands *commands, int64_t now_ms)
         if (entry->deadline_ms > now_ms) {
             return;
         }
-        if (entry->done != NULL) {
+        if (is_awaited(entry)) {
             metric_add(METRIC_COMMANDS_UNKNOWN, 1);
-            settle(commands, number, COMMAND_UNKNOWN, NULL);
+            settle(commands, number, COMMAND_UNKNOWN, (struct outcome){NULL, NULL});
         }
     }
 }
@@ -313,6 +338,8 @@ void commands_destroy(struct commands **commands)
         struct entry *entry = entry_at(*commands, number);
         if (entry->done != NULL) {
             entry->done(entry->arg, COMMAND_UNKNOWN, NULL);
+        } else if (entry->jobs_done != NULL) {
+            entry->jobs_done(entry->arg, COMMAND_UNKNOWN, NULL);
         }
         free(entry->frame);
         free(entry->span);
@@ -338,9 +365,16 @@ static struct message_header next_header(const struct commands *commands)
                                    .request = commands->next};
 }
 
+/* Whom to tell. */
+struct caller {
+    command_done_fn *done;
+    command_jobs_fn *jobs_done;
+    void *arg;
+};
+
 /* Takes the bytes of `frame`, and `span`, which may be NULL. */
 static int submit(struct commands *commands, struct msgpack_sbuffer *frame, struct span *span,
-                  command_done_fn *done, void *arg)
+                  struct caller caller)
 {
     if (!has_room(commands, frame->size) || frame->size > LIMIT_COMMAND_FRAME_BYTES) {
         msgpack_sbuffer_destroy(frame);
@@ -356,8 +390,9 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, stru
     *entry_at(commands, commands->next) =
         (struct entry){.frame = msgpack_sbuffer_release(frame),
                        .length = length,
-                       .done = done,
-                       .arg = arg,
+                       .done = caller.done,
+                       .jobs_done = caller.jobs_done,
+                       .arg = caller.arg,
                        .span = span,
                        .deadline_ms = now_ms + settings_int(commands->actor->settings,
                                                             SETTING_COMMAND_TIMEOUT_MS)};
@@ -374,25 +409,37 @@ static int submit(struct commands *commands, struct msgpack_sbuffer *frame, stru
 #define SPAN(commands, kind, message)                                                       \
     begin_span((commands), #kind, (message)->trace, (message)->run, (message)->trace_flags, \
                &(message)->span)
-#define COMMAND(kind, begin)                                                       \
-    int commands_##kind(struct commands *commands, struct message_##kind *message, \
-                        command_done_fn *done, void *arg)                          \
-    {                                                                              \
-        struct message_header header = next_header(commands);                      \
-        struct msgpack_sbuffer frame;                                              \
-        msgpack_sbuffer_init(&frame);                                              \
-        message->origin = commands->actor->origin;                                 \
-        struct span *span = begin(commands, kind, message);                        \
-        message_##kind##_encode(&frame, &header, message);                         \
-        return submit(commands, &frame, span, done, arg);                          \
+#define COMMAND(kind, begin, done_fn, member)                                                     \
+    int commands_##kind(struct commands *commands, struct message_##kind *message, done_fn *done, \
+                        void *arg)                                                                \
+    {                                                                                             \
+        struct message_header header = next_header(commands);                                     \
+        struct msgpack_sbuffer frame;                                                             \
+        msgpack_sbuffer_init(&frame);                                                             \
+        message->origin = commands->actor->origin;                                                \
+        struct span *span = begin(commands, kind, message);                                       \
+        message_##kind##_encode(&frame, &header, message);                                        \
+        return submit(commands, &frame, span, (struct caller){.member = done, .arg = arg});       \
     }
 
-COMMAND(create_run, SPAN)
-COMMAND(append, SPAN)
-COMMAND(cancel_run, SPAN)
-COMMAND(resume_run, SPAN)
-COMMAND(fork_run, NO_SPAN)
-COMMAND(touch_run, NO_SPAN)
+COMMAND(create_run, SPAN, command_done_fn, done)
+COMMAND(append, SPAN, command_done_fn, done)
+COMMAND(cancel_run, SPAN, command_done_fn, done)
+COMMAND(resume_run, SPAN, command_done_fn, done)
+COMMAND(fork_run, NO_SPAN, command_done_fn, done)
+COMMAND(touch_run, NO_SPAN, command_done_fn, done)
+COMMAND(enqueue_jobs, NO_SPAN, command_jobs_fn, jobs_done)
+COMMAND(change_jobs, NO_SPAN, command_jobs_fn, jobs_done)
+
+void commands_note(struct commands *commands, const struct message_job_note *note)
+{
+    struct message_header header = {.generation = commands->actor->generation};
+    struct msgpack_sbuffer frame;
+    msgpack_sbuffer_init(&frame);
+    message_job_note_encode(&frame, &header, note);
+    (void)bus_send(commands->socket, NULL, BUS_TOPIC_NONE, frame.data, frame.size);
+    msgpack_sbuffer_destroy(&frame);
+}
 
 void commands_forget(struct commands *commands, void *arg)
 {
@@ -400,6 +447,7 @@ void commands_forget(struct commands *commands, void *arg)
         struct entry *entry = entry_at(commands, number);
         if (entry->arg == arg) {
             entry->done = NULL;
+            entry->jobs_done = NULL;
         }
     }
 }

@@ -27,6 +27,10 @@ enum command_state {
 typedef void command_done_fn(void *arg, enum command_state state,
                              const struct message_result *result);
 
+/* The same for ENQUEUE_JOBS and CHANGE_JOBS. `result` is borrowed for the call. */
+typedef void command_jobs_fn(void *arg, enum command_state state,
+                             const struct message_jobs_result *result);
+
 /* Opens the DEALER. Returns, caller destroys with commands_destroy (pending commands are then told
  * COMMAND_UNKNOWN). */
 struct commands *commands_create(struct actor *actor, struct error *err);
@@ -46,6 +50,14 @@ SB_MUST_CHECK int commands_fork_run(struct commands *commands, struct message_fo
                                     command_done_fn *done, void *arg);
 SB_MUST_CHECK int commands_touch_run(struct commands *commands, struct message_touch_run *message,
                                      command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_enqueue_jobs(struct commands *commands,
+                                        struct message_enqueue_jobs *message, command_jobs_fn *done,
+                                        void *arg);
+SB_MUST_CHECK int commands_change_jobs(struct commands *commands,
+                                       struct message_change_jobs *message, command_jobs_fn *done,
+                                       void *arg);
+/* Passed on to the readers of the run, if it gets there: neither numbered nor answered. */
+void commands_note(struct commands *commands, const struct message_job_note *note);
 /* The caller is gone: `done` is not called any more. */
 void commands_forget(struct commands *commands, void *arg);
 size_t commands_in_flight(const struct commands *commands);

@@ -29,6 +29,8 @@ struct fixture {
     int submitted;
     int done;
     int first_seen; /* how often command 1 has been asked */
+    int jobs_granted;
+    int jobs_refused;
 };
 
 static void on_done(void *arg, enum command_state state, const struct message_result *result)
@@ -62,6 +64,50 @@ static void answer(struct fixture *fixture, const char *peer, size_t peer_length
     msgpack_sbuffer_destroy(&frame);
 }
 
+static void on_jobs(void *arg, enum command_state state, const struct message_jobs_result *result)
+{
+    struct fixture *fixture = arg;
+    assert_int_equal(state, COMMAND_DONE);
+    assert_non_null(result);
+    if (result->outcome == OUTCOME_OK) {
+        assert_int_equal(result->jobs.count, 1);
+        fixture->jobs_granted++;
+    } else {
+        fixture->jobs_refused++;
+        event_base_loopbreak(fixture->actor.base);
+    }
+}
+
+static void submit_jobs(struct fixture *fixture)
+{
+    struct message_change_jobs message = {.actor = {(const uint8_t *)"test", 4}};
+    assert_int_equal(commands_change_jobs(fixture->commands, &message, on_jobs, fixture), 0);
+}
+
+/* The first is done, the second was not understood. */
+static void answer_jobs(struct fixture *fixture, const char *peer, size_t length, uint64_t number)
+{
+    struct message_header header = {.request = number};
+    struct message_jobs_result_job job = {.attempt = 1};
+    struct message_jobs_result result = {.outcome = OUTCOME_OK};
+    struct message_result refusal = {.outcome = OUTCOME_REFUSED};
+    struct msgpack_sbuffer items;
+    struct msgpack_sbuffer frame;
+    msgpack_sbuffer_init(&items);
+    msgpack_sbuffer_init(&frame);
+    message_jobs_result_job_encode(&items, &job);
+    result.jobs = (struct message_list){(const uint8_t *)items.data, items.size, 1};
+    if (number == 1) {
+        message_jobs_result_encode(&frame, &header, &result);
+    } else {
+        message_result_encode(&frame, &header, &refusal);
+    }
+    zmq_send(fixture->router, peer, length, ZMQ_SNDMORE);
+    zmq_send(fixture->router, frame.data, frame.size, 0);
+    msgpack_sbuffer_destroy(&frame);
+    msgpack_sbuffer_destroy(&items);
+}
+
 /* Answers everything but the first asking of command 1. */
 static void serve(struct fixture *fixture)
 {
@@ -72,6 +118,9 @@ static void serve(struct fixture *fixture)
         int length = zmq_recv(fixture->router, frame, sizeof frame, 0);
         struct message_header header;
         assert_int_equal(message_peek(frame, (size_t)length, &header), 0);
+        if (header.type == MESSAGE_CHANGE_JOBS) {
+            answer_jobs(fixture, peer, (size_t)peer_length, header.request);
+        }
         if (header.type != MESSAGE_CREATE_RUN) {
             continue;
         }
@@ -86,7 +135,7 @@ static void on_period(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct fixture *fixture = arg;
-    if (fixture->submitted < COMMANDS) {
+    if (fixture->submitted >= 0 && fixture->submitted < COMMANDS) {
         submit(fixture);
     }
     serve(fixture);
@@ -151,10 +200,26 @@ static void test_a_lost_answer_is_asked_for_while_others_come(void **state)
     assert_int_equal(commands_in_flight(fixture->commands), 0);
 }
 
+/* Each has its own kind of answer; a command that was not understood gets the common one. */
+static void test_commands_about_jobs_get_their_own_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->submitted = -1; /* none of the others */
+    submit_jobs(fixture);
+    submit_jobs(fixture);
+    event_base_loopexit(fixture->actor.base, &(struct timeval){10, 0});
+    event_base_dispatch(fixture->actor.base);
+    assert_int_equal(fixture->jobs_granted, 1);
+    assert_int_equal(fixture->jobs_refused, 1);
+    assert_int_equal(commands_in_flight(fixture->commands), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_lost_answer_is_asked_for_while_others_come, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_commands_about_jobs_get_their_own_answers, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
