@@ -25,6 +25,7 @@
 enum { EXCHANGE_FIELDS_MAX = 4 };
 
 struct ndjson;
+struct runners_call;
 
 /* An answer that waits for something to be done before it is given. */
 struct exchange_deferred {
@@ -96,6 +97,12 @@ struct exchange {
             char accept[WS_ACCEPT_SIZE]; /* of a WebSocket */
         } stream;
         struct ndjson *ndjson;
+        struct {
+            struct runners_call *call;
+        } claim;
+        struct {
+            struct uuid token; /* of the claim that says it is alive */
+        } beat;
         struct {
             bool database;
             bool redis;

@@ -4,6 +4,7 @@
 #include "api/agui.h"
 #include "api/ai_sdk.h"
 #include "api/events.h"
+#include "api/jobs_claim.h"
 #include "api/keys.h"
 #include "api/operations.h"
 #include "api/runs.h"
@@ -33,6 +34,12 @@ const struct route routes[] = {
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true},
     STREAM("GET", "/api/v1/runs/{}/events", events_page),
     STREAM("GET", "/api/v1/runs/{}/stream", stream_open),
+    APPEND("POST", "/api/v1/jobs/claim", jobs_claim),
+    APPEND("POST", "/api/v1/jobs/{}/heartbeat", jobs_heartbeat),
+    APPEND("POST", "/api/v1/jobs/{}/progress", jobs_progress),
+    APPEND("POST", "/api/v1/jobs/{}/complete", jobs_complete),
+    APPEND("POST", "/api/v1/jobs/{}/fail", jobs_fail),
+    APPEND("POST", "/api/v1/jobs/{}/release", jobs_release),
     STREAM("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
     STREAM("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     STREAM("GET", "/api/v1/stream", stream_feed_tenant),

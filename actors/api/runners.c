@@ -65,6 +65,7 @@ struct runners {
     struct surplus *surplus; /* borrowed */
     struct list calls;
     struct map by_number;
+    struct map by_tenant; /* how many wants, as a pointer */
     uint64_t last_number;
     size_t wants;
     int64_t alone_since_ms; /* no link is up since then */
@@ -147,11 +148,32 @@ static void schedule(struct runners_call *call)
     (void)event_add(call->timer, &wait);
 }
 
+size_t runners_waiting_of(const struct runners *runners, const struct uuid *tenant)
+{
+    return (size_t)(uintptr_t)map_get(&runners->by_tenant, tenant);
+}
+
+static void count_want(struct runners_call *call, bool more)
+{
+    struct runners *runners = call->runners;
+    struct uuid tenant;
+    memcpy(tenant.bytes, call->want.tenant, sizeof tenant.bytes);
+    size_t count = runners_waiting_of(runners, &tenant) + (more ? 1 : (size_t)-1);
+    runners->wants += more ? 1 : (size_t)-1;
+    if (count == 0) {
+        (void)map_remove(&runners->by_tenant, &tenant);
+    } else {
+        (void)map_put(&runners->by_tenant, &tenant, (void *)(uintptr_t)count);
+    }
+}
+
 static void destroy(struct runners_call *call)
 {
     struct uuid key = map_number_key(call->number);
     (void)map_remove(&call->runners->by_number, &key);
-    call->runners->wants -= call->is_want;
+    if (call->is_want) {
+        count_want(call, false);
+    }
     list_remove(&call->node);
     event_free(call->timer);
     free(call);
@@ -257,7 +279,7 @@ struct runners_call *runners_want(struct runners *runners, const struct message_
     keep(call, &at, &call->want.worker.data, call->want.worker.length);
     keep(call, &at, &call->want.queues.data, call->want.queues.length);
     keep(call, &at, &call->want.types.data, call->want.types.length);
-    runners->wants++;
+    count_want(call, true);
     if (runners->ending) {
         call->deadline_ms = call->end_ms;
     } else {
@@ -314,7 +336,6 @@ void runners_end_waits(struct runners *runners)
             call->end_ms = now_ms;
             call->deadline_ms = now_ms + LAST_WORD_MS;
             ask(call, call->asked);
-            call->repeated = false; /* the second answer to it is to the end of the wait */
             schedule(call);
         }
     }
@@ -479,6 +500,7 @@ void runners_destroy(struct runners **runners_at)
         bus_close(&runners->links[i].socket);
     }
     map_deinit(&runners->by_number);
+    map_deinit(&runners->by_tenant);
     msgpack_sbuffer_destroy(&runners->frame);
     free(runners);
     *runners_at = NULL;

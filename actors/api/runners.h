@@ -11,6 +11,7 @@
 
 #include "proto/messages.h"
 #include "runtime/actor.h"
+#include "runtime/base/uuid.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,8 @@ void runners_tell_rules(struct runners *runners, const struct uuid *tenant);
 
 /* Draining: waits end now, those that begin later at once. */
 void runners_end_waits(struct runners *runners);
+/* How many wait for jobs. */
 size_t runners_waiting(const struct runners *runners);
+size_t runners_waiting_of(const struct runners *runners, const struct uuid *tenant);
 
 #endif

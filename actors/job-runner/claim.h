@@ -48,6 +48,8 @@ struct claim_demand *claim_open(struct claim *claim, const struct claim_terms *t
 void claim_close(struct claim_demand **demand);
 /* So many jobs are wanted from now on; claims under way count. */
 void claim_set_room(struct claim_demand *demand, size_t room);
+/* It has looked for what may be ready since its room was set, and nothing is under way for it. */
+bool claim_is_idle(const struct claim_demand *demand);
 /* Something may be ready: looks once in this turn of the loop. */
 void claim_kick(struct claim *claim);
 

@@ -12,6 +12,7 @@ from harness.paths import ROOT
 from harness.raw import RawConnection
 
 EVENT = '{"type":"CUSTOM","payload":{"name":"n","value":1}}'
+TOKEN = '{"token":"00000000-0000-4000-8000-000000000001"}'
 # Route -> (scopes of which one is enough; none: open to all, body, whose id stands in the path).
 ROWS = {
     "POST /api/v1/runs": ("append", "{}", None),
@@ -25,6 +26,12 @@ ROWS = {
     "POST /api/v1/runs/{}/events": ("append", EVENT, "run"),
     "GET /api/v1/runs/{}/events": ("read", None, "run"),
     "GET /api/v1/runs/{}/stream": ("read", None, "run"),
+    "POST /api/v1/jobs/claim": ("append", "{}", None),
+    "POST /api/v1/jobs/{}/heartbeat": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/progress": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/complete": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/fail": ("append", TOKEN[:-1] + ',"error":"e"}', "job"),
+    "POST /api/v1/jobs/{}/release": ("append", TOKEN, "job"),
     "GET /api/v1/threads/{}/stream": ("read", None, "thread"),
     "GET /api/v1/threads/{}/chat": ("read", None, "thread"),
     "GET /api/v1/stream": ("read", None, None),
