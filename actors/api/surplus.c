@@ -47,7 +47,7 @@ static void given_back(void *arg, enum command_state state,
     struct surplus *surplus = arg;
     bool done = state == COMMAND_DONE && result->outcome == OUTCOME_OK;
     if (done) {
-        metric_add(METRIC_JOBS_SURPLUS, (int64_t)surplus->sent);
+        metric_add(METRIC_JOB_CLAIMS_UNUSED, (int64_t)surplus->sent);
         buffer_consume(&surplus->claims, surplus->sent * sizeof(struct claim));
     }
     surplus->sent = 0;

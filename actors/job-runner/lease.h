@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct job;
+struct job_news;
 struct job_runner;
 struct lease;
 
@@ -34,6 +36,24 @@ void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint
                  uint64_t delivery_ms, lease_cancelled_fn *cancelled, void *arg);
 /* It has ended: nothing is called any more. */
 void lease_end(struct lease *lease, int64_t id, const struct uuid *token);
+
+/* ---- of the other files of this actor ---- */
+
+/* The job runs, as the bus or the table says: its lease is watched, one full length from now if it
+ * was not before. */
+void lease_watch(struct lease *lease, const struct job *job);
+/* A claim of ours was granted: it is watched even where its shard is no longer ours. */
+void lease_hold(struct lease *lease, const struct job *job);
+/* Something is said of the job, of any shard: ends what it contradicts. */
+void lease_heard(struct lease *lease, const struct job_news *news);
+/* No claim is live. token NULL: whichever it was. */
+void lease_over(struct lease *lease, int64_t id, const struct uuid *token);
+/* Others watch these now, but for those of our own executors. */
+void lease_lose_shard(struct lease *lease, unsigned shard);
+/* Writes the beats that are not yet written. */
+void lease_flush_now(struct lease *lease);
+/* Leases that are watched. */
+size_t lease_count(const struct lease *lease);
 
 struct lease *lease_create(struct job_runner *runner);
 void lease_destroy(struct lease **lease);

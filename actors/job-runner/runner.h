@@ -2,6 +2,7 @@
  * What the files of the job-runner share: one struct, made in job_runner.c and passed to all.
  *
  *   shards    which shards are ours            jobs      the unfinished jobs of our shards
+ *   hints     news from the event bus          pages     what is read of the table
  *   rules     pauses and limits of queues      ready     in which order they run (pure)
  *   changes   CHANGE_JOBS under way            claim     demand into claims, by changes
  *   report    ends of claims, by changes       lease     beats, lost leases, cancels
@@ -25,9 +26,11 @@ struct changes;
 struct claim;
 struct executors;
 struct fetch;
+struct hints;
 struct jobs;
 struct jwks;
 struct lease;
+struct pages;
 struct ready;
 struct report;
 struct rules;
@@ -45,6 +48,8 @@ struct job_runner {
     struct ready *ready;
     struct shards *shards;
     struct rules *rules;
+    struct hints *hints;
+    struct pages *pages;
     struct jobs *jobs;
     struct changes *changes;
     struct claim *claim;
@@ -53,6 +58,8 @@ struct job_runner {
     struct vitals *vitals;
     struct executors *executors;
     struct wants *wants;
+    struct event *begin;    /* at the start, until the database is there */
+    struct event *settle;   /* while draining: is nothing left? */
     int64_t drain_until_ms; /* monotonic; while actor->draining */
 };
 

@@ -18,6 +18,8 @@ struct shards;
 unsigned shards_of(const struct uuid *tenant, const char *queue, size_t length);
 bool shards_is_ours(const struct shards *shards, unsigned shard);
 unsigned shards_count(const struct shards *shards);
+/* The database is there: does not wait for the next second. */
+void shards_hurry(struct shards *shards);
 /* Draining: gives them back, once. */
 void shards_leave(struct shards *shards);
 /* Given back, or past hope. */
