@@ -45,7 +45,7 @@ create table job_records (
 ) with (fillfactor = 70);
 create unique index job_records_key on job_records (tenant_id, job_key);
 create unique index job_records_job on job_records (job_id);
-create index job_records_run on job_records (run_id);
+create index job_records_run on job_records (run_id, id);
 create index job_records_newest on job_records (tenant_id, id desc);
 
 -- Unfinished jobs. A claim, a beat, a retry and a cancel mark are updates on its page; the end is a delete.

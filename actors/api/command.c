@@ -41,3 +41,13 @@ void command_refused(struct exchange *exchange, const struct message_result *res
     refusal_outcome(&exchange->api->submission.refusal, result, exchange->producer_seq);
     exchange_refuse(exchange, &exchange->api->submission.refusal);
 }
+
+void command_jobs_refused(struct exchange *exchange, const struct message_jobs_result *result)
+{
+    const struct message_result same = {.outcome = result->outcome,
+                                        .status = result->status,
+                                        .quota = result->quota,
+                                        .quota_limit = result->quota_limit,
+                                        .quota_used = result->quota_used};
+    command_refused(exchange, &same);
+}

@@ -20,5 +20,7 @@ void command_busy(struct exchange *exchange);
 void command_unknown(struct exchange *exchange);
 /* Answers an outcome that is a refusal; OUTCOME_OK and OUTCOME_EXISTS are the caller's. */
 void command_refused(struct exchange *exchange, const struct message_result *result);
+/* The same of a command about jobs; OUTCOME_OK is the caller's. */
+void command_jobs_refused(struct exchange *exchange, const struct message_jobs_result *result);
 
 #endif

@@ -13,6 +13,7 @@
 #include "api/events.h"
 #include "api/limit.h"
 #include "api/match.h"
+#include "proto/job.h"
 #include "runtime/feed_cursor.h"
 #include "runtime/http_server.h"
 #include "runtime/submission.h"
@@ -103,6 +104,10 @@ struct exchange {
         struct {
             struct uuid token; /* of the claim that says it is alive */
         } beat;
+        struct {
+            enum job_change what;
+            bool changed;
+        } job;
         struct {
             bool database;
             bool redis;

@@ -4,9 +4,11 @@
 #include "api/agui.h"
 #include "api/ai_sdk.h"
 #include "api/events.h"
+#include "api/jobs.h"
 #include "api/jobs_claim.h"
 #include "api/keys.h"
 #include "api/operations.h"
+#include "api/queues.h"
 #include "api/runs.h"
 #include "api/session.h"
 #include "api/socket.h"
@@ -34,6 +36,21 @@ const struct route routes[] = {
     {"POST", "/api/v1/runs/{}/events", SCOPE_APPEND, events_append, .append_body = true},
     STREAM("GET", "/api/v1/runs/{}/events", events_page),
     STREAM("GET", "/api/v1/runs/{}/stream", stream_open),
+    APPEND("POST", "/api/v1/runs/{}/jobs", jobs_enqueue),
+    READ("GET", "/api/v1/runs/{}/jobs", jobs_list_run),
+    READ("GET", "/api/v1/jobs", jobs_list),
+    APPEND("POST", "/api/v1/jobs/retry", jobs_retry_all),
+    ADMIN("PUT", "/api/v1/jobs/pause", queues_pause_all),
+    ADMIN("DELETE", "/api/v1/jobs/pause", queues_resume_all),
+    READ("GET", "/api/v1/jobs/{}", jobs_get),
+    APPEND("POST", "/api/v1/jobs/{}/cancel", jobs_cancel),
+    APPEND("POST", "/api/v1/jobs/{}/retry", jobs_retry),
+    READ("GET", "/api/v1/queues", queues_list),
+    {"GET", "/api/v1/queues/{}", SCOPE_READ, queues_get, .free_ids = true},
+    {"PUT", "/api/v1/queues/{}", SCOPE_ADMIN, queues_set, .free_ids = true},
+    {"DELETE", "/api/v1/queues/{}", SCOPE_ADMIN, queues_reset, .free_ids = true},
+    {"PUT", "/api/v1/job-types/{}/pause", SCOPE_ADMIN, queues_pause_type, .free_ids = true},
+    {"DELETE", "/api/v1/job-types/{}/pause", SCOPE_ADMIN, queues_resume_type, .free_ids = true},
     APPEND("POST", "/api/v1/jobs/claim", jobs_claim),
     APPEND("POST", "/api/v1/jobs/{}/heartbeat", jobs_heartbeat),
     APPEND("POST", "/api/v1/jobs/{}/progress", jobs_progress),

@@ -27,6 +27,8 @@ enum problem {
     PROBLEM_COUNT_CHANGED,
     PROBLEM_SEQ_BEYOND_HEAD,
     PROBLEM_LEASE_LOST,
+    PROBLEM_JOB_ENDED,
+    PROBLEM_UNKNOWN_PARENT,
     PROBLEM_INVALID_CURSOR,
     PROBLEM_CURSOR_BEYOND_HEAD,
     PROBLEM_INVALID_REQUEST,
@@ -58,7 +60,7 @@ enum problem {
     PROBLEM_VERSION_NOT_SUPPORTED,
 };
 
-enum { PROBLEM_COUNT = 48 };
+enum { PROBLEM_COUNT = 50 };
 
 struct problem_info {
     const char *slug;
