@@ -28,7 +28,6 @@
 #include "runtime/base/memory.h"
 #include "runtime/fetch.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { SETTLE_MS = 100 };
@@ -58,13 +57,6 @@ static void on_settle(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *
     event_add(runner->settle, &(struct timeval){0, SETTLE_MS * 1000});
 }
 
-void job_runner_settle(struct job_runner *runner)
-{
-    if (runner->actor->draining && runner->settle != NULL) {
-        event_active(runner->settle, EV_TIMEOUT, 0);
-    }
-}
-
 /* The shards go first: others work on them while our attempts end. */
 static void drain(struct actor *actor, int64_t deadline_ms)
 {
@@ -76,13 +68,6 @@ static void drain(struct actor *actor, int64_t deadline_ms)
 }
 
 /* ---- start and stop ---- */
-
-void job_runner_worker_name(const struct job_runner *runner, unsigned n,
-                            char name_out[JOB_RUNNER_WORKER_SIZE])
-{
-    snprintf(name_out, JOB_RUNNER_WORKER_SIZE, "%.40s/%llx/%u", runner->actor->instance,
-             (unsigned long long)runner->actor->origin, n);
-}
 
 static void on_start(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
