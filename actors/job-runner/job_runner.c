@@ -40,7 +40,8 @@ enum { SETTLE_MS = 100 };
 static bool is_idle(const struct job_runner *runner)
 {
     return claim_under_way(runner->claim) == 0 && executors_is_idle(runner->executors) &&
-           report_is_idle(runner->report) && wants_is_idle(runner->wants);
+           report_is_idle(runner->report) &&
+           (runner->wants == NULL || wants_is_idle(runner->wants));
 }
 
 /* What is still claimed at the deadline ends by its lease, in another runner. */
@@ -70,7 +71,9 @@ static void drain(struct actor *actor, int64_t deadline_ms)
     }
     shards_leave(runner->shards);
     executors_drain(runner->executors);
-    wants_drain(runner->wants);
+    if (runner->wants != NULL) {
+        wants_drain(runner->wants);
+    }
     job_runner_settle(runner);
 }
 
@@ -119,6 +122,9 @@ static int start(struct actor *actor, struct error *err)
         return -1;
     }
     runner->by_hand = by_hand_create(runner);
+    if (runner->by_hand != NULL) {
+        return 0; /* workers ask the slots of the supervisor */
+    }
     runner->wants = wants_create(runner, err);
     return runner->wants == NULL ? -1 : 0;
 }
