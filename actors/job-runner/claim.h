@@ -51,7 +51,13 @@ void claim_set_room(struct claim_demand *demand, size_t room);
 /* Something may be ready: looks once in this turn of the loop. */
 void claim_kick(struct claim *claim);
 
-/* Of job_runner.c: what the files of this actor share. */
+/* ---- of the other files of this actor ---- */
+
+/* Of changes.c, before a message leaves: takes jobs from ready for who wants them, if kicked. */
+void claim_gather(struct claim *claim);
+/* Claims whose outcome, or payload, is not yet here. */
+size_t claim_under_way(const struct claim *claim);
+
 struct claim *claim_create(struct job_runner *runner);
 void claim_destroy(struct claim **claim);
 

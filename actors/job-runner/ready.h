@@ -1,6 +1,6 @@
 /*
  * The order in which waiting jobs run, in memory: fair between tenants (deficit round robin over
- * those that have something to run), by priority and then by age within a tenant, within the limits
+ * those that have something to run; who had its last turn longest ago is next), by priority and then by age within a tenant, within the limits
  * of queues, concurrency keys and rates, not before their time, not while paused. Pure: no I/O, no
  * clock (callers say what time it is, in microseconds since 1970, UTC); deterministic; unit-tested.
  *
@@ -62,7 +62,8 @@ struct ready_depth {
 struct ready *ready_create(int64_t ageing_us);
 void ready_destroy(struct ready **ready);
 
-/* The job waits: new, or back from being taken or running, or changed. Copies. */
+/* The job waits: new, or back from being taken or running, or changed. Copies. What a take has used
+ * up of a rate is not given back. */
 void ready_put(struct ready *ready, const struct ready_job *job);
 /* The job runs, wherever it was before: it counts for the limits. Copies. */
 void ready_put_running(struct ready *ready, const struct ready_job *job);
@@ -70,7 +71,8 @@ void ready_put_running(struct ready *ready, const struct ready_job *job);
 void ready_remove(struct ready *ready, int64_t id);
 bool ready_is_waiting(const struct ready *ready, int64_t id);
 /* Up to `max` jobs that may run at `now_us` and pass the filter, in the order they are to run; they
- * are taken. Returns how many. */
+ * are taken. Returns how many. A take of one tenant alone (filter.tenant) is not one of its turns.
+ * Before many are put, a call with max 0 says what time it is, which makes the puts cheaper. */
 size_t ready_take(struct ready *ready, int64_t now_us, const struct ready_filter *filter,
                   int64_t *ids_out, size_t max);
 /* The same without taking: what ready_take() would give now. */
@@ -80,13 +82,13 @@ size_t ready_peek(struct ready *ready, int64_t now_us, const struct ready_filter
  * or a rate allows another. INT64_MAX: never. */
 int64_t ready_next_us(const struct ready *ready, int64_t now_us);
 
-/* NULL: no rules (as if never set: key_concurrency 1, nothing else). */
+/* NULL: no rules (as if never set: key_concurrency 1, nothing else). May be said again and again. */
 void ready_set_rules(struct ready *ready, const struct uuid *tenant, const char *queue,
                      const struct ready_rules *rules);
 /* type "": all of the tenant. */
 void ready_pause_type(struct ready *ready, const struct uuid *tenant, const char *type,
                       bool paused);
-/* The tenant's share of the turns, 1 unless set. */
+/* The tenant's share: so many jobs a turn, 1 unless set. */
 void ready_set_weight(struct ready *ready, const struct uuid *tenant, unsigned weight);
 /* Its jobs are told to be slower (a callee's 429): nothing of this type of the tenant is taken
  * before. */

@@ -20,7 +20,8 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 class System:
     """`signalbox up` in a directory of its own; the deaths we cause on purpose do not count against it."""
 
-    def __init__(self, build, extra_environment=None):
+    def __init__(self, build, extra_environment=None, config=None):
+        """config: text of a settings file, which configure() replaces."""
         self.build = pathlib.Path(build).resolve()
         self.directory = tempfile.mkdtemp(prefix="signalbox-bench-")
         self.directory_served = os.path.join(self.directory, "var")
@@ -30,9 +31,13 @@ class System:
             environment.pop(name, None)
         environment.update(extra_environment or {})
         self.log = open(os.path.join(self.directory, "log"), "wb")
+        command = [self.build / "bin/signalbox", "up", "--dir", self.directory_served, "--listen", "127.0.0.1:0"]
+        if config is not None:
+            self.config = pathlib.Path(self.directory) / "signalbox.conf"
+            self.config.write_text(config, encoding="utf-8")
+            command += ["--config", self.config]
         self.process = subprocess.Popen(
-            [self.build / "bin/signalbox", "up", "--dir", self.directory_served, "--listen", "127.0.0.1:0"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment)
+            command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment)
         self.wait_ready()
 
     def ask(self, *arguments):
@@ -66,6 +71,13 @@ class System:
             self.process.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def configure(self, text):
+        """Another settings file from now on, for what can change while it runs."""
+        self.config.write_text(text, encoding="utf-8")
+        answer = self.ask("reload")
+        if answer.returncode != 0:
+            raise SystemExit("reload: " + (answer.stderr or answer.stdout).strip())
+
     def database(self):
         return psycopg.connect(self.dsn(), autocommit=True)
 
@@ -79,20 +91,20 @@ class System:
         """As the superuser of the private server: the last user named wins."""
         return self.status()["database"]["dsn"] + " user=postgres"
 
-    def post(self, connection, path, body, headers=None):
+    def post(self, connection, path, body, headers=None, key=None):
         connection.request("POST", path, json.dumps(body),
-                           {"Authorization": "Bearer " + self.key, "Content-Type": "application/json", **(headers or {})})
+                           {"Authorization": "Bearer " + (key or self.key), "Content-Type": "application/json", **(headers or {})})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")
 
-    def make_runs(self, count):
-        """Creates runs; returns the path of a file with their ids."""
+    def make_runs(self, count, key=None):
+        """Creates runs, of the first tenant or of the key's; returns the path of a file with their ids."""
         host, port = self.address.rsplit(":", 1)
         connection = http.client.HTTPConnection(host, int(port))
         handle, path = tempfile.mkstemp(dir=self.directory, suffix=".runs")
         with os.fdopen(handle, "w") as file:
             for _ in range(count):
-                status, run = self.post(connection, "/api/v1/runs", {})
+                status, run = self.post(connection, "/api/v1/runs", {}, key=key)
                 assert status == 201, (status, run)
                 file.write(run["id"] + "\n")
         return path

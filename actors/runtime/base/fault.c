@@ -59,6 +59,15 @@ void fault_point(const char *name)
     }
 }
 
+bool fault_holds(const char *name)
+{
+    int fd = fault_directory < 0 ? -1 : openat(fault_directory, name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
 #else
 /* An empty translation unit is not standard C. */
 typedef int fault_unused;

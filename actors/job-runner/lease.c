@@ -1,0 +1,511 @@
+/* See lease.h. */
+#include "job-runner/lease.h"
+
+#include "job-runner/changes.h"
+#include "job-runner/jobs.h"
+#include "job-runner/lease_internal.h"
+#include "job-runner/shards.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOK_MS = 20, NOTE_MS = 500, RECORD_MS = 10000 };
+
+/* ---- the set ---- */
+
+static struct held *find(const struct lease *lease, int64_t id)
+{
+    struct uuid key = map_number_key((uint64_t)id);
+    return map_get(&lease->by_number, &key);
+}
+
+struct held *lease_find(const struct lease *lease, int64_t id, const struct uuid *token)
+{
+    struct held *held = find(lease, id);
+    return held != NULL && uuid_equal(&held->token, token) ? held : NULL;
+}
+
+size_t lease_count(const struct lease *lease)
+{
+    return lease->by_number.count;
+}
+
+static void free_held(struct held *held)
+{
+    buffer_deinit(&held->progress);
+    free(held);
+}
+
+void lease_drop(struct lease *lease, struct held *held, bool lost)
+{
+    struct uuid key = map_number_key((uint64_t)held->id);
+    lease_cancelled_fn *cancelled = held->told ? NULL : held->cancelled;
+    void *arg = held->arg;
+    map_remove(&lease->by_number, &key);
+    map_remove(&lease->by_uuid, &held->job);
+    free_held(held);
+    if (lost && cancelled != NULL) {
+        metric_add(METRIC_JOB_LEASES_LOST, 1);
+        cancelled(arg, true);
+    }
+}
+
+/* Looks no more often than every LOOK_MS, however many are due. */
+void lease_due(struct lease *lease, int64_t at_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (at_ms >= lease->due_ms) {
+        return;
+    }
+    lease->due_ms = at_ms > now_ms + LOOK_MS ? at_ms : now_ms + LOOK_MS;
+    int64_t ms = lease->due_ms - now_ms;
+    event_add(lease->due_event, &(struct timeval){ms / 1000, ms % 1000 * 1000});
+}
+
+static int64_t due_ms(const struct held *held)
+{
+    if (held->ending) {
+        return INT64_MAX;
+    }
+    int64_t over_ms = held->cancelled != NULL ? INT64_MAX : held->over_ms;
+    return held->kill_ms != 0 && held->kill_ms < over_ms ? held->kill_ms : over_ms;
+}
+
+static void live_from_now(struct lease *lease, struct held *held, uint64_t lease_ms)
+{
+    held->over_ms = clock_monotonic_ms() + (int64_t)lease_ms;
+    lease_due(lease, due_ms(held));
+}
+
+/* It is to stop: an executor of ours hears it now, and everybody has a grace. */
+static void mark_cancelled(struct lease *lease, struct held *held)
+{
+    if (held->kill_ms == 0) {
+        held->kill_ms = clock_monotonic_ms() +
+                        settings_int(lease->runner->actor->settings, SETTING_JOBS_CANCEL_GRACE_MS);
+        lease_due(lease, due_ms(held));
+    }
+    if (held->cancelled != NULL && !held->told) {
+        held->told = true;
+        held->cancelled(held->arg, false);
+    }
+}
+
+/* ---- what ends ---- */
+
+/* A change of ours that ends a claim. */
+struct ending {
+    struct lease *lease;
+    int64_t id;
+    struct uuid token;
+};
+
+/* OK: the claim is over, frames and jobs say what comes next. Else it is looked at again. */
+static void on_ended(void *arg, const struct change_outcome *outcome)
+{
+    struct ending ending = *(struct ending *)arg;
+    free(arg);
+    struct held *held = outcome == NULL ? NULL : lease_find(ending.lease, ending.id, &ending.token);
+    if (held == NULL) {
+        return;
+    }
+    if (outcome->outcome == JOB_OUTCOME_OK || outcome->outcome == JOB_OUTCOME_LEASE_LOST ||
+        outcome->outcome == JOB_OUTCOME_NOT_FOUND) {
+        lease_drop(ending.lease, held, true);
+    } else {
+        held->ending = false;
+        live_from_now(ending.lease, held, held->lease_ms);
+    }
+}
+
+static void end_claim(struct lease *lease, struct held *held, enum job_change what,
+                      enum job_class class)
+{
+    struct ending *ending = memory_new(sizeof *ending);
+    *ending = (struct ending){lease, held->id, held->token};
+    held->ending = true;
+    changes_send(lease->runner->changes,
+                 &(struct change){.said = {.job = held->job,
+                                           .token = held->token,
+                                           .what = what,
+                                           .class = class,
+                                           .percent = -1}},
+                 on_ended, ending);
+}
+
+/* What was never taken up costs no attempt. */
+void lease_expire(struct lease *lease, struct held *held)
+{
+    metric_add(held->delivery ? METRIC_JOBS_UNDELIVERED : METRIC_JOBS_EXPIRED, 1);
+    end_claim(lease, held, JOB_EXPIRE,
+              held->delivery ? JOB_CLASS_RATE_LIMITED : JOB_CLASS_RETRYABLE);
+}
+
+/* Ends what has had its grace, and gathers what seems to be over. */
+static bool look_at(struct lease *lease, struct held *held, int64_t now_ms)
+{
+    if (held->ending || !shards_is_ours(lease->runner->shards, held->shard)) {
+        return false;
+    }
+    if (held->kill_ms != 0 && now_ms >= held->kill_ms) {
+        metric_add(METRIC_JOBS_KILLED, 1);
+        end_claim(lease, held, JOB_KILL, JOB_CLASS_RETRYABLE);
+        return false;
+    }
+    return held->cancelled == NULL && now_ms >= held->over_ms;
+}
+
+static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct lease *lease = arg;
+    struct held *over[LEASE_CONFIRM_MAX];
+    size_t count = 0;
+    size_t cursor = 0;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t next_ms = INT64_MAX;
+    struct held *held;
+    lease->due_ms = INT64_MAX;
+    if (lease->runner->actor->draining) {
+        return; /* the next owner of the shard looks */
+    }
+    while ((held = map_next(&lease->by_number, &cursor)) != NULL) {
+        if (look_at(lease, held, now_ms)) {
+            if (count < LEASE_CONFIRM_MAX && lease->confirming.count == 0) {
+                over[count++] = held;
+            }
+        } else if (due_ms(held) > now_ms && due_ms(held) < next_ms) {
+            next_ms = due_ms(held);
+        }
+    }
+    if (count > 0) {
+        lease_confirm(lease, over, count); /* its answer looks again */
+    }
+    lease_due(lease, next_ms);
+}
+
+/* ---- beats ---- */
+
+/* As its event says it, and the readers of the run hear it at most twice a second. */
+static void pass_on(struct lease *lease, struct held *held, int percent, const char *note,
+                    size_t note_length)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    char job[UUID_TEXT_SIZE];
+    struct buffer payload = {0};
+    if (held->noted_ms != 0 && now_ms - held->noted_ms < NOTE_MS) {
+        return;
+    }
+    held->noted_ms = now_ms;
+    uuid_format(&held->job, job);
+    buffer_printf(&payload, "{\"job_id\":\"%s\"", job);
+    if (percent >= 0) {
+        buffer_printf(&payload, ",\"percent\":%d", percent);
+    }
+    if (note_length > 0) {
+        buffer_append_text(&payload, ",\"message\":");
+        buffer_append_json(&payload, note, note_length);
+    }
+    buffer_append_byte(&payload, '}');
+    struct message_job_note message = {.payload = {payload.data, payload.length}};
+    memcpy(message.tenant, held->tenant.bytes, sizeof message.tenant);
+    memcpy(message.run, held->run.bytes, sizeof message.run);
+    commands_note(lease->runner->links.commands, &message);
+    buffer_deinit(&payload);
+}
+
+/* One event in ten seconds. */
+static void record(struct lease *lease, struct held *held, int percent, const char *note,
+                   size_t note_length)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (held->recorded_ms != 0 && now_ms - held->recorded_ms < RECORD_MS) {
+        return;
+    }
+    held->recorded_ms = now_ms;
+    changes_send(lease->runner->changes,
+                 &(struct change){.said = {.job = held->job,
+                                           .token = held->token,
+                                           .what = JOB_PROGRESS,
+                                           .percent = percent,
+                                           .reason = {(const uint8_t *)note, note_length}}},
+                 NULL, NULL);
+}
+
+static void take_progress(struct lease *lease, struct held *held, int percent, const char *note,
+                          size_t note_length)
+{
+    buffer_clear(&held->progress);
+    buffer_append_text(&held->progress, "{\"percent\":");
+    if (percent >= 0) {
+        buffer_append_int(&held->progress, percent);
+    } else {
+        buffer_append_text(&held->progress, "null");
+    }
+    buffer_append_text(&held->progress, ",\"note\":");
+    buffer_append_json(&held->progress, note, note_length);
+    buffer_append_byte(&held->progress, '}');
+    pass_on(lease, held, percent, note, note_length);
+    record(lease, held, percent, note, note_length);
+}
+
+struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
+                               const struct uuid *token, int percent, const char *note,
+                               size_t note_length)
+{
+    struct held *held = map_get(&lease->by_uuid, job);
+    if (held == NULL || held->ending) {
+        return (struct lease_answer){.state = JOB_BEAT_ELSEWHERE};
+    }
+    if (!uuid_equal(&held->token, token)) {
+        jobs_doubt(lease->runner->jobs, held->id); /* ours may be old: the table says */
+        return (struct lease_answer){.state = JOB_BEAT_ELSEWHERE};
+    }
+    held->delivery = false;
+    held->beaten = true;
+    live_from_now(lease, held, held->lease_ms);
+    if (percent >= 0 || note_length > 0) {
+        take_progress(lease, held, percent, note, note_length);
+    }
+    return (struct lease_answer){JOB_BEAT_ALIVE, held->kill_ms != 0, held->lease_ms};
+}
+
+/* ---- claims of ours ---- */
+
+void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint64_t lease_ms,
+                 uint64_t delivery_ms, lease_cancelled_fn *cancelled, void *arg)
+{
+    struct held *held = lease_find(lease, id, token);
+    if (held == NULL) {
+        return;
+    }
+    held->lease_ms = lease_ms;
+    held->delivery = delivery_ms != 0;
+    held->cancelled = cancelled;
+    held->arg = arg;
+    live_from_now(lease, held, delivery_ms != 0 ? delivery_ms : lease_ms);
+    if (held->kill_ms != 0) {
+        mark_cancelled(lease, held);
+    }
+}
+
+/* Until the outcome of its report is known it is watched like anybody's. */
+void lease_end(struct lease *lease, int64_t id, const struct uuid *token)
+{
+    struct held *held = lease_find(lease, id, token);
+    if (held == NULL) {
+        return;
+    }
+    held->cancelled = NULL;
+    if (shards_is_ours(lease->runner->shards, held->shard)) {
+        live_from_now(lease, held, held->lease_ms);
+    } else {
+        lease_drop(lease, held, false);
+    }
+}
+
+/* ---- what the others say ---- */
+
+/* Hex digits up to a slash; 0: something else. */
+static uint64_t parse_origin(const char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t origin = 0;
+    size_t count = strspn(text, digits);
+    if (count == 0 || count > 16 || text[count] != '/') {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        origin = origin << 4 | (uint64_t)(strchr(digits, text[i]) - digits);
+    }
+    return origin;
+}
+
+/* Of a claim of an executor of another process of this instance, the number of that process; else 0.
+ * The database decides whether it lives. */
+static uint64_t other_origin(const struct lease *lease, const char *worker)
+{
+    const struct actor *actor = lease->runner->actor;
+    size_t length = strlen(actor->instance);
+    if (worker == NULL || strncmp(worker, actor->instance, length) != 0 || worker[length] != '/') {
+        return 0;
+    }
+    uint64_t origin = parse_origin(worker + length + 1);
+    return origin == actor->origin ? 0 : origin;
+}
+
+static struct held *add(struct lease *lease, const struct job *job)
+{
+    struct held *held = memory_new(sizeof *held);
+    struct uuid key = map_number_key((uint64_t)job->id);
+    *held = (struct held){.id = job->id,
+                          .job = job->job,
+                          .token = job->token,
+                          .tenant = job->tenant,
+                          .run = job->run,
+                          .shard = job->shard,
+                          .lease_ms = job->lease_ms,
+                          .renewed_ms = clock_monotonic_ms()};
+    if (held->lease_ms == 0) {
+        held->lease_ms =
+            (uint64_t)settings_int(lease->runner->actor->settings, SETTING_JOBS_STALE_MS);
+    }
+    held->origin = other_origin(lease, job->worker);
+    map_put(&lease->by_number, &key, held);
+    map_put(&lease->by_uuid, &held->job, held);
+    live_from_now(lease, held, held->origin != 0 ? 0 : held->lease_ms);
+    return held;
+}
+
+void lease_watch(struct lease *lease, const struct job *job)
+{
+    struct held *held = find(lease, job->id);
+    if (held != NULL && !uuid_equal(&held->token, &job->token)) {
+        lease_drop(lease, held, true);
+        held = NULL;
+    }
+    if (held == NULL) {
+        held = add(lease, job);
+    }
+    if (job->cancel) {
+        mark_cancelled(lease, held);
+    }
+    lease_due(lease, due_ms(held));
+}
+
+void lease_hold(struct lease *lease, const struct job *job)
+{
+    lease_watch(lease, job);
+}
+
+void lease_heard(struct lease *lease, const struct job_news *news)
+{
+    struct held *held = find(lease, news->id);
+    if (held == NULL) {
+        return;
+    }
+    if (news->state == JOB_STATE_RUNNING && uuid_equal(&held->token, &news->token)) {
+        if (news->cancel) {
+            mark_cancelled(lease, held);
+        }
+    } else {
+        lease_over(lease, held->id);
+    }
+}
+
+/* What runs in this process is ended by nothing that may be old: the database is asked. */
+void lease_over(struct lease *lease, int64_t id)
+{
+    struct held *held = find(lease, id);
+    if (held == NULL) {
+        return;
+    }
+    if (held->cancelled != NULL) {
+        held->beaten = true;
+        event_active(lease->flush_event, EV_TIMEOUT, 0);
+    } else {
+        lease_drop(lease, held, false);
+    }
+}
+
+static struct held *find_job(const struct lease *lease, const struct uuid *job,
+                             const struct uuid *token)
+{
+    struct held *held = map_get(&lease->by_uuid, job);
+    return held != NULL && uuid_equal(&held->token, token) ? held : NULL;
+}
+
+void lease_reported(struct lease *lease, const struct uuid *job, const struct uuid *token)
+{
+    struct held *held = find_job(lease, job, token);
+    if (held != NULL && held->cancelled != NULL) {
+        held->cancelled = NULL;
+        live_from_now(lease, held, held->lease_ms);
+    }
+}
+
+void lease_settled(struct lease *lease, const struct uuid *job, const struct uuid *token)
+{
+    struct held *held = find_job(lease, job, token);
+    if (held != NULL) {
+        lease_drop(lease, held, false);
+    }
+}
+
+/* Beats that were answered are written first: the next owner sees only them. While draining they are
+ * still answered here. */
+void lease_lose_shard(struct lease *lease, unsigned shard)
+{
+    struct held **lost = memory_array(lease->by_number.count + 1, sizeof(struct held *));
+    size_t count = 0;
+    size_t cursor = 0;
+    struct held *held;
+    lease_flush(lease);
+    while ((held = map_next(&lease->by_number, &cursor)) != NULL) {
+        if (held->shard == shard && held->cancelled == NULL) {
+            lost[count++] = held;
+        }
+    }
+    for (size_t i = 0; i < count && !lease->runner->actor->draining; i++) {
+        lease_drop(lease, lost[i], false);
+    }
+    free(lost);
+}
+
+/* ---- life ---- */
+
+static void on_flush(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    lease_flush(arg);
+}
+
+void lease_flush_now(struct lease *lease)
+{
+    lease_flush(lease);
+}
+
+static void on_sweep(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    lease_sweep(arg);
+}
+
+static struct event *every(struct lease *lease, int64_t ms, event_callback_fn call)
+{
+    struct event *event = event_new(lease->runner->actor->base, -1, EV_PERSIST, call, lease);
+    event_add(event, &(struct timeval){ms / 1000, ms % 1000 * 1000});
+    return event;
+}
+
+struct lease *lease_create(struct job_runner *runner)
+{
+    struct lease *lease = memory_new(sizeof *lease);
+    const struct settings *settings = runner->actor->settings;
+    lease->runner = runner;
+    lease->due_ms = INT64_MAX;
+    lease->due_event = event_new(runner->actor->base, -1, 0, on_due, lease);
+    lease->flush_event = every(lease, settings_int(settings, SETTING_JOBS_BEAT_FLUSH_MS), on_flush);
+    lease->sweep_event =
+        every(lease, settings_int(settings, SETTING_JOBS_STALE_CHECK_MS), on_sweep);
+    return lease;
+}
+
+void lease_destroy(struct lease **lease)
+{
+    size_t cursor = 0;
+    struct held *held;
+    if (*lease == NULL) {
+        return;
+    }
+    while ((held = map_next(&(*lease)->by_number, &cursor)) != NULL) {
+        free_held(held);
+    }
+    map_deinit(&(*lease)->by_number);
+    map_deinit(&(*lease)->by_uuid);
+    event_free((*lease)->due_event);
+    event_free((*lease)->flush_event);
+    event_free((*lease)->sweep_event);
+    free(*lease);
+    *lease = NULL;
+}

@@ -1,0 +1,72 @@
+/* What lease.c and lease_store.c share: the leases that are watched. */
+#ifndef SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
+#define SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
+
+#include "job-runner/lease.h"
+#include "job-runner/runner.h"
+#include "runtime/base/buffer.h"
+#include "runtime/base/map.h"
+
+/* One live claim, as far as we know. */
+struct held {
+    int64_t id;
+    struct uuid job;
+    struct uuid token;
+    struct uuid tenant;
+    struct uuid run;
+    unsigned shard;
+    uint64_t lease_ms;
+    int64_t over_ms;        /* monotonic, as the next three */
+    int64_t kill_ms;        /* it is to stop, and has until then; 0: it is not to */
+    int64_t renewed_ms;     /* the database was last told that it lives, or has said so */
+    int64_t noted_ms;       /* its progress was last passed on */
+    int64_t recorded_ms;    /* its progress was last an event; 0: never */
+    uint64_t origin;        /* of the process of ours that claimed it, if that may be dead; or 0 */
+    bool delivery;          /* not beaten yet, and the lease is the short one */
+    bool beaten;            /* and not yet written */
+    bool ending;            /* being confirmed, or its EXPIRE or KILL is under way */
+    bool told;              /* `cancelled` was called because it is to stop */
+    struct buffer progress; /* JSON, not yet written; empty: none */
+    lease_cancelled_fn *cancelled; /* NULL: not of an executor of this process */
+    void *arg;
+};
+
+enum { LEASE_CONFIRM_MAX = 500, LEASE_RENEW_MAX = 2000 };
+
+/* The arrays of a statement under way, to know what its places mean. */
+struct lease_batch {
+    size_t count; /* 0: none is under way */
+    int64_t ids[LEASE_RENEW_MAX];
+    struct uuid tokens[LEASE_RENEW_MAX];
+};
+
+struct lease {
+    struct job_runner *runner; /* borrowed */
+    struct map by_number;      /* owns them */
+    struct map by_uuid;
+    struct event *due_event;
+    struct event *flush_event;
+    struct event *sweep_event;
+    int64_t due_ms; /* when due_event comes; INT64_MAX: never */
+    struct lease_batch renewing;
+    struct lease_batch confirming;
+};
+
+/* NULL: not watched, or with another token. */
+struct held *lease_find(const struct lease *lease, int64_t id, const struct uuid *token);
+/* It is watched no more; an executor of ours is told that it has lost it. */
+void lease_drop(struct lease *lease, struct held *held, bool lost);
+void lease_due(struct lease *lease, int64_t at_ms);
+/* Its lease is over, or its grace: says so to the sequencer. */
+void lease_expire(struct lease *lease, struct held *held);
+
+/* ---- lease_store.c: what the database is asked ---- */
+
+/* Writes beats, and renews what runs in this process. */
+void lease_flush(struct lease *lease);
+/* Asks of those that seem to be over, 500 at a time. */
+void lease_confirm(struct lease *lease, struct held *const *held, size_t count);
+/* Looks in the table for claims of our shards that nobody watches, and counts what hangs anywhere. */
+void lease_sweep(struct lease *lease);
+
+#endif
