@@ -34,6 +34,7 @@ struct pages;
 struct ready;
 struct report;
 struct rules;
+struct schedule;
 struct shards;
 struct vitals;
 struct wants;
@@ -55,6 +56,7 @@ struct job_runner {
     struct claim *claim;
     struct report *report;
     struct lease *lease;
+    struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;
     struct wants *wants;
