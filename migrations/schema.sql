@@ -128,7 +128,7 @@ $$;
 
 ALTER FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) OWNER TO signalbox_owner;
 
-CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[] DEFAULT NULL::uuid[]) RETURNS timestamp with time zone
+CREATE FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[] DEFAULT NULL::uuid[], e_dedup text[] DEFAULT NULL::text[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -203,21 +203,41 @@ begin
     end if;
 
     -- Rows whose kind does not fit their place fall out here and are missed by the count below.
-    insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
-                            command_hash, command_events, origin, command_no, trace_id)
-    select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
-           e.ts, e.key, e.hash, e.events, e.origin, e.no, e.trace
-      -- In the select list, not as ROWS FROM: rows stream instead of being stored once more, array by array.
-      from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
-                   unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
-                   unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
-                   unnest(e_trace) as trace, generate_subscripts(e_seq, 1) as ordinal) as e
-     where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
-       and (h_closed[e.head] and e.seq = h_new[e.head])
-           = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
-       and num_nulls(e.events, e.origin, e.no) in (0, 3)
-       and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null)
-       and (e.trace is null or e.events is not null);
+    if e_dedup is null then
+        insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
+                                command_hash, command_events, origin, command_no, trace_id)
+        select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
+               e.ts, e.key, e.hash, e.events, e.origin, e.no, e.trace
+          -- In the select list, not as ROWS FROM: rows stream instead of being stored once more, array by array.
+          from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
+                       unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
+                       unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
+                       unnest(e_trace) as trace, generate_subscripts(e_seq, 1) as ordinal) as e
+         where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
+           and (h_closed[e.head] and e.seq = h_new[e.head])
+               = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
+           and num_nulls(e.events, e.origin, e.no) in (0, 3)
+           and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null)
+           and (e.trace is null or e.events is not null);
+    else -- the same, with the column that events of jobs have
+        insert into run_events (tenant_id, run_id, seq, position, event_type, payload, actor, ts, idempotency_key,
+                                command_hash, command_events, origin, command_no, trace_id,
+                                dedup_key)
+        select h_tenant[e.head], h_run[e.head], e.seq, p_position + e.ordinal, (event_types())[e.type], e.payload, e.actor,
+               e.ts, e.key, e.hash, e.events, e.origin, e.no, e.trace, e.dedup
+          -- In the select list, not as ROWS FROM: rows stream instead of being stored once more, array by array.
+          from (select unnest(e_head) as head, unnest(e_seq) as seq, unnest(e_type) as type, unnest(e_payload) as payload,
+                       unnest(e_ts) as ts, unnest(e_actor) as actor, unnest(e_key) as key, unnest(e_hash) as hash,
+                       unnest(e_events) as events, unnest(e_origin) as origin, unnest(e_no) as no,
+                       unnest(e_trace) as trace, unnest(e_dedup) as dedup,
+                       generate_subscripts(e_seq, 1) as ordinal) as e
+         where ((e.seq = 1) = (e.type = 1) or lifecycle) -- RUN_STARTED; or see apply_lifecycle
+           and (h_closed[e.head] and e.seq = h_new[e.head])
+               = (e.type between 2 and 4) -- RUN_FINISHED, RUN_FAILED, RUN_CANCELLED
+           and num_nulls(e.events, e.origin, e.no) in (0, 3)
+           and (e.key is null) = (e.hash is null) and (e.key is null or e.events is not null)
+           and (e.trace is null or e.events is not null);
+    end if;
     get diagnostics touched = row_count;
     if touched <> events then
         raise exception 'an event does not fit its place' using errcode = 'SB002';
@@ -255,7 +275,273 @@ begin
 end
 $$;
 
-ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) OWNER TO signalbox_owner;
+ALTER FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[], e_dedup text[]) OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_deps (
+    parent bigint NOT NULL,
+    child bigint NOT NULL,
+    done boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE public.job_deps OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_open (
+    id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    queue text NOT NULL,
+    job_type text NOT NULL,
+    shard smallint NOT NULL,
+    priority smallint NOT NULL,
+    concurrency_key text,
+    run_at timestamp with time zone NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    claim integer DEFAULT 0 NOT NULL,
+    token uuid,
+    worker text,
+    lease_ms integer,
+    lease_until timestamp with time zone,
+    heartbeat_at timestamp with time zone,
+    started_at timestamp with time zone,
+    deps_left integer DEFAULT 0 NOT NULL,
+    dep_failed boolean DEFAULT false NOT NULL,
+    cancel_requested_at timestamp with time zone,
+    progress json,
+    last_error text,
+    last_token uuid
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
+
+ALTER TABLE public.job_open OWNER TO signalbox_owner;
+
+CREATE TABLE public.job_records (
+    id bigint NOT NULL,
+    job_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    job_key text NOT NULL,
+    job_type text NOT NULL,
+    artifact_kind text,
+    queue text NOT NULL,
+    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint NOT NULL,
+    payload json NOT NULL,
+    on_dep_fail smallint DEFAULT 0 NOT NULL,
+    concurrency_key text,
+    detached boolean DEFAULT false NOT NULL,
+    result json,
+    result_artifact_id uuid,
+    error jsonb,
+    error_class text,
+    partial boolean DEFAULT false NOT NULL,
+    last_worker text,
+    last_token uuid,
+    created_by text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    enqueue_seq bigint NOT NULL,
+    finish_seq bigint,
+    claim integer DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='70');
+
+ALTER TABLE public.job_records OWNER TO signalbox_owner;
+
+CREATE VIEW public.job_memory WITH (security_invoker='true') AS
+ SELECT r.id,
+    r.job_id,
+    r.tenant_id,
+    r.run_id,
+    r.job_key,
+    r.job_type,
+    r.queue,
+    array_position(ARRAY['pending'::public.job_status, 'running'::public.job_status, 'success'::public.job_status, 'error'::public.job_status, 'cancelled'::public.job_status], r.status) AS status,
+    (r.priority)::integer AS priority,
+    (COALESCE(o.attempts, r.attempts))::integer AS attempts,
+    (r.max_attempts)::integer AS max_attempts,
+    (r.on_dep_fail)::integer AS on_dep_fail,
+    r.concurrency_key,
+    r.detached,
+    (EXISTS ( SELECT
+           FROM public.job_deps d
+          WHERE (d.parent = r.id))) AS has_children,
+    (o.id IS NOT NULL) AS open,
+    o.run_at,
+    COALESCE(o.claim, r.claim) AS claim,
+    o.token,
+    COALESCE(o.worker, r.last_worker) AS worker,
+    o.lease_ms,
+    COALESCE(o.deps_left, 0) AS deps_left,
+    COALESCE(o.dep_failed, false) AS dep_failed,
+    (o.cancel_requested_at IS NOT NULL) AS cancel,
+        CASE
+            WHEN (o.id IS NULL) THEN r.last_token
+            ELSE o.last_token
+        END AS last_token
+   FROM (public.job_records r
+     LEFT JOIN public.job_open o ON ((o.id = r.id)));
+
+ALTER TABLE public.job_memory OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.append_jobs(p_shard integer, p_epoch bigint, p_position bigint, p_after timestamp with time zone, p_ts timestamp with time zone, n_row integer[], n_job uuid[], n_tenant uuid[], n_run uuid[], n_key text[], n_type text[], n_artifact text[], n_queue text[], n_priority integer[], n_max integer[], n_payload json[], n_dep_fail integer[], n_group text[], n_detached boolean[], n_by text[], n_seq bigint[], n_run_at timestamp with time zone[], n_deps_left integer[], n_dep_failed boolean[], f_id bigint[], f_ok boolean[], d_id bigint[], d_claim integer[], d_token uuid[], r_id bigint[], r_run uuid[], r_status integer[], r_attempts integer[], r_claim integer[], r_payload json[], r_result json[], r_error jsonb[], r_class text[], r_partial boolean[], r_worker text[], r_token uuid[], r_queued bigint[], r_finished bigint[], r_detached boolean[], u_id bigint[], u_made boolean[], u_old_claim integer[], u_old_token uuid[], u_run_at timestamp with time zone[], u_attempts integer[], u_claim integer[], u_token uuid[], u_worker text[], u_lease_ms bigint[], u_cancel boolean[], u_last_token uuid[], u_error text[], p_parent bigint[], p_child bigint[], p_done boolean[]) RETURNS SETOF public.job_memory
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    touched bigint;
+    changed bigint[] := '{}';
+    statuses constant job_status[] := '{pending,running,success,error,cancelled}';
+begin
+    perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+
+    if cardinality(n_row) > 0 then
+        insert into job_records (id, job_id, tenant_id, run_id, job_key, job_type, artifact_kind, queue, priority, max_attempts,
+                                 payload, on_dep_fail, concurrency_key, detached, created_by, created_at, updated_at,
+                                 enqueue_seq)
+        select p_position + n.row, n.job, n.tenant, n.run, n.key, n.type, n.artifact, n.queue, n.priority, n.max, n.payload,
+               n.dep_fail, n.group, n.detached, n.by, p_ts, p_ts, n.seq
+          from unnest(n_row, n_job, n_tenant, n_run, n_key, n_type, n_artifact, n_queue, n_priority, n_max, n_payload,
+                      n_dep_fail, n_group, n_detached, n_by, n_seq)
+            as n (row, job, tenant, run, key, type, artifact, queue, priority, max, payload, dep_fail, "group", detached, by,
+                  seq);
+        insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard, priority, concurrency_key, run_at,
+                              deps_left, dep_failed)
+        select p_position + n.row, n.job, n.tenant, n.run, n.queue, n.type, job_shard(n.tenant, n.queue), n.priority, n.group,
+               n.run_at, n.deps_left, n.dep_failed
+          from unnest(n_row, n_job, n_tenant, n_run, n_queue, n_type, n_priority, n_group, n_run_at, n_deps_left, n_dep_failed)
+            as n (row, job, tenant, run, queue, type, priority, "group", run_at, deps_left, dep_failed);
+    end if;
+
+    -- Beats lock live rows by id (renew_job_leases): where two steps here touch such rows, all are locked first.
+    if cardinality(d_id) > 0 and array_remove(u_old_token, null) <> '{}' then
+        perform 1 from job_open o where o.id = any (d_id || u_id) order by o.id for update;
+    end if;
+
+    if cardinality(f_id) > 0 then
+        with done as (
+            update job_deps d set done = true from unnest(f_id, f_ok) as f (id, ok)
+             where d.parent = f.id and not d.done
+            returning d.child, f.ok
+        ), hit as (
+            select h.child, count(*)::integer as ended, bool_or(not h.ok) as failed from done h group by h.child
+        ), locked as (
+            select o.id, h.ended, h.failed from hit h join job_open o on o.id = h.child order by o.id for update of o
+        ), told as (
+            update job_open o set deps_left = o.deps_left - l.ended,
+                                  dep_failed = o.dep_failed or (l.failed and r.on_dep_fail <> 2)
+              from locked l join job_records r on r.id = l.id
+             where o.id = l.id
+            returning o.id
+        )
+        select coalesce(array_agg(t.id), '{}') into changed from told t;
+    end if;
+
+    if cardinality(d_id) > 0 then
+        delete from job_open o using unnest(d_id, d_claim, d_token) as d (id, claim, token)
+         where o.id = d.id and o.claim = d.claim and o.token is not distinct from d.token;
+        get diagnostics touched = row_count;
+        if touched <> cardinality(d_id) then
+            raise exception 'a job is not at the claim that the batch ends' using errcode = 'SB002';
+        end if;
+    end if;
+
+    if cardinality(r_id) > 0 then
+        update job_records r
+           set run_id = coalesce(x.run, r.run_id), status = coalesce(statuses[x.status], r.status),
+               payload = coalesce(x.payload, r.payload), updated_at = p_ts,
+               attempts = coalesce(x.attempts, r.attempts), claim = coalesce(x.claim, r.claim),
+               result = case when x.status is null then r.result else x.result end,
+               error = case when x.status is null then r.error else x.error end,
+               error_class = case when x.status is null then r.error_class else x.class end,
+               partial = coalesce(x.partial, r.partial),
+               last_worker = coalesce(x.worker, r.last_worker),
+               last_token = case when x.status is null then r.last_token else x.token end,
+               finished_at = case when x.status > 2 then p_ts when x.status is null then r.finished_at end,
+               enqueue_seq = coalesce(x.queued, r.enqueue_seq),
+               finish_seq = case when x.status is null then r.finish_seq else x.finished end,
+               detached = coalesce(x.detached, r.detached)
+          from unnest(r_id, r_run, r_status, r_attempts, r_claim, r_payload, r_result, r_error, r_class, r_partial, r_worker,
+                      r_token, r_queued, r_finished, r_detached)
+            as x (id, run, status, attempts, claim, payload, result, error, class, partial, worker, token, queued, finished,
+                  detached)
+         where r.id = x.id and ((x.status > 2) = (x.finished is not null)) is not false;
+        get diagnostics touched = row_count;
+        if touched <> cardinality(r_id) then
+            raise exception 'a job is not there' using errcode = 'SB002';
+        end if;
+        if 4 = any (r_status) then
+            insert into job_dead (tenant_id, id, died_at)
+            select r.tenant_id, r.id, p_ts from unnest(r_id, r_status) as x (id, status) join job_records r on r.id = x.id
+             where x.status = 4
+            on conflict (tenant_id, id) do update set died_at = excluded.died_at;
+        end if;
+        if 1 = any (r_status) or 5 = any (r_status) then
+            delete from job_dead d using unnest(r_id, r_status) as x (id, status), job_records r
+             where x.status in (1, 5) and r.id = x.id and d.tenant_id = r.tenant_id and d.id = r.id;
+        end if;
+    end if;
+
+    if cardinality(u_id) > 0 then
+        update job_open o
+           set run_at = u.run_at, attempts = u.attempts, claim = u.claim, token = u.token, worker = u.worker,
+               lease_ms = u.lease_ms,
+               lease_until = case when u.token is null then null when u.token = o.token then o.lease_until
+                                  else clock_timestamp() + make_interval(secs => u.lease_ms / 1000.0) end,
+               heartbeat_at = case when u.token is null then null when u.token = o.token then o.heartbeat_at
+                                   else clock_timestamp() end,
+               started_at = case when u.token is null then null when u.token = o.token then o.started_at
+                                 else clock_timestamp() end,
+               cancel_requested_at = case when u.cancel then coalesce(o.cancel_requested_at, p_ts) end,
+               progress = case when u.token is null or u.token = o.token then o.progress end,
+               last_error = coalesce(u.error, o.last_error), last_token = u.last_token
+          from unnest(u_id, u_made, u_old_claim, u_old_token, u_run_at, u_attempts, u_claim, u_token, u_worker, u_lease_ms,
+                      u_cancel, u_last_token, u_error)
+            as u (id, made, old_claim, old_token, run_at, attempts, claim, token, worker, lease_ms, cancel, last_token, error)
+         where not u.made and o.id = u.id and o.claim = u.old_claim and o.token is not distinct from u.old_token;
+        get diagnostics touched = row_count;
+        if true = any (u_made) then
+            with made as (
+                insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard, priority, concurrency_key, run_at,
+                                      attempts, claim, token, worker, lease_ms, lease_until, heartbeat_at, started_at,
+                                      cancel_requested_at, last_token, deps_left)
+                select r.id, r.job_id, r.tenant_id, r.run_id, r.queue, r.job_type, job_shard(r.tenant_id, r.queue),
+                       r.priority, r.concurrency_key, u.run_at, u.attempts, u.claim, u.token, u.worker, u.lease_ms,
+                       case when u.token is not null then clock_timestamp() + make_interval(secs => u.lease_ms / 1000.0) end,
+                       case when u.token is not null then clock_timestamp() end,
+                       case when u.token is not null then clock_timestamp() end,
+                       case when u.cancel then p_ts end, u.last_token,
+                       (select count(*) from job_deps d where d.child = r.id and not d.done)
+                  from unnest(u_id, u_made, u_run_at, u_attempts, u_claim, u_token, u_worker, u_lease_ms, u_cancel, u_last_token)
+                    as u (id, made, run_at, attempts, claim, token, worker, lease_ms, cancel, last_token)
+                  join job_records r on r.id = u.id
+                 where u.made
+                returning id
+            )
+            select changed || coalesce(array_agg(m.id), '{}'), touched + count(*) into changed, touched from made m;
+        end if;
+        if touched <> cardinality(u_id) then
+            raise exception 'a job is not at the claim that the batch changes' using errcode = 'SB002';
+        end if;
+    end if;
+
+    if cardinality(p_parent) > 0 then
+        insert into job_deps (parent, child, done)
+        select p.parent, p.child, p.done from unnest(p_parent, p_child, p_done) as p (parent, child, done);
+    end if;
+    if changed <> '{}' then
+        return query select m.* from job_memory m where m.id = any (changed);
+    end if;
+end
+$$;
+
+ALTER FUNCTION public.append_jobs(p_shard integer, p_epoch bigint, p_position bigint, p_after timestamp with time zone, p_ts timestamp with time zone, n_row integer[], n_job uuid[], n_tenant uuid[], n_run uuid[], n_key text[], n_type text[], n_artifact text[], n_queue text[], n_priority integer[], n_max integer[], n_payload json[], n_dep_fail integer[], n_group text[], n_detached boolean[], n_by text[], n_seq bigint[], n_run_at timestamp with time zone[], n_deps_left integer[], n_dep_failed boolean[], f_id bigint[], f_ok boolean[], d_id bigint[], d_claim integer[], d_token uuid[], r_id bigint[], r_run uuid[], r_status integer[], r_attempts integer[], r_claim integer[], r_payload json[], r_result json[], r_error jsonb[], r_class text[], r_partial boolean[], r_worker text[], r_token uuid[], r_queued bigint[], r_finished bigint[], r_detached boolean[], u_id bigint[], u_made boolean[], u_old_claim integer[], u_old_token uuid[], u_run_at timestamp with time zone[], u_attempts integer[], u_claim integer[], u_token uuid[], u_worker text[], u_lease_ms bigint[], u_cancel boolean[], u_last_token uuid[], u_error text[], p_parent bigint[], p_child bigint[], p_done boolean[]) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql
@@ -889,42 +1175,6 @@ CREATE TABLE public.job_dead (
 
 ALTER TABLE public.job_dead OWNER TO signalbox_owner;
 
-CREATE TABLE public.job_deps (
-    parent bigint NOT NULL,
-    child bigint NOT NULL
-);
-
-ALTER TABLE public.job_deps OWNER TO signalbox_owner;
-
-CREATE TABLE public.job_open (
-    id bigint NOT NULL,
-    job_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    run_id uuid NOT NULL,
-    queue text NOT NULL,
-    job_type text NOT NULL,
-    shard smallint NOT NULL,
-    priority smallint NOT NULL,
-    concurrency_key text,
-    run_at timestamp with time zone NOT NULL,
-    attempts smallint DEFAULT 0 NOT NULL,
-    claim integer DEFAULT 0 NOT NULL,
-    token uuid,
-    worker text,
-    lease_ms integer,
-    lease_until timestamp with time zone,
-    heartbeat_at timestamp with time zone,
-    started_at timestamp with time zone,
-    deps_left integer DEFAULT 0 NOT NULL,
-    dep_failed boolean DEFAULT false NOT NULL,
-    cancel_requested_at timestamp with time zone,
-    progress json,
-    last_error text
-)
-WITH (fillfactor='50', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
-
-ALTER TABLE public.job_open OWNER TO signalbox_owner;
-
 CREATE TABLE public.job_pauses (
     tenant_id uuid NOT NULL,
     job_type text NOT NULL,
@@ -959,41 +1209,6 @@ CREATE TABLE public.job_queues (
 );
 
 ALTER TABLE public.job_queues OWNER TO signalbox_owner;
-
-CREATE TABLE public.job_records (
-    id bigint NOT NULL,
-    job_id uuid NOT NULL,
-    tenant_id uuid NOT NULL,
-    run_id uuid NOT NULL,
-    job_key text NOT NULL,
-    job_type text NOT NULL,
-    artifact_kind text,
-    queue text NOT NULL,
-    status public.job_status DEFAULT 'pending'::public.job_status NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    attempts smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint NOT NULL,
-    payload json NOT NULL,
-    on_dep_fail smallint DEFAULT 0 NOT NULL,
-    concurrency_key text,
-    detached boolean DEFAULT false NOT NULL,
-    result json,
-    result_artifact_id uuid,
-    error jsonb,
-    error_class text,
-    partial boolean DEFAULT false NOT NULL,
-    last_worker text,
-    last_token uuid,
-    created_by text DEFAULT ''::text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    finished_at timestamp with time zone,
-    enqueue_seq bigint NOT NULL,
-    finish_seq bigint
-)
-WITH (fillfactor='70');
-
-ALTER TABLE public.job_records OWNER TO signalbox_owner;
 
 CREATE TABLE public.job_runners (
     name text NOT NULL,
@@ -1618,9 +1833,39 @@ REVOKE ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_
 
 GRANT ALL ON FUNCTION public.advance_outbox(p_shard integer, p_epoch bigint, p_sink text, p_position bigint) TO signalbox_sequencer;
 
-REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[], e_dedup text[]) FROM PUBLIC;
 
-GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[]) TO signalbox_sequencer;
+GRANT ALL ON FUNCTION public.append_batch(p_shard integer, p_epoch bigint, p_position bigint, p_cancel_ms bigint, c_run uuid[], c_tenant uuid[], c_thread uuid[], c_parent uuid[], c_metadata jsonb[], c_by text[], c_ts timestamp with time zone[], c_key text[], c_hash bytea[], c_deliverable text[], c_start timestamp with time zone[], c_strategy integer[], c_group text[], c_limit integer[], c_liveness bigint[], c_started json[], c_origin bigint[], c_no bigint[], h_run uuid[], h_tenant uuid[], h_old bigint[], h_new bigint[], h_closed boolean[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[], e_actor text[], e_key text[], e_hash bytea[], e_events integer[], e_origin bigint[], e_no bigint[], o_origin bigint[], o_no bigint[], e_trace uuid[], e_dedup text[]) TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_deps TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_open TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.job_records TO signalbox_exporter;
+
+GRANT SELECT ON TABLE public.job_memory TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.append_jobs(p_shard integer, p_epoch bigint, p_position bigint, p_after timestamp with time zone, p_ts timestamp with time zone, n_row integer[], n_job uuid[], n_tenant uuid[], n_run uuid[], n_key text[], n_type text[], n_artifact text[], n_queue text[], n_priority integer[], n_max integer[], n_payload json[], n_dep_fail integer[], n_group text[], n_detached boolean[], n_by text[], n_seq bigint[], n_run_at timestamp with time zone[], n_deps_left integer[], n_dep_failed boolean[], f_id bigint[], f_ok boolean[], d_id bigint[], d_claim integer[], d_token uuid[], r_id bigint[], r_run uuid[], r_status integer[], r_attempts integer[], r_claim integer[], r_payload json[], r_result json[], r_error jsonb[], r_class text[], r_partial boolean[], r_worker text[], r_token uuid[], r_queued bigint[], r_finished bigint[], r_detached boolean[], u_id bigint[], u_made boolean[], u_old_claim integer[], u_old_token uuid[], u_run_at timestamp with time zone[], u_attempts integer[], u_claim integer[], u_token uuid[], u_worker text[], u_lease_ms bigint[], u_cancel boolean[], u_last_token uuid[], u_error text[], p_parent bigint[], p_child bigint[], p_done boolean[]) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.append_jobs(p_shard integer, p_epoch bigint, p_position bigint, p_after timestamp with time zone, p_ts timestamp with time zone, n_row integer[], n_job uuid[], n_tenant uuid[], n_run uuid[], n_key text[], n_type text[], n_artifact text[], n_queue text[], n_priority integer[], n_max integer[], n_payload json[], n_dep_fail integer[], n_group text[], n_detached boolean[], n_by text[], n_seq bigint[], n_run_at timestamp with time zone[], n_deps_left integer[], n_dep_failed boolean[], f_id bigint[], f_ok boolean[], d_id bigint[], d_claim integer[], d_token uuid[], r_id bigint[], r_run uuid[], r_status integer[], r_attempts integer[], r_claim integer[], r_payload json[], r_result json[], r_error jsonb[], r_class text[], r_partial boolean[], r_worker text[], r_token uuid[], r_queued bigint[], r_finished bigint[], r_detached boolean[], u_id bigint[], u_made boolean[], u_old_claim integer[], u_old_token uuid[], u_run_at timestamp with time zone[], u_attempts integer[], u_claim integer[], u_token uuid[], u_worker text[], u_lease_ms bigint[], u_cancel boolean[], u_last_token uuid[], u_error text[], p_parent bigint[], p_child bigint[], p_done boolean[]) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.apply_lifecycle(p_cancel_ms bigint, h_run uuid[], e_head integer[], e_seq bigint[], e_type integer[], e_payload json[], e_ts timestamp with time zone[]) FROM PUBLIC;
 
@@ -1748,22 +1993,6 @@ GRANT SELECT ON TABLE public.job_dead TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.job_dead TO signalbox_exporter;
 
-GRANT SELECT ON TABLE public.job_deps TO signalbox_api;
-
-GRANT SELECT ON TABLE public.job_deps TO signalbox_sequencer;
-
-GRANT SELECT ON TABLE public.job_deps TO signalbox_job_runner;
-
-GRANT SELECT ON TABLE public.job_deps TO signalbox_exporter;
-
-GRANT SELECT ON TABLE public.job_open TO signalbox_api;
-
-GRANT SELECT ON TABLE public.job_open TO signalbox_sequencer;
-
-GRANT SELECT ON TABLE public.job_open TO signalbox_job_runner;
-
-GRANT SELECT ON TABLE public.job_open TO signalbox_exporter;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.job_pauses TO signalbox_api;
 
 GRANT SELECT ON TABLE public.job_pauses TO signalbox_job_runner;
@@ -1779,14 +2008,6 @@ GRANT SELECT ON TABLE public.job_pruned TO signalbox_exporter;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.job_queues TO signalbox_api;
 
 GRANT SELECT ON TABLE public.job_queues TO signalbox_job_runner;
-
-GRANT SELECT ON TABLE public.job_records TO signalbox_api;
-
-GRANT SELECT ON TABLE public.job_records TO signalbox_sequencer;
-
-GRANT SELECT ON TABLE public.job_records TO signalbox_job_runner;
-
-GRANT SELECT ON TABLE public.job_records TO signalbox_exporter;
 
 GRANT SELECT ON TABLE public.job_runners TO signalbox_api;
 

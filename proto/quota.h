@@ -8,7 +8,8 @@ enum quota {
     QUOTA_RUNS_PER_DAY = 1,
     QUOTA_EVENTS_PER_DAY = 2,
     QUOTA_BYTES_PER_DAY = 3, /* of payloads */
-    QUOTA_CONCURRENT_RUNS = 4
+    QUOTA_CONCURRENT_RUNS = 4,
+    QUOTA_JOBS_PER_RUN = 5 /* of one run, unfinished: setting jobs.per_run_max */
 };
 
 #endif

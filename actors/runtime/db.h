@@ -30,7 +30,7 @@ struct db_statement {
     const char *sql;
 };
 
-enum { DB_PARAMS_MAX = 64 };
+enum { DB_PARAMS_MAX = 128 };
 
 /* Parameters in binary format, gathered with the db_param_* calls in $1.. order. Zero-initialised
  * is empty; reuse after db_params_clear; free with db_params_deinit. */

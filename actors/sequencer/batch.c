@@ -63,11 +63,23 @@ void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
     account_charge_event(run->account, payload.length, event_type_is_terminal(type));
 }
 
+void batch_add_create(struct batch *batch, struct run *run, const struct message_create_run *create,
+                      const struct command *command)
+{
+    if (batch->creates_count == batch->creates_capacity) {
+        batch->creates_capacity = batch->creates_capacity == 0 ? 64 : batch->creates_capacity * 2;
+        batch->creates =
+            memory_grow(batch->creates, batch->creates_capacity, sizeof *batch->creates);
+    }
+    batch->creates[batch->creates_count++] = (struct create){run, create, command};
+}
+
 /* ---- the end of a batch ---- */
 
 static void leave(struct run *run)
 {
     run->batch_head = 0;
+    run->batch_jobs = 0;
     free(run->batch_questions);
     run->batch_questions = NULL;
     run->batch_resumed = (struct uuid){{0}};
@@ -81,15 +93,10 @@ static void let_go(struct sequencer *sequencer, struct batch *batch)
     for (size_t i = 0; i < batch->heads_count; i++) {
         leave(batch->heads[i].run);
     }
-    if (batch->creates_count > 0) {
-        LIST_FOR_EACH(node, &batch->commands)
-        {
-            const struct command *command = LIST_ENTRY(node, struct command, node);
-            if (command->creates) {
-                command->run->batch_new = false;
-            }
-        }
+    for (size_t i = 0; i < batch->creates_count; i++) {
+        batch->creates[i].run->batch_new = false;
     }
+    jobs_let_go(batch);
     for (size_t i = 0; i < batch->origins_count; i++) {
         batch->origins[i]->batch_number = 0;
     }
@@ -107,6 +114,7 @@ static void empty(struct batch *batch)
     batch->heads_count = 0;
     batch->rows_count = 0;
     batch->creates_count = 0;
+    jobs_empty(batch);
     batch->lifecycle = false;
     batch->gated = false;
     batch->count = 0;
@@ -167,6 +175,7 @@ static void log_appended(const struct batch *batch)
 static void take_head(struct run *run, uint64_t commit)
 {
     bool starts = run->last_seq == 0 && run->batch_status != RUN_CANCELLED;
+    run->jobs_open += run->batch_jobs;
     run->last_seq = run->batch_seq;
     run->status = run->batch_status;
     if (run->batch_questions != NULL) {
@@ -226,7 +235,7 @@ static void ease_split(struct sequencer *sequencer)
     }
 }
 
-static void committed(struct sequencer *sequencer)
+static void committed(struct sequencer *sequencer, const struct db_result *result)
 {
     SB_FAULT("sequencer_after_commit");
     struct batch *done = sequencer->batch;
@@ -236,6 +245,7 @@ static void committed(struct sequencer *sequencer)
     traces_committed(sequencer, done);
     timers_committed(sequencer, done);
     ease_split(sequencer);
+    jobs_committed(sequencer, done, result);
     let_go(sequencer, done);
     settle_all(done);
     /* The database works on the next one while this one is answered. */
@@ -244,11 +254,13 @@ static void committed(struct sequencer *sequencer)
     SB_FAULT("sequencer_after_ack");
     int64_t publishing_us = clock_monotonic_us();
     publish_batch(sequencer, done);
+    jobs_publish(sequencer, done);
     traces_published(sequencer, done, publishing_us);
     touch_heads(sequencer, done);
     empty(done); /* the rows' payloads were its commands' */
     runs_evict(sequencer);
     producers_evict(sequencer);
+    jobs_evict(sequencer);
 }
 
 /* A run that a failed batch would have made: whoever points to it looks again. */
@@ -281,8 +293,14 @@ static void take_back(struct sequencer *sequencer)
         sequencer->queue_count++;
         sequencer->queue_bytes += command->length;
     }
+    jobs_take_back(sequencer, batch);
     for (size_t i = 0; i < batch->heads_count; i++) {
         leave(batch->heads[i].run);
+    }
+    for (size_t i = 0; i < batch->creates_count; i++) {
+        if (batch->creates[i].command == NULL) {
+            forget_new_run(sequencer, batch->creates[i].run);
+        }
     }
     LIST_FOR_EACH(node, &sequencer->queue)
     {
@@ -296,6 +314,7 @@ static void take_back(struct sequencer *sequencer)
         }
     }
     batch->heads_count = 0; /* let go already, and some are gone */
+    batch->creates_count = 0;
     let_go(sequencer, batch);
     empty(batch);
 }
@@ -393,7 +412,7 @@ static void on_appended(void *arg, enum db_status status, const struct db_result
         if (!db_is_null(result, 0, 0)) {
             timers_note(sequencer, db_timestamptz(result, 0, 0));
         }
-        committed(sequencer);
+        committed(sequencer, result);
         break;
     case DB_REFUSED:
         refused(sequencer, result);
@@ -433,8 +452,11 @@ static void mark_origin(struct batch *batch, const struct command *command)
 
 /* Its key has left the ring of recent ones since it was queued, or its producer the memory; or its
  * run is no longer as it was then. */
-static bool has_become_unknown(struct sequencer *sequencer, const struct command *command)
+static bool has_become_unknown(struct sequencer *sequencer, struct command *command)
 {
+    if (command->work != NULL) {
+        return !jobs_find(sequencer, command);
+    }
     if (lifecycle_needs_last_answer(command) || append_needs_questions(command)) {
         return true;
     }
@@ -483,6 +505,13 @@ static void fill(struct sequencer *sequencer)
             }
             break;
         }
+        if (jobs_look_is_needed(sequencer, command)) {
+            if (batch->count == 0) {
+                jobs_look(sequencer, command);
+            }
+            break;
+        }
+        sequencer->jobs.held = false;
         commands_evaluate(sequencer, command);
         list_remove(&command->node);
         list_append(&batch->commands, &command->node);
@@ -496,6 +525,22 @@ static void fill(struct sequencer *sequencer)
     }
 }
 
+/* Returns the statement they are for. */
+static const struct db_statement *put_params(struct sequencer *sequencer)
+{
+    struct batch *batch = sequencer->batch;
+    bool appends = batch->rows_count > 0 || batch->creates_count > 0;
+    if (appends) {
+        batch_params(sequencer);
+    }
+    if (batch->jobs_count == 0 && batch->job_rows_count == 0) {
+        return &store_statements[STORE_APPEND];
+    }
+    jobs_params(sequencer, batch);
+    SB_FAULT("sequencer_jobs_before_commit");
+    return &store_statements[appends ? STORE_APPEND_JOBS : STORE_CHANGE_JOBS];
+}
+
 void batch_start(struct sequencer *sequencer)
 {
     struct batch *batch = sequencer->batch;
@@ -504,7 +549,7 @@ void batch_start(struct sequencer *sequencer)
     }
     for (;;) {
         fill(sequencer);
-        if (batch->rows_count > 0 || batch->creates_count > 0) {
+        if (batch->rows_count > 0 || batch->creates_count > 0 || batch->jobs_count > 0) {
             break;
         }
         if (batch->count == 0) {
@@ -520,8 +565,7 @@ void batch_start(struct sequencer *sequencer)
     batch->started_us = clock_monotonic_us();
     batch->under_way = true;
     SB_FAULT("sequencer_before_commit");
-    batch_params(sequencer);
-    db_query(sequencer->writer, &store_statements[STORE_APPEND], &batch->params, on_appended,
-             sequencer);
+    const struct db_statement *statement = put_params(sequencer);
+    db_query(sequencer->writer, statement, &batch->params, on_appended, sequencer);
     SB_FAULT("sequencer_after_send");
 }

@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-#define FOR_EACH_COMMAND(command, batch)                                                   \
-    LIST_FOR_EACH(command##_node, &(batch)->commands)                                      \
-    for (const struct command *command = LIST_ENTRY(command##_node, struct command, node); \
-         command != NULL; command = NULL)
-
 static void put_uuid_or_null(struct db_params *params, const uint8_t bytes[16])
 {
     static const uint8_t none[16];
@@ -51,20 +46,19 @@ static void put_int8_or_null(struct db_params *params, uint64_t value)
 
 /* One array, an entry each run that the batch creates. `create`, `command` and `pending` (it is not
  * started at once) are there for `put`. */
-#define PUT_CREATES(params, batch, array, put)                                   \
-    do {                                                                         \
-        db_array_begin((params), (array), (batch)->creates_count);               \
-        FOR_EACH_COMMAND(command, batch)                                         \
-        {                                                                        \
-            const struct message_create_run *create = &command->message.create;  \
-            bool pending = (batch)->lifecycle && command->result.first_seq == 0; \
-            (void)create;                                                        \
-            (void)pending;                                                       \
-            if (command->creates) {                                              \
-                put;                                                             \
-            }                                                                    \
-        }                                                                        \
-        db_array_end(params);                                                    \
+#define PUT_CREATES(params, batch, array, put)                                           \
+    do {                                                                                 \
+        db_array_begin((params), (array), (batch)->creates_count);                       \
+        for (size_t i = 0; i < (batch)->creates_count; i++) {                            \
+            const struct message_create_run *create = (batch)->creates[i].create;        \
+            const struct command *command = (batch)->creates[i].command;                 \
+            bool pending =                                                               \
+                command != NULL && (batch)->lifecycle && command->result.first_seq == 0; \
+            (void)create;                                                                \
+            (void)pending;                                                               \
+            put;                                                                         \
+        }                                                                                \
+        db_array_end(params);                                                            \
     } while (0)
 
 enum { CREATE_COLUMNS = 18 };
@@ -154,7 +148,7 @@ static void put_heads(struct db_params *params, const struct batch *batch)
 /* The command's own run: strategies of a thread write into others, too. */
 static bool is_own(const struct batch *batch, const struct row *row)
 {
-    return batch->heads[row->head - 1].run == row->first->run;
+    return batch->heads[row->head - 1].run == row->first->run && row->first->work == NULL;
 }
 
 /* A run's creation key is kept with the run, not with its first event. */

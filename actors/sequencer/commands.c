@@ -14,6 +14,8 @@ static const struct command_kind kinds[] = {
     {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume, NULL},
     {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch, NULL},
     {MESSAGE_FORK_RUN, fork_decode, fork_evaluate, NULL},
+    {MESSAGE_ENQUEUE_JOBS, job_enqueue_decode, job_enqueue_evaluate, NULL},
+    {MESSAGE_CHANGE_JOBS, job_change_decode, job_change_evaluate, NULL},
 };
 
 static void refuse(struct sequencer *sequencer, struct command *command)
@@ -39,6 +41,7 @@ const struct command_kind *commands_kind(enum message_type type)
 static bool decode_sender(struct command *command)
 {
     free(command->made_key);
+    jobs_work_destroy(&command->work);
     *command = (struct command){.kind = &not_understood,
                                 .peer = command->peer,
                                 .frame = command->frame,
@@ -90,6 +93,7 @@ void command_destroy(struct command *command)
         --*command->counted;
     }
     gate_destroy(&command->gate);
+    jobs_work_destroy(&command->work);
     free(command->found);
     free(command->made_key);
     free(command->frame);

@@ -96,5 +96,9 @@ bool lifecycle_decode_touch(struct command *command, struct message_header *head
 void lifecycle_touch(struct sequencer *sequencer, struct command *command);
 bool fork_decode(struct command *command, struct message_header *header);
 void fork_evaluate(struct sequencer *sequencer, struct command *command);
+bool job_enqueue_decode(struct command *command, struct message_header *header);
+void job_enqueue_evaluate(struct sequencer *sequencer, struct command *command);
+bool job_change_decode(struct command *command, struct message_header *header);
+void job_change_evaluate(struct sequencer *sequencer, struct command *command);
 
 #endif

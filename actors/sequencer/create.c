@@ -57,7 +57,7 @@ static void add_run(struct sequencer *sequencer, struct command *command)
     command->run = run;
     command->creates = true;
     account_charge_run(run->account);
-    sequencer->batch->creates_count++;
+    batch_add_create(sequencer->batch, run, &command->message.create, command);
 }
 
 static void leave_pending(struct sequencer *sequencer, struct command *command)

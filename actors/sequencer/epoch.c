@@ -124,6 +124,7 @@ static void on_acquired(void *arg, enum db_status status, const struct db_result
     sequencer->position = db_int8(result, 0, 1);
     sequencer->published = sequencer->published_stored = db_int8(result, 0, 2);
     sequencer->counter = 0;
+    sequencer->jobs.counter = 0;
     LOG_INFO("epoch taken", LOG_INT("epoch", sequencer->epoch));
     db_query(sequencer->writer, &store_statements[STORE_ORIGINS], NULL, on_origins, sequencer);
 }

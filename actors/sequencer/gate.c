@@ -43,7 +43,7 @@ static struct run *find_other(struct sequencer *sequencer, const struct uuid *te
         struct uuid thread = runs_stored_thread(result, row, 6);
         run = runs_add(sequencer, &id, tenant, &thread, db_int8(result, row, 2),
                        runs_stored_status(result, row, 3));
-        runs_load(run, result, row, 4, 5);
+        runs_load(run, result, row, 4, 5, 7);
     }
     return run;
 }

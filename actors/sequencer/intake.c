@@ -12,7 +12,7 @@
 
 enum { INTAKE_BUSY_MS = 20 };
 
-static void reply(struct sequencer *sequencer, const struct bus_peer *peer,
+void intake_reply(struct sequencer *sequencer, const struct bus_peer *peer,
                   const struct msgpack_sbuffer *frame)
 {
     /* Unreachable or full: the sender asks again and is answered from memory or the table. */
@@ -23,7 +23,7 @@ static void reply(struct sequencer *sequencer, const struct bus_peer *peer,
     }
 }
 
-static struct message_header header_for(const struct sequencer *sequencer, uint64_t number)
+struct message_header intake_header(const struct sequencer *sequencer, uint64_t number)
 {
     return (struct message_header){.generation = sequencer->actor->generation,
                                    .request = number,
@@ -36,13 +36,17 @@ static void send_result(struct sequencer *sequencer, const struct bus_peer *peer
 {
     char space[256];
     struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
-    struct message_header header = header_for(sequencer, number);
+    struct message_header header = intake_header(sequencer, number);
     message_result_encode(&frame, &header, result);
-    reply(sequencer, peer, &frame);
+    intake_reply(sequencer, peer, &frame);
 }
 
 void intake_answer(struct sequencer *sequencer, const struct command *command)
 {
+    if (command->work != NULL) {
+        jobs_send_result(sequencer, command);
+        return;
+    }
     send_result(sequencer, &command->peer, command->number, &command->result);
 }
 
@@ -50,29 +54,32 @@ static void send_nack(struct sequencer *sequencer, const struct bus_peer *peer, 
 {
     char space[128];
     struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
-    struct message_header header = header_for(sequencer, expected);
+    struct message_header header = intake_header(sequencer, expected);
     struct message_nack nack = {.expected = expected};
     message_nack_encode(&frame, &header, &nack);
-    reply(sequencer, peer, &frame);
+    intake_reply(sequencer, peer, &frame);
 }
 
 static void send_busy(struct sequencer *sequencer, const struct bus_peer *peer, uint64_t number)
 {
     char space[128];
     struct msgpack_sbuffer frame = {.size = 0, .data = space, .alloc = sizeof space};
-    struct message_header header = header_for(sequencer, number);
+    struct message_header header = intake_header(sequencer, number);
     struct message_busy busy = {.retry_ms = INTAKE_BUSY_MS};
     metric_add(METRIC_COMMANDS_BUSY, 1);
     message_busy_encode(&frame, &header, &busy);
-    reply(sequencer, peer, &frame);
+    intake_reply(sequencer, peer, &frame);
 }
 
 /* A command needs the table unless its run is known and it brings no key that may have been used
  * before. */
-static enum command_need need_of(struct sequencer *sequencer, const struct command *command)
+static enum command_need need_of(struct sequencer *sequencer, struct command *command)
 {
     if (!commands_understood(command)) {
         return NEED_NOTHING;
+    }
+    if (command->work != NULL) {
+        return jobs_find(sequencer, command) ? NEED_NOTHING : NEED_LOOKUP;
     }
     if (command->recover || command->run == NULL) {
         return NEED_LOOKUP;
@@ -132,6 +139,14 @@ static void take_command(struct sequencer *sequencer, struct command *command)
         send_busy(sequencer, &command->peer, command->number);
         break;
     case ORDER_ANSWER:
+        if (command->work != NULL && !full) {
+            enqueue(sequencer, command, true); /* answered anew: changes of jobs bear it */
+            return;
+        }
+        if (command->work != NULL) {
+            send_busy(sequencer, &command->peer, command->number);
+            break;
+        }
         metric_add(METRIC_COMMANDS_DUPLICATE, 1);
         send_result(sequencer, &command->peer, command->number, &result);
         break;
@@ -178,6 +193,10 @@ void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *fram
     }
     if (!sequencer->serving) {
         return; /* asked for again as soon as we serve */
+    }
+    if (known && header.type == MESSAGE_JOB_NOTE) {
+        jobs_note(sequencer, frame, length);
+        return;
     }
     const struct command_kind *kind = known ? commands_kind(header.type) : NULL;
     struct command *command = commands_create(kind, peer, frame, length);

@@ -171,7 +171,8 @@ void publish_hint(struct sequencer *sequencer)
                                     .shard = SEQUENCER_SHARD,
                                     .epoch = sequencer->epoch};
     struct message_hint hint = {.counter = sequencer->counter,
-                                .position = (uint64_t)sequencer->position};
+                                .position = (uint64_t)sequencer->position,
+                                .jobs = sequencer->jobs.counter};
     message_hint_encode(&frame, &header, &hint);
     (void)bus_send(sequencer->events, NULL, BUS_TOPIC_HINTS, frame.data, frame.size);
     sequencer->hinted_ms = clock_monotonic_ms();

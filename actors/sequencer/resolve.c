@@ -20,7 +20,7 @@ typedef bool wants_fn(const struct command *command);
 
 static bool wants_head(const struct command *command)
 {
-    return command->run == NULL;
+    return command->run == NULL && !uuid_is_nil(&command->run_id);
 }
 
 static bool wants_key(const struct command *command)
@@ -35,7 +35,7 @@ static bool wants_create_key(const struct command *command)
 
 static bool wants_answer(const struct command *command)
 {
-    return command->recover;
+    return command->recover && command->work == NULL;
 }
 
 static bool wants_producer(const struct command *command)
@@ -87,6 +87,9 @@ static void attach(struct sequencer *sequencer, struct command *command)
         command->key_found = true;
         command->found = memory_copy(found, sizeof *found);
     }
+    if (command->work != NULL) {
+        (void)jobs_find(sequencer, command); /* so that what was found stays */
+    }
 }
 
 static void clear_found(struct sequencer *sequencer)
@@ -100,7 +103,7 @@ static void clear_found(struct sequencer *sequencer)
 }
 
 /* Called once for each query; the last one hands everything out. */
-static void one_done(struct sequencer *sequencer)
+void resolve_one_done(struct sequencer *sequencer)
 {
     assert(sequencer->resolving > 0);
     if (--sequencer->resolving > 0) {
@@ -116,13 +119,14 @@ static void one_done(struct sequencer *sequencer)
     clear_found(sequencer);
     runs_evict(sequencer); /* under load every commit finds a query under way */
     producers_evict(sequencer);
+    jobs_evict(sequencer);
     event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
 /* A query that failed leaves its commands waiting for the next one. One from before the shard was
  * taken again may be older than what was forgotten then. */
-static bool is_usable(struct sequencer *sequencer, enum db_status status,
-                      const struct db_result *result)
+bool resolve_is_usable(struct sequencer *sequencer, enum db_status status,
+                       const struct db_result *result)
 {
     if (status == DB_OK && sequencer->resolving_epoch == sequencer->epoch) {
         return true;
@@ -145,7 +149,7 @@ static bool is_usable(struct sequencer *sequencer, enum db_status status,
 static void on_heads(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             struct uuid id;
             struct uuid tenant;
@@ -156,11 +160,11 @@ static void on_heads(void *arg, enum db_status status, const struct db_result *r
                 struct run *run =
                     runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, 2),
                              runs_stored_status(result, row, 3));
-                runs_load(run, result, row, 4, 5);
+                runs_load(run, result, row, 4, 5, 7);
             }
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 static void keep_found(struct sequencer *sequencer, enum key_scope scope, const struct uuid *id,
@@ -182,7 +186,7 @@ static void keep_found(struct sequencer *sequencer, enum key_scope scope, const 
 static void on_keys(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             struct key_entry entry = {0};
             db_uuid(result, row, 0, &entry.run);
@@ -191,13 +195,13 @@ static void on_keys(void *arg, enum db_status status, const struct db_result *re
             keep_found(sequencer, KEY_OF_RUN, &entry.run, result, row, 4, &entry);
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 static void on_create_keys(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             /* One that is pending has none yet. */
             uint64_t seq = db_int8(result, row, 5) > 0 ? 1 : 0;
@@ -209,7 +213,7 @@ static void on_create_keys(void *arg, enum db_status status, const struct db_res
             keep_found(sequencer, KEY_OF_TENANT, &tenant, result, row, 3, &entry);
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 static void recover_command(struct sequencer *sequencer, const struct db_result *result, int row)
@@ -238,18 +242,18 @@ static void recover_command(struct sequencer *sequencer, const struct db_result 
 static void on_commands(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             recover_command(sequencer, result, row);
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 static void on_producers(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             struct uuid run;
             size_t length;
@@ -263,7 +267,7 @@ static void on_producers(void *arg, enum db_status status, const struct db_resul
             producers_found(&sequencer->producers, &run, id, length, &state);
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 /* One row a run; the query for heads has been answered before it. What this process has seen itself
@@ -271,7 +275,7 @@ static void on_producers(void *arg, enum db_status status, const struct db_resul
 static void on_last_answers(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
             struct uuid id;
             size_t length = 0;
@@ -286,14 +290,14 @@ static void on_last_answers(void *arg, enum db_status status, const struct db_re
             }
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 /* Places count the commands in question from the first in the queue, now as when it was asked. */
 static void on_questions(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
-    if (is_usable(sequencer, status, result)) {
+    if (resolve_is_usable(sequencer, status, result)) {
         int64_t place = 0;
         int row = 0;
         FOR_EACH_WANTING(command, sequencer, wants_questions)
@@ -303,13 +307,13 @@ static void on_questions(void *arg, enum db_status status, const struct db_resul
             place++;
         }
     }
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }
 
 /* ---- what is asked ---- */
 
-static void ask(struct sequencer *sequencer, enum store_statement statement,
-                struct db_params *params, db_done_fn *done)
+void resolve_ask(struct sequencer *sequencer, int statement, struct db_params *params,
+                 db_done_fn *done)
 {
     sequencer->resolving++;
     db_query(sequencer->reader, &store_statements[statement], params, done, sequencer);
@@ -328,7 +332,7 @@ static void ask_heads(struct sequencer *sequencer, struct db_params *params)
         db_array_uuid(params, command->run_id.bytes);
     }
     db_array_end(params);
-    ask(sequencer, STORE_RESOLVE_HEADS, params, on_heads);
+    resolve_ask(sequencer, STORE_RESOLVE_HEADS, params, on_heads);
 }
 
 static void ask_keys(struct sequencer *sequencer, struct db_params *params, wants_fn *wants,
@@ -351,7 +355,7 @@ static void ask_keys(struct sequencer *sequencer, struct db_params *params, want
         db_array_bytes(params, command->key.data, command->key.length);
     }
     db_array_end(params);
-    ask(sequencer, statement, params, done);
+    resolve_ask(sequencer, statement, params, done);
 }
 
 static void ask_producers(struct sequencer *sequencer, struct db_params *params)
@@ -373,7 +377,7 @@ static void ask_producers(struct sequencer *sequencer, struct db_params *params)
         db_array_bytes(params, id.data, id.length);
     }
     db_array_end(params);
-    ask(sequencer, STORE_RESOLVE_PRODUCERS, params, on_producers);
+    resolve_ask(sequencer, STORE_RESOLVE_PRODUCERS, params, on_producers);
 }
 
 static void ask_last_answers(struct sequencer *sequencer, struct db_params *params)
@@ -388,7 +392,7 @@ static void ask_last_answers(struct sequencer *sequencer, struct db_params *para
         db_array_uuid(params, command->run_id.bytes);
     }
     db_array_end(params);
-    ask(sequencer, STORE_RESOLVE_LAST_ANSWERS, params, on_last_answers);
+    resolve_ask(sequencer, STORE_RESOLVE_LAST_ANSWERS, params, on_last_answers);
 }
 
 /* The next question an append asks. */
@@ -456,7 +460,7 @@ static void ask_questions(struct sequencer *sequencer, struct db_params *params)
     put_questions(sequencer, params, QUESTION_ID);
     db_array_begin(params, DB_ARRAY_INT8, count);
     put_questions(sequencer, params, QUESTION_PLACE);
-    ask(sequencer, STORE_RESOLVE_QUESTIONS, params, on_questions);
+    resolve_ask(sequencer, STORE_RESOLVE_QUESTIONS, params, on_questions);
 }
 
 static void ask_commands(struct sequencer *sequencer, struct db_params *params)
@@ -483,7 +487,7 @@ static void ask_commands(struct sequencer *sequencer, struct db_params *params)
         db_array_int8(params, (int64_t)command->number);
     }
     db_array_end(params);
-    ask(sequencer, STORE_RESOLVE_COMMANDS, params, on_commands);
+    resolve_ask(sequencer, STORE_RESOLVE_COMMANDS, params, on_commands);
 }
 
 void resolve_start(struct sequencer *sequencer)
@@ -514,6 +518,7 @@ void resolve_start(struct sequencer *sequencer)
     ask_last_answers(sequencer, &params);
     ask_questions(sequencer, &params);
     ask_commands(sequencer, &params);
+    jobs_ask(sequencer, &params);
     db_params_deinit(&params);
-    one_done(sequencer);
+    resolve_one_done(sequencer);
 }

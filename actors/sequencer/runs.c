@@ -30,7 +30,7 @@ void runs_evict(struct sequencer *sequencer)
     /* While a resolve query is under way its answer may be older than what would be forgotten here.
      */
     if (sequencer->resolving > 0 || sequencer->timers.asking > 0 || sequencer->gates_asked > 0 ||
-        sequencer->runs.count <= limit) {
+        sequencer->jobs.held || sequencer->runs.count <= limit) {
         return;
     }
     LIST_FOR_EACH(node, &sequencer->runs_by_use)
@@ -56,6 +56,7 @@ struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const s
     run->last_seq = last_seq;
     run->status = status;
     list_init(&run->node);
+    list_init(&run->jobs);
     list_append(&sequencer->runs_by_use, &run->node);
     void *old = map_put(&sequencer->runs, id, run);
     assert(old == NULL);
@@ -65,6 +66,7 @@ struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const s
 void runs_remove(struct sequencer *sequencer, struct run *run)
 {
     assert(run->users == 0);
+    jobs_unlink_all(run);
     map_remove(&sequencer->runs, &run->id);
     list_remove(&run->node);
     free(run->questions);
@@ -91,8 +93,10 @@ struct uuid runs_stored_thread(const struct db_result *result, int row, int colu
     return thread;
 }
 
-void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open)
+void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open,
+               int jobs)
 {
+    run->jobs_open = db_int8(result, row, jobs);
     run->liveness_ms = db_is_null(result, row, liveness) ? 0 : db_int8(result, row, liveness);
     runs_load_questions(run, result, row, open);
 }

@@ -60,6 +60,7 @@ void sequencer_lost(struct sequencer *sequencer)
     sequencer->taking = false;
     sequencer->epoch = 0;
     drop_commands(sequencer);
+    jobs_clear(sequencer);
     runs_clear(sequencer);
     producers_clear(&sequencer->producers);
     order_reset(&sequencer->order);
@@ -148,6 +149,11 @@ static void destroy_batch(struct batch *batch)
     free(batch->rows);
     free(batch->heads);
     free(batch->origins);
+    free(batch->creates);
+    free(batch->jobs);
+    free(batch->deps);
+    free(batch->job_rows);
+    free(batch->texts);
     db_params_deinit(&batch->params);
     free(batch);
 }
@@ -161,6 +167,7 @@ static int start(struct actor *actor, struct error *err)
     list_init(&sequencer->queue);
     list_init(&sequencer->runs_by_use);
     producers_init(&sequencer->producers);
+    jobs_init(&sequencer->jobs);
     accounts_init(&sequencer->quotas.accounts);
     sequencer->batch = create_batch();
     sequencer->spare_batch = create_batch();
@@ -236,11 +243,14 @@ static void stop(struct actor *actor)
     db_close(&sequencer->reader);
     db_close(&sequencer->writer);
     drop_commands(sequencer);
+    jobs_clear(sequencer);
     runs_clear(sequencer);
     producers_clear(&sequencer->producers);
     accounts_clear(&sequencer->quotas.accounts);
     map_deinit(&sequencer->runs);
     map_deinit(&sequencer->keys);
+    map_deinit(&sequencer->jobs.by_id);
+    map_deinit(&sequencer->jobs.by_key);
     order_deinit(&sequencer->order);
     free(sequencer->key_ring);
     destroy_batch(sequencer->batch);

@@ -9,6 +9,7 @@
 #ifndef SIGNALBOX_SEQUENCER_SEQUENCER_H
 #define SIGNALBOX_SEQUENCER_SEQUENCER_H
 
+#include "sequencer/jobs.h"
 #include "sequencer/order.h"
 #include "sequencer/producers.h"
 #include "sequencer/questions.h"
@@ -44,6 +45,10 @@ struct run {
     int64_t liveness_ms;         /* without a sign of life for so long it fails; 0: never */
     int64_t touched_us;          /* last TOUCH_RUN; 0: none here */
     unsigned users;              /* queued commands that point here: not evicted */
+    struct list jobs;            /* struct job.of_run: its open jobs that are in memory */
+    int64_t jobs_known;          /* how many these are */
+    int64_t jobs_open;           /* how many there are */
+    int64_t batch_jobs;          /* more of them by the batch under way */
     /* In the batch under way; batch_head 0: not part of it. */
     int batch_head;
     int64_t batch_seq;
@@ -94,7 +99,7 @@ enum command_need {
 };
 
 /* Where a key is unique. */
-enum key_scope { KEY_NONE, KEY_OF_RUN, KEY_OF_TENANT };
+enum key_scope { KEY_NONE, KEY_OF_RUN, KEY_OF_TENANT, KEY_OF_JOBS };
 
 struct command {
     struct list node; /* in sequencer.queue or batch.commands */
@@ -136,11 +141,12 @@ struct command {
     uint64_t seen_commit; /* ... this commit */
     bool recover;         /* re-asked from before this process: look in the table first */
     enum command_need need;
-    struct gate *gate; /* owned; NULL: has not looked */
-    unsigned *counted; /* counts down when it is destroyed; NULL: nobody counts */
-    bool creates;      /* it makes its run in the batch under way */
-    bool recovered;    /* the table had its rows: `result` stands */
-    bool forked;       /* FORK_RUN: done or refused by the database, `result` stands */
+    struct gate *gate;     /* owned; NULL: has not looked */
+    struct job_work *work; /* owned; NULL: not about jobs */
+    unsigned *counted;     /* counts down when it is destroyed; NULL: nobody counts */
+    bool creates;          /* it makes its run in the batch under way */
+    bool recovered;        /* the table had its rows: `result` stands */
+    bool forked;           /* FORK_RUN: done or refused by the database, `result` stands */
     struct message_result result;
 };
 
@@ -160,6 +166,20 @@ struct head {
     size_t last;
 };
 
+/* A run that a batch makes. */
+struct create {
+    struct run *run;
+    const struct message_create_run *create; /* borrowed from its command, or from the batch */
+    const struct command *command;           /* CREATE_RUN; NULL: made for a job */
+};
+
+/* Which event of a batch is about which claim of a job. */
+struct job_row {
+    size_t row; /* 1-based index into batch.rows */
+    int64_t id;
+    int32_t claim;
+};
+
 struct batch {
     struct list commands; /* struct command, in order, settled or not */
     size_t count;
@@ -170,7 +190,9 @@ struct batch {
     struct head *heads;
     size_t heads_count;
     size_t heads_capacity;
-    size_t creates_count;          /* of its commands */
+    struct create *creates;
+    size_t creates_count;
+    size_t creates_capacity;
     bool gated;                    /* its first command has looked at the table */
     bool lifecycle;                /* it has events or runs that append_batch must be told of */
     struct order_origin **origins; /* with a new high mark in batch_number */
@@ -178,6 +200,19 @@ struct batch {
     size_t origins_capacity;
     int64_t ts_us;
     int64_t started_us;
+    struct batch_job *jobs;
+    size_t jobs_count;
+    size_t jobs_capacity;
+    struct batch_dep *deps; /* that it makes */
+    size_t deps_count;
+    size_t deps_capacity;
+    struct map pairs;         /* which these are */
+    struct job_row *job_rows; /* in the order of the rows */
+    size_t job_rows_count;
+    size_t job_rows_capacity;
+    void **texts; /* owned: what rows of jobs say */
+    size_t texts_count;
+    size_t texts_capacity;
     size_t keys_before; /* keys_count when it was begun: newer ones go when it fails */
     bool under_way;
     struct db_params params;
@@ -265,6 +300,7 @@ struct sequencer {
 
     struct producers producers;
     struct quotas quotas;
+    struct jobs jobs;
 
     /* The log's end, and publishing. */
     int64_t position;
@@ -294,6 +330,9 @@ void epoch_keep(struct sequencer *sequencer);
 /* intake.c: frames of the ROUTER; see also commands.h. */
 void intake_received(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length);
 void intake_answer(struct sequencer *sequencer, const struct command *command);
+struct message_header intake_header(const struct sequencer *sequencer, uint64_t number);
+void intake_reply(struct sequencer *sequencer, const struct bus_peer *peer,
+                  const struct msgpack_sbuffer *frame);
 /* Asks every known sender to send again what it has not got an answer for. */
 void intake_ask_again(struct sequencer *sequencer);
 
@@ -309,7 +348,8 @@ void runs_clear(struct sequencer *sequencer);
 /* What a query says in the columns of these numbers. */
 enum run_status runs_stored_status(const struct db_result *result, int row, int column);
 struct uuid runs_stored_thread(const struct db_result *result, int row, int column);
-void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open);
+void runs_load(struct run *run, const struct db_result *result, int row, int liveness, int open,
+               int jobs);
 void runs_load_questions(struct run *run, const struct db_result *result, int row, int open);
 /* As the batch being built leaves them. */
 int64_t runs_seq(const struct run *run);
@@ -325,6 +365,13 @@ void keys_drop_to(struct sequencer *sequencer, size_t count);
 
 /* resolve.c: what queued commands need from the table. */
 void resolve_start(struct sequencer *sequencer);
+/* For what is read for commands about jobs: whether the answer counts; it is done with; one more is
+ * asked. */
+bool resolve_is_usable(struct sequencer *sequencer, enum db_status status,
+                       const struct db_result *result);
+void resolve_one_done(struct sequencer *sequencer);
+void resolve_ask(struct sequencer *sequencer, int statement, struct db_params *params,
+                 db_done_fn *done);
 
 /* batch.c: the append statement, answers. */
 void batch_start(struct sequencer *sequencer);
@@ -335,6 +382,9 @@ struct head *batch_join(struct batch *batch, struct run *run);
  * until the batch has been published. */
 void batch_add_row(struct batch *batch, struct run *run, enum event_type type,
                    struct message_span payload, const struct command *first);
+/* The run is made by the batch being built. `create` is borrowed until it has been published. */
+void batch_add_create(struct batch *batch, struct run *run, const struct message_create_run *create,
+                      const struct command *command);
 void batch_abandon(struct sequencer *sequencer);
 
 /* gate.c: what a start must see of the table as it is now. */

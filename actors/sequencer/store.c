@@ -6,6 +6,10 @@
     " (select string_agg(sha256(convert_to(q.clarification_id, 'UTF8')), ''::bytea)" \
     "   from run_questions q where q.run_id = " run " and q.answered_seq is null)"
 
+/* Its unfinished jobs. */
+#define OPEN_JOBS(run) \
+    " (select count(*) from job_records j where j.run_id = " run " and j.status = 'pending')"
+
 /* A run to be looked at, from runs r, run_heads h and its expired question q: how it is, and what it
  * would be told. Only the last 10,000 events are searched: a timer must not take for ever. */
 #define LISTED(type, id)                                                            \
@@ -35,7 +39,9 @@
                                                                                   "r.concurrency_" \
                                                                                   "key, "          \
                                                                                   "r.concurrency_" \
-                                                                                  "limit"
+                                                                                  "limit"          \
+                                                                                  "," OPEN_JOBS(   \
+                                                                                      "r.run_id")
 
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",
@@ -66,10 +72,10 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "         order by position limit $2::int4) e"
          "  join runs r on r.run_id = e.run_id order by e.position"},
     [STORE_RESOLVE_HEADS] =
-        {"resolve_heads",
-         "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
-         " " OPEN_QUESTIONS("h.run_id") ", r.thread_id from run_heads h join runs r using (run_id)"
-                                        " where h.run_id = any($1::uuid[])"},
+        {"resolve_heads", "select h.run_id, h.tenant_id, h.last_seq, r.status::text, r.liveness_ms,"
+                          " " OPEN_QUESTIONS("h.run_id") ", r.thread_id," OPEN_JOBS(
+                              "h.run_id") " from run_heads h join runs r using (run_id)"
+                                          " where h.run_id = any($1::uuid[])"},
     /* `limit 1` keeps the planner from turning a lookup per key into a scan of the whole log. */
     [STORE_RESOLVE_KEYS] =
         {"resolve_keys",
@@ -137,6 +143,39 @@ const struct db_statement store_statements[STORE_COUNT] = {
          " select r.run_id, r.create_origin, r.create_no, 0, 0 from runs r"
          "  where r.run_id = any($1::uuid[]) and r.create_origin = any($2::int8[])"
          "    and r.create_no = any($3::int8[])"},
+    /* Jobs by id, and by tenant and key, each with the head of its run. */
+    [STORE_RESOLVE_JOBS] =
+        {"resolve_jobs",
+         "select m.*, h.last_seq, r.status::text, r.liveness_ms," OPEN_QUESTIONS(
+             "r.run_id") ", r.thread_id," OPEN_JOBS("r.run_id") "  from (select id from "
+                                                                "job_records where job_id = "
+                                                                "any($1::uuid[])"
+                                                                "        union"
+                                                                "        select t.id from "
+                                                                "unnest($2::uuid[], $3::text[]) as "
+                                                                "k (tenant, key)"
+                                                                "          join lateral (select id "
+                                                                "from job_records j"
+                                                                "                         where "
+                                                                "j.tenant_id = k.tenant and "
+                                                                "j.job_key = k.key"
+                                                                "                         limit 1) "
+                                                                "t on true) n"
+                                                                "  join job_memory m on m.id = "
+                                                                "n.id join run_heads h on h.run_id "
+                                                                "= m.run_id"
+                                                                "  join runs r on r.run_id = "
+                                                                "m.run_id"},
+    [STORE_RESOLVE_PRUNED] =
+        {"resolve_pruned",
+         "select k.tenant, k.key, p.job_id,"
+         "       array_position(array['pending', 'running', 'success', 'error',"
+         "                            'cancelled']::job_status[], p.status)"
+         "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
+         "  join lateral (select job_id, status from job_pruned t"
+         "                 where t.tenant_id = k.tenant and t.job_key = k.key limit 1) p on true"},
+    [STORE_RUN_JOBS] = {"run_jobs", "select m.* from job_records j join job_memory m on m.id = j.id"
+                                    "  where j.run_id = any($1::uuid[]) and j.status = 'pending'"},
     [STORE_APPEND] =
         {"append",
          "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
@@ -146,6 +185,33 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
          "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
          "                    $51, $52, $53)"},
+    /* The same and what it does to jobs, behind it: only when there is something. */
+    [STORE_APPEND_JOBS] =
+        {"append_jobs",
+         "select a.earliest, j.*"
+         "  from (select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+         " $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,"
+         " $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $54, $55) as earliest,"
+         "       case when cardinality($41::uuid[]) > 0"
+         "            then record_producers($1, $2, $41, $42, $43, $44, $45, $46, $47) end,"
+         "       record_usage($1, $2, ($48::timestamptz at time zone 'UTC')::date, $49, $50,"
+         "                    $51, $52, $53) offset 0) a"
+         "  left join lateral append_jobs($1, $2, $3, a.earliest,"
+         "$56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, "
+         "$72, $73, $74, $75, $76, $77, $78, $79, $80, $81, $82, $83, $84, $85, $86, $87, "
+         "$88, $89, $90, $91, $92, $93, $94, $95, $96, $97, $98, $99, $100, $101, $102, "
+         "$103, $104, $105, $106, $107, $108, $109, $110, $111 "
+         ") j on true"},
+    /* No event. */
+    [STORE_CHANGE_JOBS] =
+        {"change_jobs",
+         "select null::timestamptz, j.*"
+         "  from (select) a left join append_jobs($1, $2, $3, null,"
+         "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+         "$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, "
+         "$37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, "
+         "$53, $54, $55, $56, $57, $58, $59 "
+         ") j on true"},
     [STORE_FORK] = {"fork",
                     "select outcome, run, last_seq, status, limited, open, wake_at,"
                     "       (select thread_id from runs where run_id = $8::uuid)"
@@ -221,8 +287,8 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "                or k.wake_at is null and k.created_at < $4::timestamptz)) g"
          "  left join lateral"
          "       (select r.run_id, h.last_seq, r.status::text, r.liveness_ms,"
-         "               " OPEN_QUESTIONS(
-             "r.run_id") " as open, r.thread_id"
+         "               " OPEN_QUESTIONS("r.run_id") " as open, r.thread_id," OPEN_JOBS(
+             "r.run_id") " as jobs"
                          "          from runs r join run_heads h using (run_id)"
                          "         where r.tenant_id = $1::uuid and r.thread_id = $2::uuid"
                          "           and r.completed_at is null and r.created_at < $4::timestamptz"

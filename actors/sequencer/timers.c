@@ -22,7 +22,7 @@ enum {
 };
 
 /* Columns of STORE_RELEASE behind those of a run. */
-enum { RELEASE_SWEPT_AT = 16, RELEASE_SWEPT };
+enum { RELEASE_SWEPT_AT = 17, RELEASE_SWEPT };
 
 static int64_t pause_us(const struct sequencer *sequencer)
 {
@@ -114,7 +114,7 @@ static struct run *find_run(struct sequencer *sequencer, const struct db_result 
         struct uuid thread = runs_stored_thread(result, row, 12);
         run = runs_add(sequencer, &id, &tenant, &thread, db_int8(result, row, 4),
                        runs_stored_status(result, row, 3));
-        runs_load(run, result, row, 7, 9);
+        runs_load(run, result, row, 7, 9, 16);
     }
     return run;
 }

@@ -121,6 +121,9 @@ class Commander:
             fields["run"] = str(uuid.UUID(bytes=fields["run"]))
             fields["outcome"] = OUTCOMES[fields["outcome"]]
             self.answers.setdefault(request, fields)
+        elif name == "JOBS_RESULT":
+            fields["outcome"] = OUTCOMES[fields["outcome"]]
+            self.answers.setdefault(request, fields)
         elif name in ("NACK", "BUSY"):
             first = fields["expected"] if name == "NACK" else request
             for number in sorted(self.sent):
