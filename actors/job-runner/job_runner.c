@@ -22,6 +22,7 @@
 #include "job-runner/ready.h"
 #include "job-runner/report.h"
 #include "job-runner/rules.h"
+#include "job-runner/schedule.h"
 #include "job-runner/shards.h"
 #include "job-runner/vitals.h"
 #include "job-runner/wants.h"
@@ -114,6 +115,7 @@ static int start(struct actor *actor, struct error *err)
     runner->pages = pages_create(runner);
     runner->shards = shards_create(runner);
     runner->vitals = vitals_create(runner);
+    runner->schedule = schedule_create(runner);
     runner->settle = event_new(actor->base, -1, 0, on_settle, runner);
     runner->begin = event_new(actor->base, -1, 0, on_start, runner);
     event_active(runner->begin, EV_TIMEOUT, 0);
@@ -152,6 +154,7 @@ static void stop(struct actor *actor)
     vitals_destroy(&runner->vitals);
     pages_destroy(&runner->pages);
     db_close(&runner->links.db);
+    schedule_destroy(&runner->schedule);
     changes_destroy(&runner->changes);
     claim_destroy(&runner->claim);
     report_destroy(&runner->report);
