@@ -12,6 +12,9 @@ from harness.paths import ROOT
 from harness.raw import RawConnection
 
 EVENT = '{"type":"CUSTOM","payload":{"name":"n","value":1}}'
+TOKEN = '{"token":"00000000-0000-4000-8000-000000000001"}'
+# What a worker says of a claim: with this token there is none.
+WORDS = [f"POST /api/v1/jobs/{{}}/{word}" for word in ("heartbeat", "progress", "complete", "fail", "release")]
 # Route -> (scopes of which one is enough; none: open to all, body, whose id stands in the path).
 ROWS = {
     "POST /api/v1/runs": ("append", "{}", None),
@@ -25,6 +28,12 @@ ROWS = {
     "POST /api/v1/runs/{}/events": ("append", EVENT, "run"),
     "GET /api/v1/runs/{}/events": ("read", None, "run"),
     "GET /api/v1/runs/{}/stream": ("read", None, "run"),
+    "POST /api/v1/jobs/claim": ("append", "{}", None),
+    "POST /api/v1/jobs/{}/heartbeat": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/progress": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/complete": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/fail": ("append", TOKEN[:-1] + ',"error":"e"}', "job"),
+    "POST /api/v1/jobs/{}/release": ("append", TOKEN, "job"),
     "POST /api/v1/runs/{}/jobs": ("append", '{"job_type":"of the matrix","job_key":"of the matrix","queue":"of the matrix"}', "run"),
     "GET /api/v1/runs/{}/jobs": ("read", None, "run"),
     "GET /api/v1/jobs": ("read", None, None),
@@ -265,7 +274,7 @@ def test_the_right_key_opens_it(world, route):
     status = world.route(route, key=world.mine.key)
     if route == "PUT /api/v1/jobs/pause":
         assert world.route("DELETE /api/v1/jobs/pause", key=world.mine.key) == 200  # others have jobs here, too
-    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,), f"GET {SOCKET}": (101,)}.get(route, (200, 201, 202, 204))
+    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,), f"GET {SOCKET}": (101,), **dict.fromkeys(WORDS, (409,))}.get(route, (200, 201, 202, 204))
     assert status in expected, status
 
 
