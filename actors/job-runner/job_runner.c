@@ -40,7 +40,7 @@ enum { SETTLE_MS = 100 };
 static bool is_idle(const struct job_runner *runner)
 {
     return claim_under_way(runner->claim) == 0 && executors_is_idle(runner->executors) &&
-           wants_is_idle(runner->wants) && report_is_idle(runner->report);
+           report_is_idle(runner->report) && wants_is_idle(runner->wants);
 }
 
 /* What is still claimed at the deadline ends by its lease, in another runner. */
@@ -116,12 +116,9 @@ static int start(struct actor *actor, struct error *err)
     if (runner->hints == NULL || executors_create(runner, err) != 0) {
         return -1;
     }
-    runner->wants = wants_create(runner, err);
-    if (runner->wants == NULL) {
-        return -1;
-    }
     runner->by_hand = by_hand_create(runner);
-    return 0;
+    runner->wants = wants_create(runner, err);
+    return runner->wants == NULL ? -1 : 0;
 }
 
 static void free_event(struct event **event)
