@@ -50,13 +50,11 @@ static void on_settle(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *
 {
     struct job_runner *runner = arg;
     bool late = clock_monotonic_ms() >= runner->drain_until_ms;
-    if (is_idle(runner) || late) {
-        lease_flush_now(runner->lease);
-        if (shards_has_left(runner->shards) || late) {
-            LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
-            actor_drained(runner->actor);
-            return;
-        }
+    bool flushed = is_idle(runner) && lease_flush_now(runner->lease);
+    if (late || (flushed && shards_has_left(runner->shards))) {
+        LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
+        actor_drained(runner->actor);
+        return;
     }
     event_add(runner->settle, &(struct timeval){0, SETTLE_MS * 1000});
 }
