@@ -9,7 +9,7 @@ $(call object,ops/cli/embedded_sql.c): $(EMBEDDED_SQL)
 $(call object,ops/cli/embedded_sql.c): CPPFLAGS += -I$(OUT)/gen
 
 # The format of api keys is the one thing of the runtime that the command line needs.
-$(OUT)/bin/signalbox: $(call object,actors/runtime/api_key.c)
+$(OUT)/bin/signalbox: $(call object,actors/runtime/api_key.c actors/runtime/store_invariants.c)
 
 .PHONY: schema check-schema
 schema: $(OUT)/bin/signalbox ## draw migrations/schema.sql anew from the migrations

@@ -335,6 +335,7 @@ static int read_job(struct enqueue *enqueue, size_t job, struct json_span object
     struct json_span value;
     enqueue->wishes[job] = (struct wish){
         .payload = {"{}", 2},
+        .depends_on = {"[]", 2},
         .max_attempts =
             settings_int(enqueue->exchange->api->actor->settings, SETTING_JOBS_MAX_ATTEMPTS),
         .id = uuid_new(),
@@ -551,6 +552,15 @@ static void read_known(struct enqueue *enqueue)
     free(known);
 }
 
+/* Which of them it was is not said. */
+static int unknown_parent(struct enqueue *enqueue)
+{
+    exchange_problem(enqueue->exchange, PROBLEM_UNKNOWN_PARENT,
+                     "A job that depends_on names does not exist. Nothing was done.",
+                     &(struct problem_extra){.pointer = enqueue->batch ? "/jobs" : "/depends_on"});
+    return -1;
+}
+
 /* Takes up what became of each. -1: it is a refusal of all, and answered. */
 static int take_outcomes(struct enqueue *enqueue, const struct message_jobs_result *result)
 {
@@ -562,11 +572,7 @@ static int take_outcomes(struct enqueue *enqueue, const struct message_jobs_resu
         wish->outcome = (enum job_outcome)one.outcome;
         wish->status = (enum job_status)one.status;
         if (wish->outcome == JOB_OUTCOME_NO_PARENT) {
-            return wrong_as(enqueue, PROBLEM_UNKNOWN_PARENT, i, "depends_on",
-                            "A job that it depends on does not exist. Nothing was done.");
-        }
-        if (wish->outcome == JOB_OUTCOME_REFUSED) {
-            return wrong(enqueue, i, "", "The job is refused. Nothing was done.");
+            return unknown_parent(enqueue);
         }
     }
     return 0;

@@ -202,14 +202,8 @@ static void paused(void *arg, enum db_status status, const struct db_result *res
     exchange_json(exchange, 200, body);
 }
 
-static void pause_or_resume(struct exchange *exchange, bool pause)
+static void set_paused(struct exchange *exchange, bool pause)
 {
-    static const char *const known[] = {NULL};
-    json_t *body = fields_read(exchange, known);
-    if (body == NULL) {
-        return;
-    }
-    json_decref(body);
     struct asking *asking = begin(exchange);
     if (asking != NULL) {
         asking->paused = pause;
@@ -219,22 +213,33 @@ static void pause_or_resume(struct exchange *exchange, bool pause)
     }
 }
 
+/* There is nothing to be said about a pause but {}. */
+static void pause_now(struct exchange *exchange)
+{
+    static const char *const known[] = {NULL};
+    json_t *body = fields_read(exchange, known);
+    if (body != NULL) {
+        set_paused(exchange, true);
+    }
+    json_decref(body);
+}
+
 void queues_pause_type(struct exchange *exchange)
 {
-    pause_or_resume(exchange, true);
+    pause_now(exchange);
 }
 
 void queues_resume_type(struct exchange *exchange)
 {
-    pause_or_resume(exchange, false);
+    set_paused(exchange, false);
 }
 
 void queues_pause_all(struct exchange *exchange)
 {
-    pause_or_resume(exchange, true);
+    pause_now(exchange);
 }
 
 void queues_resume_all(struct exchange *exchange)
 {
-    pause_or_resume(exchange, false);
+    set_paused(exchange, false);
 }

@@ -45,6 +45,11 @@ size_t jobs_count(const struct jobs *jobs)
     return jobs->by_number.count;
 }
 
+bool jobs_is_known(const struct jobs *jobs)
+{
+    return jobs->fresh == 0;
+}
+
 uint64_t jobs_stamp(const struct jobs *jobs)
 {
     return jobs->stamp;
@@ -119,7 +124,7 @@ static void drop(struct jobs *jobs, struct job *job)
 
 static void end(struct jobs *jobs, struct job *job)
 {
-    lease_over(jobs->runner->lease, job->id, NULL);
+    lease_over(jobs->runner->lease, job->id);
     drop(jobs, job);
 }
 
@@ -154,7 +159,7 @@ static void arrange(struct jobs *jobs, struct job *job)
         lease_watch(jobs->runner->lease, job);
         return;
     }
-    lease_over(jobs->runner->lease, job->id, NULL);
+    lease_over(jobs->runner->lease, job->id);
     if (job->claiming) {
         return; /* its outcome decides */
     }
@@ -203,6 +208,16 @@ static bool update(struct job *job, const struct job_news *news)
     return changed;
 }
 
+/* A failure that cost no attempt, and a pause: its callee wants to be asked less often, and by the
+ * others of its type too. */
+static void slow_down(struct jobs *jobs, const struct job *job, const struct job_news *news)
+{
+    if (job->state == JOB_STATE_RUNNING && news->state == JOB_STATE_WAITING &&
+        job->attempts == news->attempts && news->run_at_us > clock_real_us()) {
+        ready_hold_type(jobs->runner->ready, &job->tenant, job->type, news->run_at_us);
+    }
+}
+
 void jobs_take(struct jobs *jobs, const struct job_news *news)
 {
     struct job *job = jobs_by_number(jobs, news->id);
@@ -221,6 +236,7 @@ void jobs_take(struct jobs *jobs, const struct job_news *news)
         job = add(jobs, news);
     }
     job->stamp = ++jobs->stamp;
+    slow_down(jobs, job, news);
     if (update(job, news) || is_new) {
         arrange(jobs, job);
     } else if (job->state == JOB_STATE_RUNNING) {
@@ -296,10 +312,19 @@ static void settled(struct jobs *jobs, struct job *job, const struct change *cha
     }
 }
 
+static bool is_end(enum job_change what)
+{
+    return what == JOB_COMPLETE || what == JOB_FAIL || what == JOB_RELEASE;
+}
+
 void jobs_outcome(struct jobs *jobs, const struct change *change,
                   const struct change_outcome *outcome)
 {
     struct job *job = jobs_by_uuid(jobs, &change->said.job);
+    if (is_end(change->said.what) &&
+        (outcome->outcome == JOB_OUTCOME_OK || outcome->outcome == JOB_OUTCOME_LEASE_LOST)) {
+        lease_settled(jobs->runner->lease, &change->said.job, &change->said.token);
+    }
     if (job == NULL) {
         return;
     }

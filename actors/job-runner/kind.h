@@ -14,7 +14,9 @@
 #include "proto/job.h"
 #include "proto/messages.h"
 #include "runtime/actor.h"
+#include "runtime/base/error.h"
 #include "runtime/base/uuid.h"
+#include "runtime/commands.h"
 #include "runtime/db.h"
 #include "runtime/fetch.h"
 
@@ -29,9 +31,11 @@ struct kind {
     const char *idempotency; /* why running it twice is as good as once */
     /* Begins. The attempt stays valid until one of the ends below is called. */
     void (*begin)(struct attempt *attempt);
-    /* The job is to stop (cancelled, lease lost, shutdown): end it soon; what it reports then may be
-     * refused. NULL: it does not take long. Not called after an end. */
+    /* The job is to stop (cancelled, lease lost, shutdown): end it before returning; what it reports
+     * then may be refused. NULL: begin() has ended it when it returns. Not called after an end. */
     void (*cancel)(struct attempt *attempt);
+    /* At a shutdown it goes on as long as there is time, instead of being cancelled at once. */
+    bool finishes;
 };
 
 /* ---- what it is about; valid until its end ---- */
@@ -44,7 +48,8 @@ unsigned attempt_number(const struct attempt *attempt); /* from 1 */
 const char *attempt_payload(const struct attempt *attempt, size_t *length_out);
 /* Cancelled, or its lease lost: look before every expensive step. */
 bool attempt_is_cancelled(const struct attempt *attempt);
-/* job_key and `step` ("" for the only one): the same on every attempt. */
+/* Made of tenant, job_key and `step` ("" for the only one): the same on every attempt. The one of step ""
+ * is what workers over HTTP are given. */
 enum { ATTEMPT_EFFECT_KEY_SIZE = 65 };
 void attempt_effect_key(const struct attempt *attempt, const char *step,
                         char key_out[ATTEMPT_EFFECT_KEY_SIZE]);
@@ -53,6 +58,7 @@ void attempt_effect_key(const struct attempt *attempt, const char *step,
 struct actor *attempt_actor(const struct attempt *attempt);
 struct db *attempt_db(const struct attempt *attempt);
 struct fetch *attempt_fetch(const struct attempt *attempt);
+struct commands *attempt_commands(const struct attempt *attempt);
 /* The kind's own state, to free before the end. */
 void attempt_set_state(struct attempt *attempt, void *state);
 void *attempt_state(const struct attempt *attempt);
@@ -71,9 +77,17 @@ void attempt_fail(struct attempt *attempt, enum job_class class, const char *rea
 void attempt_release(struct attempt *attempt);
 
 /* ---- kinds.c ---- */
+enum { KINDS_MAX = 16 };
 extern const struct kind *const kinds[];
 extern const size_t kinds_count;
-/* Of the type, if registered and enabled by jobs.kinds; else NULL. */
-const struct kind *kinds_find(const char *type);
+/* Whether it says all that a kind must say. */
+bool kinds_may_register(const struct kind *kind);
+/* `enabled`: value of jobs.kinds. -1 and err: it names no kind, or one there is not, or one that may
+ * not register. */
+SB_MUST_CHECK int kinds_check(const char *enabled, struct error *err);
+/* Of the type, if registered and enabled; else NULL. */
+const struct kind *kinds_find(const char *enabled, const char *type);
+/* The types of those that are enabled; returns how many. */
+size_t kinds_enabled(const char *enabled, const char *types_out[KINDS_MAX]);
 
 #endif

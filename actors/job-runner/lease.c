@@ -391,14 +391,14 @@ void lease_heard(struct lease *lease, const struct job_news *news)
             mark_cancelled(lease, held);
         }
     } else {
-        lease_over(lease, held->id, NULL);
+        lease_over(lease, held->id);
     }
 }
 
 /* What runs in this process is ended by nothing that may be old: the database is asked. */
-void lease_over(struct lease *lease, int64_t id, const struct uuid *token)
+void lease_over(struct lease *lease, int64_t id)
 {
-    struct held *held = token == NULL ? find(lease, id) : lease_find(lease, id, token);
+    struct held *held = find(lease, id);
     if (held == NULL) {
         return;
     }
@@ -406,6 +406,30 @@ void lease_over(struct lease *lease, int64_t id, const struct uuid *token)
         held->beaten = true;
         event_active(lease->flush_event, EV_TIMEOUT, 0);
     } else {
+        lease_drop(lease, held, false);
+    }
+}
+
+static struct held *find_job(const struct lease *lease, const struct uuid *job,
+                             const struct uuid *token)
+{
+    struct held *held = map_get(&lease->by_uuid, job);
+    return held != NULL && uuid_equal(&held->token, token) ? held : NULL;
+}
+
+void lease_reported(struct lease *lease, const struct uuid *job, const struct uuid *token)
+{
+    struct held *held = find_job(lease, job, token);
+    if (held != NULL && held->cancelled != NULL) {
+        held->cancelled = NULL;
+        live_from_now(lease, held, held->lease_ms);
+    }
+}
+
+void lease_settled(struct lease *lease, const struct uuid *job, const struct uuid *token)
+{
+    struct held *held = find_job(lease, job, token);
+    if (held != NULL) {
         lease_drop(lease, held, false);
     }
 }
@@ -437,9 +461,10 @@ static void on_flush(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *a
     lease_flush(arg);
 }
 
-void lease_flush_now(struct lease *lease)
+bool lease_flush_now(struct lease *lease)
 {
     lease_flush(lease);
+    return lease->renewing.count == 0;
 }
 
 static void on_sweep(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)

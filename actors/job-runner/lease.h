@@ -46,12 +46,16 @@ void lease_watch(struct lease *lease, const struct job *job);
 void lease_hold(struct lease *lease, const struct job *job);
 /* Something is said of the job, of any shard: ends what it contradicts. */
 void lease_heard(struct lease *lease, const struct job_news *news);
-/* No claim is live. token NULL: whichever it was. */
-void lease_over(struct lease *lease, int64_t id, const struct uuid *token);
+/* No claim is live, as it seems. */
+void lease_over(struct lease *lease, int64_t id);
+/* Of report.c: its worker says its end, and is told nothing any more. */
+void lease_reported(struct lease *lease, const struct uuid *job, const struct uuid *token);
+/* The claim is over, as the sequencer says to who has ended it. */
+void lease_settled(struct lease *lease, const struct uuid *job, const struct uuid *token);
 /* Others watch these now, but for those of our own executors. */
 void lease_lose_shard(struct lease *lease, unsigned shard);
-/* Writes the beats that are not yet written. */
-void lease_flush_now(struct lease *lease);
+/* Writes the beats that are not yet written; true: there are none. */
+bool lease_flush_now(struct lease *lease);
 /* Leases that are watched. */
 size_t lease_count(const struct lease *lease);
 

@@ -2,6 +2,7 @@
 #include "job-runner/report.h"
 
 #include "job-runner/changes.h"
+#include "job-runner/lease.h"
 #include "job-runner/runner.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
@@ -57,6 +58,9 @@ void report_send(struct report *report, const struct report_change *change, repo
     *waiting = (struct waiting){report, change->what, done, arg};
     report->pending++;
     count(change);
+    if (change->what != JOB_PROGRESS) {
+        lease_reported(report->runner->lease, &change->job, &change->token);
+    }
     changes_send(report->runner->changes, &(struct change){.said = *change}, on_outcome, waiting);
 }
 

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct by_hand;
 struct changes;
 struct claim;
 struct executors;
@@ -34,6 +35,7 @@ struct pages;
 struct ready;
 struct report;
 struct rules;
+struct schedule;
 struct shards;
 struct vitals;
 struct wants;
@@ -55,8 +57,10 @@ struct job_runner {
     struct claim *claim;
     struct report *report;
     struct lease *lease;
+    struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;
+    struct by_hand *by_hand; /* NULL: a child of the supervisor */
     struct wants *wants;
     struct event *begin;    /* at the start, until the database is there */
     struct event *settle;   /* while draining: is nothing left? */

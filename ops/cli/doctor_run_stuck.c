@@ -4,9 +4,9 @@
  * by writing publication marks.
  */
 #include "ops/cli/doctor.h"
-#include "ops/cli/verify_checks.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/store_invariants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,11 +103,11 @@ static void look_gap(struct doctor *doctor, struct doctor_finding *finding)
 }
 
 /* Violations of one check; the first one's words are kept. */
-static int64_t violations(struct doctor *doctor, const struct verify_check *check, char *first,
+static int64_t violations(struct doctor *doctor, const struct invariant *check, char *first,
                           size_t size)
 {
-    PGresult *rows =
-        PQexecParams(doctor->connection, check->sql, 1, NULL, &doctor->run_id, NULL, NULL, 0);
+    const char *const range[] = {doctor->run_id, doctor->run_id};
+    PGresult *rows = PQexecParams(doctor->connection, check->sql, 2, NULL, range, NULL, NULL, 0);
     int64_t count = PQresultStatus(rows) == PGRES_TUPLES_OK ? PQntuples(rows) : -1;
     if (count > 0 && first[0] == '\0') {
         snprintf(first, size, "seq %s: %s", PQgetisnull(rows, 0, 1) ? "-" : PQgetvalue(rows, 0, 1),
@@ -121,13 +121,11 @@ static void look_rows(struct doctor *doctor, struct doctor_finding *finding)
 {
     char first[200] = "";
     int64_t found = 0;
-    for (size_t i = 0; i < VERIFY_CHECKS_COUNT; i++) {
-        /* These two read the logs of all runs. */
-        if (strcmp(VERIFY_CHECKS[i].name, "origins") == 0 ||
-            strcmp(VERIFY_CHECKS[i].name, "positions") == 0) {
-            continue;
+    for (size_t i = 0; i < invariants_count; i++) {
+        if (invariants[i].scope != INVARIANT_RUNS) {
+            continue; /* it reads the logs of all runs */
         }
-        int64_t count = violations(doctor, &VERIFY_CHECKS[i], first, sizeof first);
+        int64_t count = violations(doctor, &invariants[i], first, sizeof first);
         if (count < 0) {
             const char *why = PQerrorMessage(doctor->connection);
             doctor_problem(finding, "the database does not answer: %.*s", (int)strcspn(why, "\n"),

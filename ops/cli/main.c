@@ -85,6 +85,29 @@ static const struct command commands[] = {
      "  --after-seq N            the last event the client is sure of (default 0)\n"
      "  reconnect-rate           readers connect again and again\n"
      "  --through HOST:PORT      compare with a stream through the proxy there\n"},
+    {"jobs", command_jobs,
+     "list | show ID | enqueue TYPE --run RUN_ID | retry ID | retry --all | cancel ID | pause | "
+     "resume | queues",
+     "look at background jobs and steer them",
+     "  list                 newest first\n"
+     "    --status NAMES       pending, running, success, error, cancelled; several by commas\n"
+     "    --queue NAME  --type TYPE  --run RUN_ID  --key JOB_KEY\n"
+     "    --limit N            at most so many (default 100)\n"
+     "  show ID              one job, its attempts and its events\n"
+     "  enqueue TYPE         queue a job of a run; a known key is that job\n"
+     "    --run RUN_ID         whose job it is\n"
+     "    --queue NAME  --key JOB_KEY  --kind ARTIFACT_KIND  --payload JSON\n"
+     "  retry ID             one that has failed or was cancelled waits again\n"
+     "  retry --all          all that have failed, after asking with their count\n"
+     "    --status error       the only ones there are\n"
+     "    --queue NAME  --type TYPE  --run RUN_ID\n"
+     "    --yes                do not ask\n"
+     "  cancel ID            call one off; with --reason TEXT, as with retry ID\n"
+     "  pause, resume        begin no more jobs, or begin them again\n"
+     "    --queue NAME | --type TYPE | --all\n"
+     "  queues               how the queues stand, and what is paused\n"
+     "\n"
+     "Asks the running server with the key in DIR/api-key. docs/jobs.md says what jobs promise.\n"},
     {"tenants", command_tenants,
      "create NAME | list | quota ID [--runs N] [--events N] [--bytes N] [--concurrent N]",
      "make and show tenants, say what each may use",

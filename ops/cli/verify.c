@@ -6,10 +6,10 @@
 #include "ops/cli/cli.h"
 #include "ops/cli/options.h"
 #include "ops/cli/target.h"
-#include "ops/cli/verify_checks.h"
 
 #include "runtime/base/number.h"
 #include "runtime/base/uuid.h"
+#include "runtime/store_invariants.h"
 
 #include <jansson.h>
 #include <libpq-fe.h>
@@ -21,7 +21,8 @@
 
 struct verify {
     const struct cli *cli;
-    const char *run_id; /* NULL: all */
+    const char *run_id;   /* NULL: all */
+    const char *range[2]; /* what is asked */
     PGconn *connection;
     bool interactive;
     int64_t violations;
@@ -52,7 +53,7 @@ static void print_json(const char *format, ...)
     json_decref(line);
 }
 
-static void violation(struct verify *verify, const struct verify_check *check, const PGresult *row)
+static void violation(struct verify *verify, const struct invariant *check, const PGresult *row)
 {
     const char *run_id = cell(row, 0);
     const char *seq = cell(row, 1);
@@ -76,10 +77,10 @@ static int failed(const struct verify *verify, const char *what)
 }
 
 /* Runs one check, row by row. 0, or an exit code when the database failed. */
-static int run_check(struct verify *verify, const struct verify_check *check)
+static int run_check(struct verify *verify, const struct invariant *check)
 {
-    if (PQsendQueryParams(verify->connection, check->sql, 1, NULL, &verify->run_id, NULL, NULL,
-                          0) == 0) {
+    if (PQsendQueryParams(verify->connection, check->sql, 2, NULL, verify->range, NULL, NULL, 0) ==
+        0) {
         return failed(verify, check->name);
     }
     PQsetSingleRowMode(verify->connection);
@@ -107,8 +108,8 @@ static int execute(struct verify *verify, const char *sql)
 
 static int count(struct verify *verify, int64_t *runs_out, int64_t *events_out)
 {
-    PGresult *result =
-        PQexecParams(verify->connection, VERIFY_COUNT_SQL, 1, NULL, &verify->run_id, NULL, NULL, 0);
+    PGresult *result = PQexecParams(verify->connection, invariants_count_sql, 2, NULL,
+                                    verify->range, NULL, NULL, 0);
     int code = PQresultStatus(result) == PGRES_TUPLES_OK ? 0 : failed(verify, "count");
     if (code == 0) {
         *runs_out = number_of(PQgetvalue(result, 0, 0));
@@ -134,9 +135,9 @@ static int run_checks(struct verify *verify, int64_t *runs_out, int64_t *events_
     if (code == 0 && verify->run_id != NULL && *runs_out == 0 && *events_out == 0) {
         return cli_fail(EXIT_CODE_NOT_FOUND, "there is no run %s", verify->run_id);
     }
-    for (size_t i = 0; i < VERIFY_CHECKS_COUNT && code == 0; i++) {
-        show_step(verify, VERIFY_CHECKS[i].promise);
-        code = run_check(verify, &VERIFY_CHECKS[i]);
+    for (size_t i = 0; i < invariants_count && code == 0; i++) {
+        show_step(verify, invariants[i].promise);
+        code = run_check(verify, &invariants[i]);
     }
     show_step(verify, "");
     return code != 0 ? code : execute(verify, "commit");
@@ -179,6 +180,8 @@ int command_verify(const struct cli *cli, int argc, char **argv)
     if (verify.run_id != NULL && uuid_parse(verify.run_id, strlen(verify.run_id), &id) != 0) {
         return cli_fail(EXIT_CODE_NOT_FOUND, "there is no run %s", verify.run_id);
     }
+    verify.range[0] = verify.run_id != NULL ? verify.run_id : INVARIANT_FIRST;
+    verify.range[1] = verify.run_id != NULL ? verify.run_id : INVARIANT_LAST;
     char *dsn = NULL;
     if (target_database(cli, &dsn, &err) != 0) {
         return cli_fail(EXIT_CODE_NOT_RUNNING, "%s", err.text);

@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "actors/runtime/": ["runtime/", "proto/", "contracts/"],
     "proto/": [],
     "contracts/": [],
-    "ops/": ["runtime/base/", "runtime/api_key.h", "proto/", "contracts/generated/"],
+    "ops/": ["runtime/base/", "runtime/api_key.h", "runtime/store_invariants.h", "proto/", "contracts/generated/"],
     "tests/": [""],
 }
 ACTOR_MAY_INCLUDE = ["runtime/", "proto/", "contracts/"]

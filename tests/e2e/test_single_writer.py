@@ -8,7 +8,7 @@ from harness.client import custom
 from harness.database import ROLES
 
 READERS = [role for role in ROLES]
-RUN_TABLES = ("runs", "run_heads", "run_events", "run_questions")
+RUN_TABLES = ("runs", "run_heads", "run_events", "run_questions", "job_records", "job_open", "job_deps", "job_dead", "job_pruned")
 SHARD_TABLES = ("shards", "shard_positions", "outbox_cursors", "origins")
 
 def arguments_of(database) -> list:
@@ -79,6 +79,12 @@ WRITES = [
     "update runs set wake_at = null where run_id = %s",
     "insert into run_questions values (%s, 'q', gen_random_uuid(), 3)",
     "update run_questions set answered_seq = 1 where run_id = %s",
+    "update job_records set status = 'success' where run_id = %s",
+    "update job_open set token = null where run_id = %s",
+    "delete from job_open where run_id = %s",
+    "insert into job_deps select 1, id from job_records where run_id = %s",
+    "delete from job_dead where id in (select id from job_records where run_id = %s)",
+    "insert into job_pruned select tenant_id, job_key, job_id, status from job_records where run_id = %s",
 ]
 
 

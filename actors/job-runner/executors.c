@@ -1,0 +1,246 @@
+/* See executors.h. */
+#include "job-runner/executors.h"
+
+#include "job-runner/attempt.h"
+#include "job-runner/claim.h"
+#include "job-runner/runner.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/list.h"
+#include "runtime/base/log.h"
+#include "runtime/base/memory.h"
+#include "runtime/base/metrics.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+enum {
+    LEASE_MS = 60000, /* renewed by lease.h while this process lives */
+    LAST_CALL_MS = 3000
+};
+
+struct executor {
+    struct list node;
+    struct executors *executors;
+    struct attempt *attempt; /* owned */
+    bool fresh;              /* to begin in the next turn */
+    bool settled;            /* to go in the next turn */
+};
+
+struct executors {
+    struct job_runner *runner; /* borrowed */
+    struct claim_demand *demand;
+    struct list all; /* struct executor, in the order of their claims */
+    struct event *turn;
+    struct event *last_call; /* of a drain */
+    size_t working;          /* whose kind has not ended it */
+    bool closed;             /* takes nothing new */
+    struct executors_count count;
+};
+
+static void next_turn(struct executors *executors)
+{
+    event_active(executors->turn, EV_TIMEOUT, 0);
+}
+
+/* ---- room ---- */
+
+static size_t room_of(const struct executors *executors)
+{
+    const struct settings *settings = executors->runner->actor->settings;
+    size_t room = (size_t)settings_int(settings, SETTING_JOBS_EXECUTORS);
+    int64_t limit = settings_int(settings, SETTING_JOBS_MAX_JOBS);
+    room = room > executors->working ? room - executors->working : 0;
+    if (limit > 0) {
+        size_t left = limit > executors->count.begun ? (size_t)(limit - executors->count.begun) : 0;
+        room = room > left ? left : room;
+    }
+    return room;
+}
+
+static void set_room(struct executors *executors)
+{
+    if (!executors->closed) {
+        claim_set_room(executors->demand, room_of(executors));
+    }
+}
+
+/* ---- attempts ---- */
+
+static void on_ended(void *arg, struct attempt *attempt SB_UNUSED)
+{
+    struct executor *executor = arg;
+    executor->executors->working--;
+    next_turn(executor->executors);
+}
+
+static void on_settled(void *arg, struct attempt *attempt SB_UNUSED, bool success)
+{
+    struct executor *executor = arg;
+    struct executors *executors = executor->executors;
+    executor->settled = true;
+    executors->count.settled++;
+    executors->count.success += success ? 1 : 0;
+    next_turn(executors);
+}
+
+static void on_given(void *arg, const struct claimed *claimed)
+{
+    struct executors *executors = arg;
+    const struct settings *settings = executors->runner->actor->settings;
+    const struct kind *kind =
+        kinds_find(settings_text(settings, SETTING_JOBS_KINDS), claimed->type);
+    assert(kind != NULL); /* nothing else was asked for */
+    struct executor *executor = memory_new(sizeof *executor);
+    executor->executors = executors;
+    executor->fresh = true;
+    executor->attempt = attempt_create(executors->runner, claimed, kind,
+                                       &(struct attempt_watcher){on_ended, on_settled, executor});
+    list_init(&executor->node);
+    list_append(&executors->all, &executor->node);
+    executors->working++;
+    executors->count.begun++;
+    executors->count.busy++;
+    next_turn(executors);
+}
+
+static void discard(struct executor *executor)
+{
+    executor->executors->count.busy--;
+    list_remove(&executor->node);
+    attempt_destroy(&executor->attempt);
+    free(executor);
+}
+
+/* Begins what was claimed, drops what is settled, and asks for as many more as there is room. */
+static void on_turn(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct executors *executors = arg;
+    LIST_FOR_EACH(node, &executors->all)
+    {
+        struct executor *executor = LIST_ENTRY(node, struct executor, node);
+        if (executor->settled) {
+            discard(executor);
+        } else if (executor->fresh) {
+            executor->fresh = false;
+            attempt_begin(executor->attempt);
+        }
+    }
+    metric_set(METRIC_EXECUTORS_BUSY, (int64_t)executors->working);
+    set_room(executors);
+    if (executors->closed && executors_is_idle(executors)) {
+        job_runner_settle(executors->runner);
+    }
+}
+
+/* ---- life ---- */
+
+static struct claim_demand *open_demand(struct executors *executors)
+{
+    struct job_runner *runner = executors->runner;
+    const char *types[KINDS_MAX];
+    char worker[JOB_RUNNER_WORKER_SIZE];
+    size_t count = kinds_enabled(settings_text(runner->actor->settings, SETTING_JOBS_KINDS), types);
+    job_runner_worker_name(runner, 1, worker);
+    struct claim_terms terms = {
+        .filter = {.types = types, .types_count = count},
+        .worker = worker,
+        .lease_ms = LEASE_MS,
+        .given = on_given,
+        .arg = executors,
+    };
+    return claim_open(runner->claim, &terms);
+}
+
+static void stop_all(struct executors *executors, bool patient)
+{
+    LIST_FOR_EACH(node, &executors->all)
+    {
+        struct executor *executor = LIST_ENTRY(node, struct executor, node);
+        executor->fresh = false;
+        attempt_stop(executor->attempt, patient);
+    }
+}
+
+static void on_last_call(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    stop_all(arg, false);
+}
+
+int executors_create(struct job_runner *runner, struct error *err)
+{
+    const char *enabled = settings_text(runner->actor->settings, SETTING_JOBS_KINDS);
+    if (kinds_check(enabled, err) != 0) {
+        runner->actor->exit_code = EXIT_CODE_CONFIG;
+        return -1;
+    }
+    struct executors *executors = memory_new(sizeof *executors);
+    executors->runner = runner;
+    list_init(&executors->all);
+    executors->turn = event_new(runner->actor->base, -1, 0, on_turn, executors);
+    executors->last_call = event_new(runner->actor->base, -1, 0, on_last_call, executors);
+    executors->demand = open_demand(executors);
+    runner->executors = executors;
+    set_room(executors);
+    return 0;
+}
+
+void executors_destroy(struct executors **executors)
+{
+    if (*executors == NULL) {
+        return;
+    }
+    executors_drain(*executors);
+    stop_all(*executors, false);
+    LIST_FOR_EACH(node, &(*executors)->all)
+    {
+        discard(LIST_ENTRY(node, struct executor, node));
+    }
+    event_free((*executors)->turn);
+    event_free((*executors)->last_call);
+    free(*executors);
+    *executors = NULL;
+}
+
+void executors_reload(struct executors *executors)
+{
+    set_room(executors);
+}
+
+void executors_drain(struct executors *executors)
+{
+    if (executors->closed) {
+        return;
+    }
+    executors->closed = true;
+    claim_close(&executors->demand);
+    int64_t left_ms = executors->runner->drain_until_ms - clock_monotonic_ms() - LAST_CALL_MS;
+    if (left_ms <= 0) {
+        stop_all(executors, false);
+        return;
+    }
+    stop_all(executors, true);
+    struct timeval when = {left_ms / 1000, left_ms % 1000 * 1000};
+    event_add(executors->last_call, &when);
+}
+
+size_t executors_due(const struct executors *executors)
+{
+    const struct job_runner *runner = executors->runner;
+    const char *types[KINDS_MAX];
+    int64_t id;
+    struct ready_filter filter = {.types = types};
+    filter.types_count =
+        kinds_enabled(settings_text(runner->actor->settings, SETTING_JOBS_KINDS), types);
+    return ready_peek(runner->ready, clock_real_us(), &filter, &id, 1);
+}
+
+bool executors_is_idle(const struct executors *executors)
+{
+    return list_is_empty(&executors->all);
+}
+
+struct executors_count executors_count(const struct executors *executors)
+{
+    return executors->count;
+}
