@@ -57,7 +57,12 @@ static void make_plan(struct plan *plan, const struct sequencer *sequencer,
         plan->clash = plan->clash || jobs_get(sequencer, &job) != NULL ||
                       map_get(&plan->places, &job) != NULL;
         plan->made++;
-        plan->detached += is_detached(&work->jobs[i]) ? 1 : 0;
+        if (is_detached(&work->jobs[i])) {
+            struct uuid child = uuid_of(work->jobs[i].child);
+            plan->clash = plan->clash || runs_get(sequencer, &child) != NULL ||
+                          map_put(&plan->places, &child, (void *)&work->jobs[i]) != NULL;
+            plan->detached++;
+        }
         plan->bytes += (int64_t)(work->jobs[i].key.length + work->jobs[i].type.length + 128);
         map_put(&plan->places, &item->name, (void *)&work->jobs[i]);
         map_put(&plan->places, &job, (void *)&work->jobs[i]);
