@@ -27,7 +27,7 @@ bench-stream: all bench-tools ## measure streams beside nchan and Pushpin (ONLY=
 	$(PYTHON) tests/bench/stream.py --build $(OUT) --rounds $(ROUNDS) --seconds $(SECONDS) --readers $(READERS) $(ONLY)
 
 # Jobs beside other queues, which come from npm (tests/bench/peers). A look: SECONDS=1 ROUNDS=1 JOBS=2000.
-JOBS ?= 20000
+JOBS ?= 50000
 .PHONY: bench-jobs
-bench-jobs: all bench-tools ## measure jobs beside other queues and the limit of PostgreSQL (ONLY="drain fair", ROUNDS=3, SECONDS=5, JOBS=20000)
+bench-jobs: all bench-tools ## measure jobs beside other queues and the limit of PostgreSQL (ONLY="drain fair", ROUNDS=3, SECONDS=5, JOBS=50000)
 	$(PYTHON) tests/bench/jobs.py --build $(OUT) --rounds $(ROUNDS) --seconds $(SECONDS) --jobs $(JOBS) $(ONLY)

@@ -13,7 +13,7 @@ set -eu
 packages_run="
 gcc libc6-dev make pkg-config binutils git ca-certificates python3
 libevent-dev libzmq3-dev libpq-dev libhiredis-dev libjansson-dev libsodium-dev libssl-dev libconfuse-dev libcurl4-openssl-dev libmsgpack-dev libwslay-dev libseccomp-dev
-postgresql-15 postgresql-client-15 redis-server
+postgresql-15 postgresql-client-15 redis-server tzdata
 "
 packages_test="
 clang-14 libclang-rt-14-dev clang-format-14 libcmocka-dev

@@ -156,15 +156,23 @@ static void do_dump(struct client *client, const char *argument)
     answer(client);
 }
 
+/* For a program of ours that is started by hand beside the server: it needs what an actor is given.
+ * Whoever may ask could read it from our memory just as well. */
+static void do_settings(struct client *client, const char *argument)
+{
+    (void)argument;
+    buffer_append_text(&client->answer, "ok\n");
+    settings_write(client->control->supervisor->settings, &client->answer);
+    answer(client);
+}
+
 static const struct {
     const char *word;
     bool argument;
     void (*run)(struct client *client, const char *argument);
-} requests[] = {{"status", false, do_status},
-                {"restart", true, do_restart},
-                {"stop", false, do_stop},
-                {"reload", false, do_reload},
-                {"dump", false, do_dump}};
+} requests[] = {{"status", false, do_status}, {"restart", true, do_restart},
+                {"stop", false, do_stop},     {"reload", false, do_reload},
+                {"dump", false, do_dump},     {"settings", false, do_settings}};
 
 static void handle_request(struct client *client)
 {

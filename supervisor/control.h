@@ -1,10 +1,10 @@
 /*
  * The admin socket RUN_DIR/control.sock: one request line, one answer, closed.
  *
- *     status | restart NAME|ACTOR | stop | reload | dump
+ *     status | restart NAME|ACTOR | stop | reload | dump | settings
  *
  * Answer: "ok" or "error CODE text" (CODE: exit code for the command line), for status followed by
- * one line of JSON. restart answers when the successor is ready, reload when everything has been
+ * one line of JSON, for settings by the whole table, secrets and all. restart answers when the successor is ready, reload when everything has been
  * taken over, stop when everything else has stopped.
  */
 #ifndef SIGNALBOX_SUPERVISOR_CONTROL_H

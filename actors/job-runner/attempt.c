@@ -315,10 +315,12 @@ void attempt_effect_key(const struct attempt *attempt, const char *step,
     crypto_hash_sha256_state hash;
     uint8_t digest[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_init(&hash);
-    /* The NUL behind the job_key keeps key and step apart. */
     crypto_hash_sha256_update(&hash, attempt->tenant.bytes, sizeof attempt->tenant.bytes);
-    crypto_hash_sha256_update(&hash, (const uint8_t *)attempt->key, strlen(attempt->key) + 1);
-    crypto_hash_sha256_update(&hash, (const uint8_t *)step, strlen(step));
+    crypto_hash_sha256_update(&hash, (const uint8_t *)attempt->key, strlen(attempt->key));
+    if (step[0] != '\0') { /* with the NUL in front, which no key holds */
+        crypto_hash_sha256_update(&hash, (const uint8_t *)"", 1);
+        crypto_hash_sha256_update(&hash, (const uint8_t *)step, strlen(step));
+    }
     crypto_hash_sha256_final(&hash, digest);
     sodium_bin2hex(key_out, ATTEMPT_EFFECT_KEY_SIZE, digest, sizeof digest);
 }

@@ -224,6 +224,17 @@ void executors_drain(struct executors *executors)
     event_add(executors->last_call, &when);
 }
 
+size_t executors_due(const struct executors *executors)
+{
+    const struct job_runner *runner = executors->runner;
+    const char *types[KINDS_MAX];
+    int64_t id;
+    struct ready_filter filter = {.types = types};
+    filter.types_count =
+        kinds_enabled(settings_text(runner->actor->settings, SETTING_JOBS_KINDS), types);
+    return ready_peek(runner->ready, clock_real_us(), &filter, &id, 1);
+}
+
 bool executors_is_idle(const struct executors *executors)
 {
     return list_is_empty(&executors->all);

@@ -32,6 +32,8 @@ void executors_reload(struct executors *executors);
 /* Takes nothing new, gives back what has not begun, lets end what can end, and the rest shortly
  * before runner->drain_until_ms. */
 void executors_drain(struct executors *executors);
+/* Jobs that it could begin now if it had the room: one is as many as many. */
+size_t executors_due(const struct executors *executors);
 bool executors_is_idle(const struct executors *executors);
 struct executors_count executors_count(const struct executors *executors);
 

@@ -10,8 +10,10 @@
  */
 #include "job-runner/runner.h"
 
+#include "job-runner/by_hand.h"
 #include "job-runner/changes.h"
 #include "job-runner/claim.h"
+#include "job-runner/executors.h"
 #include "job-runner/hints.h"
 #include "job-runner/jobs.h"
 #include "job-runner/jwks.h"
@@ -37,8 +39,9 @@ enum { SETTLE_MS = 100 };
 /* Nothing is claimed, reported or held by us any more. */
 static bool is_idle(const struct job_runner *runner)
 {
-    return claim_under_way(runner->claim) == 0 && report_is_idle(runner->report) &&
-           wants_is_idle(runner->wants);
+    return claim_under_way(runner->claim) == 0 && executors_is_idle(runner->executors) &&
+           (runner->wants == NULL || wants_is_idle(runner->wants)) &&
+           report_is_idle(runner->report);
 }
 
 /* What is still claimed at the deadline ends by its lease, in another runner. */
@@ -62,8 +65,15 @@ static void drain(struct actor *actor, int64_t deadline_ms)
 {
     struct job_runner *runner = actor->state;
     runner->drain_until_ms = clock_monotonic_ms() + deadline_ms * 9 / 10;
+    if (runner->shards == NULL) {
+        actor_drained(actor); /* a dry run */
+        return;
+    }
     shards_leave(runner->shards);
-    wants_drain(runner->wants);
+    executors_drain(runner->executors);
+    if (runner->wants != NULL) {
+        wants_drain(runner->wants);
+    }
     job_runner_settle(runner);
 }
 
@@ -91,6 +101,10 @@ static int start(struct actor *actor, struct error *err)
     runner->fetch = fetch_create(actor);
     runner->jwks = jwks_create(actor, runner->links.db, runner->fetch);
     runner->ready = ready_create(settings_int(actor->settings, SETTING_JOBS_AGEING_MS) * 1000);
+    if (by_hand_is_dry(actor)) {
+        runner->by_hand = by_hand_create(runner);
+        return 0;
+    }
     runner->jobs = jobs_create(runner);
     runner->rules = rules_create(runner);
     runner->changes = changes_create(runner);
@@ -104,11 +118,15 @@ static int start(struct actor *actor, struct error *err)
     runner->begin = event_new(actor->base, -1, 0, on_start, runner);
     event_active(runner->begin, EV_TIMEOUT, 0);
     runner->hints = hints_create(runner, err);
-    if (runner->hints == NULL) {
+    if (runner->hints == NULL || executors_create(runner, err) != 0) {
         return -1;
     }
-    runner->wants = wants_create(runner, err);
-    return runner->wants == NULL ? -1 : 0;
+    runner->by_hand = by_hand_create(runner);
+    if (runner->by_hand == NULL) {
+        runner->wants = wants_create(runner, err);
+        return runner->wants == NULL ? -1 : 0;
+    }
+    return 0;
 }
 
 static void free_event(struct event **event)
@@ -129,6 +147,7 @@ static void stop(struct actor *actor)
     actor->draining = true; /* who waits for the outside is told that nothing comes any more */
     hints_destroy(&runner->hints);
     wants_destroy(&runner->wants);
+    executors_destroy(&runner->executors);
     fetch_destroy(&runner->fetch);
     vitals_destroy(&runner->vitals);
     pages_destroy(&runner->pages);
@@ -142,6 +161,7 @@ static void stop(struct actor *actor)
     jobs_destroy(&runner->jobs);
     ready_destroy(&runner->ready);
     links_close(&runner->links);
+    by_hand_destroy(&runner->by_hand);
     jwks_destroy(&runner->jwks);
     free_event(&runner->settle);
     free_event(&runner->begin);
@@ -153,19 +173,32 @@ static void report(struct actor *actor, struct actor_report *report_out)
 {
     const struct job_runner *runner = actor->state;
     links_report(&runner->links, report_out);
+    if (runner->pages == NULL) {
+        return; /* a dry run */
+    }
     report_out->healthy = report_out->healthy && db_is_connected(pages_db(runner->pages));
     report_out->queued = (uint64_t)ready_depth(runner->ready, NULL, NULL, clock_real_us()).due;
     report_out->in_flight = lease_count(runner->lease);
+}
+
+static void reload(struct actor *actor)
+{
+    const struct job_runner *runner = actor->state;
+    if (runner->executors != NULL) {
+        executors_reload(runner->executors);
+    }
 }
 
 static void dump(struct actor *actor)
 {
     const struct job_runner *runner = actor->state;
     links_dump(&runner->links);
-    vitals_dump(runner);
+    if (runner->vitals != NULL) {
+        vitals_dump(runner);
+    }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct actor_description description = {
         .name = "job-runner",
@@ -174,7 +207,8 @@ int main(void)
         .drain = drain,
         .stop = stop,
         .report = report,
+        .reload = reload,
         .dump = dump,
     };
-    return actor_main(&description);
+    return argc > 1 ? by_hand_main(argc, argv, &description) : actor_main(&description);
 }

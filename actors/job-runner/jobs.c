@@ -45,6 +45,11 @@ size_t jobs_count(const struct jobs *jobs)
     return jobs->by_number.count;
 }
 
+bool jobs_is_known(const struct jobs *jobs)
+{
+    return jobs->fresh == 0;
+}
+
 uint64_t jobs_stamp(const struct jobs *jobs)
 {
     return jobs->stamp;

@@ -67,6 +67,8 @@ struct job_news {
 struct job *jobs_by_number(const struct jobs *jobs, int64_t id);
 struct job *jobs_by_uuid(const struct jobs *jobs, const struct uuid *job);
 size_t jobs_count(const struct jobs *jobs);
+/* All that is in our shards has been read. */
+bool jobs_is_known(const struct jobs *jobs);
 /* Without its worker. Returns, caller frees with free(). */
 struct job *jobs_copy(const struct job *job);
 /* It is no more what we thought: it waits no longer, and is read again soon. */

@@ -48,7 +48,8 @@ unsigned attempt_number(const struct attempt *attempt); /* from 1 */
 const char *attempt_payload(const struct attempt *attempt, size_t *length_out);
 /* Cancelled, or its lease lost: look before every expensive step. */
 bool attempt_is_cancelled(const struct attempt *attempt);
-/* job_key and `step` ("" for the only one): the same on every attempt. */
+/* Made of tenant, job_key and `step` ("" for the only one): the same on every attempt. The one of step ""
+ * is what workers over HTTP are given. */
 enum { ATTEMPT_EFFECT_KEY_SIZE = 65 };
 void attempt_effect_key(const struct attempt *attempt, const char *step,
                         char key_out[ATTEMPT_EFFECT_KEY_SIZE]);

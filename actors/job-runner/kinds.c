@@ -6,6 +6,7 @@
 #include <string.h>
 
 const struct kind *const kinds[] = {
+    &kind_http_request,
     &kind_noop,
 };
 const size_t kinds_count = sizeof kinds / sizeof kinds[0];

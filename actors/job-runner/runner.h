@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct by_hand;
 struct changes;
 struct claim;
 struct executors;
@@ -57,6 +58,7 @@ struct job_runner {
     struct lease *lease;
     struct vitals *vitals;
     struct executors *executors;
+    struct by_hand *by_hand; /* NULL: a child of the supervisor */
     struct wants *wants;
     struct event *begin;    /* at the start, until the database is there */
     struct event *settle;   /* while draining: is nothing left? */

@@ -520,6 +520,11 @@ void actor_path(const struct actor *actor, const char *file, char *path)
              settings_text(actor->settings, SETTING_INSTANCE_RUN_DIR), file);
 }
 
+void actor_drain(struct actor *actor, int64_t deadline_ms)
+{
+    begin_drain(frame_of(actor), deadline_ms);
+}
+
 void actor_drained(struct actor *actor)
 {
     tell(actor, (struct child_record){.type = CHILD_DRAINED});

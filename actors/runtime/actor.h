@@ -70,6 +70,8 @@ int actor_main(const struct actor_description *description);
 int actor_listener(const struct actor *actor, const char *name);
 /* "RUN_DIR/file" into path (LIMIT_SOCKET_PATH_BYTES + 1 bytes). */
 void actor_path(const struct actor *actor, const char *file, char *path);
+/* As if told to stop: drains within that time and exits with actor->exit_code. */
+void actor_drain(struct actor *actor, int64_t deadline_ms);
 /* Draining is complete: the loop ends, the process exits 0. */
 void actor_drained(struct actor *actor);
 /* Ends the loop at once with this exit code (error.h), after telling the supervisor. */

@@ -27,8 +27,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 CONCURRENCIES = (1, 10, 100)
 ABREAST, BATCH = 10, 1000
 PER_SECOND = 50
-SNAPSHOT_ROUNDS, SNAPSHOT_SHARE = 10, 4  # each with a quarter of the jobs
-TENANTS, BACKLOG = 20, 5  # the backlog is so many times the jobs of a drain
+SNAPSHOT_ROUNDS = 10  # each with a tenth of the jobs
+TENANTS, BACKLOG = 20, 2  # the backlog is so many times the jobs of a drain
+ENQUEUE_MS = 2000
 POLLS, POLL_SECONDS = 1000, 5
 
 
@@ -57,7 +58,7 @@ class JobsBench:
         return got
 
     def peer(self, name, cell, **more):
-        return lambda: self.peers.cell(name, cell, ms=self.ms, **more)
+        return lambda: self.peers.cell(name, cell, **{"ms": self.ms} | more)
 
     def repeat(self, section, cells):
         """Interleaved rounds: {name: function returning a dict}. Lists of what they returned, by name."""
@@ -152,7 +153,7 @@ class JobsBench:
 
         cells = {"ours": ours}
         for name in ("graphile", "graphile-tuned", "boss", "bullmq") if self.peers else ():
-            cells[name] = lambda name=name: self.peers.cell(name, "latency", ms=ms, concurrency=10)
+            cells[name] = self.peer(name, "latency", ms=ms, concurrency=10)
         got = self.repeat("latency", cells)
         for name, values in got.items():
             lost = sum(value.get("lost", 0) for value in values)
@@ -169,10 +170,10 @@ class JobsBench:
         self.report.note("G6 (a worker on another host, by Redis) takes two hosts: not measured here")
 
     def enqueue(self):
-        batches = 5 * self.jobs // BATCH * BATCH
+        ms, batches = min(self.ms, ENQUEUE_MS), 2 * self.jobs
 
         def ours(*arguments):
-            got = self.ours.enqueue(self.ours.tenant.runs(), *arguments, "--ms", self.ms)
+            got = self.ours.enqueue(self.ours.tenant.runs(), *arguments, "--ms", ms)
             self.ours.clear()
             return got
 
@@ -180,13 +181,13 @@ class JobsBench:
                  "ours, abreast": lambda: ours("--connections", ABREAST),
                  "ours, batches": lambda: ours("--connections", 1, "--batch", BATCH, "--jobs", batches),
                  "ours, batches, 4 connections": lambda: ours("--connections", 4, "--batch", BATCH, "--jobs", batches),
-                 "R, one by one": lambda: self.limit(1, 1, "--enqueue"),
-                 "R, abreast": lambda: self.limit(ABREAST, 1, "--enqueue"),
-                 "R, batches": lambda: self.limit(1, BATCH, "--enqueue")}
+                 "R, one by one": lambda: self.limit(1, 1, "--enqueue", "--ms", ms),
+                 "R, abreast": lambda: self.limit(ABREAST, 1, "--enqueue", "--ms", ms),
+                 "R, batches": lambda: self.limit(1, BATCH, "--enqueue", "--ms", ms)}
         for name in ("graphile", "boss", "bullmq", "bullmq-postgres") if self.peers else ():
-            cells[f"{name}, one by one"] = self.peer(name, "enqueue")
-            cells[f"{name}, abreast"] = self.peer(name, "enqueue", abreast=ABREAST)
-            cells[f"{name}, batches"] = self.peer(name, "enqueue", batch=BATCH)
+            cells[f"{name}, one by one"] = self.peer(name, "enqueue", ms=ms)
+            cells[f"{name}, abreast"] = self.peer(name, "enqueue", ms=ms, abreast=ABREAST)
+            cells[f"{name}, batches"] = self.peer(name, "enqueue", ms=ms, batch=BATCH)
         got = self.repeat("enqueue", cells)
         goals = {"abreast": {"graphile": 8, "bullmq-postgres": 4}, "batches": {"graphile": 0.8}}
         for way, title in (("abreast", f"G7 enqueued/s, one by one, {ABREAST} abreast"),
@@ -198,7 +199,7 @@ class JobsBench:
         self.row(f"  batches of {BATCH:,}, 4 connections", got, "ours, batches, 4 connections", "jobs_per_s", "ours, batches")
 
     def snapshot(self):
-        jobs = max(self.jobs // SNAPSHOT_SHARE, 1)
+        jobs = self.jobs // SNAPSHOT_ROUNDS
         left = []
         for number in range(self.rounds):
             with self.ours.system.database() as holder:
@@ -263,7 +264,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="the longest time of a cell")
-    parser.add_argument("--jobs", type=int, default=20000, help="that a drain finds waiting")
+    parser.add_argument("--jobs", type=int, default=50000, help="that a drain finds waiting")
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], metavar="SECTION")
     options = parser.parse_args()
     if options.jobs % 1000:

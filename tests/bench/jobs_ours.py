@@ -4,6 +4,7 @@ The built-in executors are switched off while jobs are put in, and on to drain t
 the log: from the first JOB_STARTED to the last JOB_COMPLETED."""
 
 import json
+import math
 import pathlib
 import subprocess
 import time
@@ -92,7 +93,7 @@ class Ours:
     def fill(self, jobs, kind="noop", tenant=None):
         """So many waiting jobs in new runs; returns the file of the runs."""
         runs = (tenant or self.tenant).runs()
-        batch = min(FILL_BATCH, jobs)
+        batch = math.gcd(jobs, FILL_BATCH)
         got = self.enqueue(runs, "--batch", batch, "--connections", FILL_CONNECTIONS, "--jobs", jobs, "--ms", 60000, kind=kind,
                            tenant=tenant)
         assert got["jobs"] == jobs, got
@@ -122,7 +123,10 @@ class Ours:
         while heads() < wanted and time.monotonic() < until:
             time.sleep(0.01)
         self.executors(0)
-        return self.drain_result(runs, wal)
+        got = self.drain_result(runs, wal)
+        if got["jobs"] < jobs:
+            self.clear()
+        return got
 
     def drain_result(self, runs, wal):
         used = self.wal() - wal
@@ -136,10 +140,7 @@ class Ours:
         return {"jobs": done, "seconds": seconds, "jobs_per_s": done / seconds, "wal_bytes": used / done}
 
     def drain(self, executors, jobs, ms):
-        got = self.drained(self.ids(self.fill(jobs)), jobs, executors, ms)
-        if got["jobs"] < jobs:
-            self.clear()
-        return got
+        return self.drained(self.ids(self.fill(jobs)), jobs, executors, ms)
 
     def clear(self, kind="noop"):
         """Works off whatever waits."""

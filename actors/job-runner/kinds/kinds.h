@@ -4,6 +4,7 @@
 
 #include "job-runner/kind.h"
 
+extern const struct kind kind_http_request;
 extern const struct kind kind_noop;
 
 #endif

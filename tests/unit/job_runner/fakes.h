@@ -69,9 +69,10 @@ struct claim_demand *claim_open(struct claim *claim, const struct claim_terms *t
     fake.given = terms->given;
     fake.given_arg = terms->arg;
     fake.demand_open = true;
+    size_t used = 0;
     for (size_t i = 0; i < terms->filter.types_count; i++) {
-        strncat(fake.types, terms->filter.types[i], sizeof fake.types - strlen(fake.types) - 2);
-        strncat(fake.types, " ", 2);
+        used += (size_t)snprintf(fake.types + used, sizeof fake.types - used, "%s ",
+                                 terms->filter.types[i]);
     }
     return (struct claim_demand *)&fake;
 }
@@ -156,13 +157,13 @@ void job_runner_settle(struct job_runner *runner)
 
 /* ---- what tests do ---- */
 
-static void fake_set(enum setting id, const char *value)
+static SB_UNUSED void fake_set(enum setting id, const char *value)
 {
     struct error err;
     assert_int_equal(settings_set(fake.actor.settings, id, value, &err), 0);
 }
 
-static int fake_open(void **state)
+static SB_UNUSED int fake_open(void **state)
 {
     (void)state;
     memset(&fake, 0, sizeof fake);
@@ -174,7 +175,7 @@ static int fake_open(void **state)
     return 0;
 }
 
-static int fake_close(void **state)
+static SB_UNUSED int fake_close(void **state)
 {
     (void)state;
     executors_destroy(&fake.runner.executors);

@@ -1,0 +1,17 @@
+/* See store_kinds.h. */
+#include "job-runner/store_kinds.h"
+
+const struct db_statement store_kinds_trace = {
+    "job_runner_trace_of_job",
+    "select e.trace_id from job_records r"
+    "  join run_events e on e.run_id = r.run_id and e.seq = r.enqueue_seq"
+    " where r.job_id = $1::uuid",
+};
+
+const struct db_statement store_kinds_waiting = {
+    "job_runner_waiting",
+    "select r.id, r.job_id, r.run_id, r.job_key, r.job_type, r.queue, r.priority::integer,"
+    "       (o.attempts + 1)::integer, r.max_attempts::integer"
+    "  from job_records r join job_open o on o.id = r.id"
+    " where r.id = any($1::bigint[])",
+};
