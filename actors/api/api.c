@@ -2,8 +2,10 @@
  * The api: the public door. Takes HTTP requests, asks who sends them, answers reads from the
  * database, turns writes into commands to the sequencer, gives streams to streamers.
  *
- * Receives: HTTP on the inherited public listener; RESULT, NACK, BUSY (commands.h).
- * Sends:    CREATE_RUN, APPEND to the sequencer; HANDOVER with a socket to a streamer.
+ * Receives: HTTP on the inherited public listener; RESULT, JOBS_RESULT, NACK, BUSY (commands.h);
+ *           JOB_GIVEN, JOB_BEATEN (runners.h).
+ * Sends:    CREATE_RUN, APPEND and others to the sequencer; HANDOVER with a socket to a streamer;
+ *           JOB_WANT, JOB_FORGET, JOB_BEAT, JOB_RULES to the job-runners.
  * Owns:     nothing that lasts: a cache of keys, requests under way.
  * On crash: requests under way get no answer; repeated with their Idempotency-Key they are right.
  *           Streams stay with the streamers. The listener lives on in the supervisor.
@@ -17,8 +19,10 @@
 #include "api/handover.h"
 #include "api/key_set.h"
 #include "api/limit.h"
+#include "api/runners.h"
 #include "api/store.h"
 #include "api/stream_heads.h"
+#include "api/surplus.h"
 #include "proto/child_contract.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -90,6 +94,11 @@ static int start(struct actor *actor, struct error *err)
     if (api->commands == NULL) {
         return -1;
     }
+    api->surplus = surplus_create(actor, api->commands);
+    api->runners = runners_create(actor, api->surplus, err);
+    if (api->runners == NULL) {
+        return -1;
+    }
     api->redis = redis_open(actor->base, actor->settings);
     api->limit = limit_create(api);
     api->handover = handover_create(actor);
@@ -119,6 +128,7 @@ static void drained(void *arg)
 static void drain(struct actor *actor, int64_t deadline_ms SB_UNUSED)
 {
     struct api *api = actor->state;
+    runners_end_waits(api->runners);
     http_server_drain(api->server, drained, api);
 }
 
@@ -131,6 +141,8 @@ static void stop(struct actor *actor)
     }
     handover_destroy(&api->handover);
     http_server_destroy(&api->server);
+    runners_destroy(&api->runners);
+    surplus_destroy(&api->surplus);
     commands_destroy(&api->commands);
     redis_close(&api->redis);
     limit_destroy(&api->limit);
@@ -163,7 +175,8 @@ static void dump(struct actor *actor)
     LOG_INFO("api", LOG_INT("connections", http_server_connections(api->server)),
              LOG_INT("exchanges", api->exchanges), LOG_INT("open", api->open),
              LOG_INT("commands", commands_in_flight(api->commands)),
-             LOG_INT("streams_waiting", handover_waiting(api->handover)));
+             LOG_INT("streams_waiting", handover_waiting(api->handover)),
+             LOG_INT("workers_waiting", runners_waiting(api->runners)));
 }
 
 static const struct actor_description description = {

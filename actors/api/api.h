@@ -16,8 +16,10 @@ struct http_server;
 struct key_set;
 struct limit;
 struct redis;
+struct runners;
 struct store;
 struct stream_heads;
+struct surplus;
 
 struct api {
     struct actor *actor;
@@ -26,6 +28,8 @@ struct api {
     struct auth *auth;
     struct key_set *key_set; /* NULL: no keys are fetched */
     struct commands *commands;
+    struct surplus *surplus;
+    struct runners *runners;
     struct handover *handover;
     struct stream_heads *stream_heads;
     struct redis *redis;

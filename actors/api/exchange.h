@@ -26,6 +26,7 @@
 enum { EXCHANGE_FIELDS_MAX = 4 };
 
 struct ndjson;
+struct runners_call;
 
 /* An answer that waits for something to be done before it is given. */
 struct exchange_deferred {
@@ -97,6 +98,12 @@ struct exchange {
             char accept[WS_ACCEPT_SIZE]; /* of a WebSocket */
         } stream;
         struct ndjson *ndjson;
+        struct {
+            struct runners_call *call;
+        } claim;
+        struct {
+            struct uuid token; /* of the claim that says it is alive */
+        } beat;
         struct {
             enum job_change what;
             bool changed;

@@ -5,6 +5,7 @@
 #include "api/ai_sdk.h"
 #include "api/events.h"
 #include "api/jobs.h"
+#include "api/jobs_claim.h"
 #include "api/keys.h"
 #include "api/operations.h"
 #include "api/queues.h"
@@ -51,6 +52,12 @@ const struct route routes[] = {
     {"DELETE", "/api/v1/queues/{}", SCOPE_ADMIN, queues_reset, .free_ids = true},
     {"PUT", "/api/v1/job-types/{}/pause", SCOPE_ADMIN, queues_pause_type, .free_ids = true},
     {"DELETE", "/api/v1/job-types/{}/pause", SCOPE_ADMIN, queues_resume_type, .free_ids = true},
+    APPEND("POST", "/api/v1/jobs/claim", jobs_claim),
+    APPEND("POST", "/api/v1/jobs/{}/heartbeat", jobs_heartbeat),
+    APPEND("POST", "/api/v1/jobs/{}/progress", jobs_progress),
+    APPEND("POST", "/api/v1/jobs/{}/complete", jobs_complete),
+    APPEND("POST", "/api/v1/jobs/{}/fail", jobs_fail),
+    APPEND("POST", "/api/v1/jobs/{}/release", jobs_release),
     READ("GET", "/api/v1/schedules", schedules_list),
     {"GET", "/api/v1/schedules/{}", SCOPE_READ, schedules_get, .free_ids = true},
     {"PUT", "/api/v1/schedules/{}", SCOPE_ADMIN, schedules_set, .free_ids = true},

@@ -36,6 +36,7 @@ struct claim_demand {
     struct claim_terms terms; /* with what it points to: owned */
     size_t room;
     size_t under_way;
+    bool stopped;
     bool closed; /* freed with the last of its claims */
 };
 
@@ -139,6 +140,11 @@ void claim_set_room(struct claim_demand *demand, size_t room)
     if (more) {
         claim_kick(demand->claim);
     }
+}
+
+void claim_stop(struct claim_demand *demand)
+{
+    demand->stopped = true;
 }
 
 /* ---- one job on its way ---- */
@@ -365,7 +371,7 @@ static size_t serve(struct claim_demand *demand, int64_t now_us, size_t max)
     if (wanted > max) {
         wanted = max;
     }
-    if (wanted == 0) {
+    if (wanted == 0 || demand->stopped) {
         return 0;
     }
     size_t count = ready_take(runner->ready, now_us, &demand->terms.filter, ids, wanted);
@@ -434,6 +440,12 @@ void claim_gather(struct claim *claim)
     }
     read_payloads(claim);
     set_timer(claim, now_us);
+}
+
+bool claim_is_idle(const struct claim_demand *demand)
+{
+    const struct claim *claim = demand->claim;
+    return demand->under_way == 0 && (demand->stopped || !claim->kicked || !may_claim(claim));
 }
 
 void claim_kick(struct claim *claim)

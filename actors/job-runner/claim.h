@@ -48,6 +48,10 @@ struct claim_demand *claim_open(struct claim *claim, const struct claim_terms *t
 void claim_close(struct claim_demand **demand);
 /* So many jobs are wanted from now on; claims under way count. */
 void claim_set_room(struct claim_demand *demand, size_t room);
+/* Nothing more is claimed for it; what is under way is still given. */
+void claim_stop(struct claim_demand *demand);
+/* Nothing is under way for it, and it does not wait for a look at what is ready. */
+bool claim_is_idle(const struct claim_demand *demand);
 /* Something may be ready: looks once in this turn of the loop. */
 void claim_kick(struct claim *claim);
 

@@ -3,7 +3,7 @@
  * child, for what others need of it. runner.h says which file does what.
  *
  * Receives  JOBS and HINT from the sequencer's event bus: what became of jobs, and whether a frame
- *           was lost.
+ *           was lost; JOB_WANT, JOB_FORGET, JOB_BEAT, JOB_RULES from the apis (wants.h).
  * Sends     CHANGE_JOBS to the sequencer (DEALER): claims, their ends, leases that are over.
  * Owns      shards of the jobs, by a lease in the table; in memory, the order in which they run.
  * On crash  its shards go to others; claims are fenced by their rows and end by their leases.
@@ -25,6 +25,7 @@
 #include "job-runner/schedule.h"
 #include "job-runner/shards.h"
 #include "job-runner/vitals.h"
+#include "job-runner/wants.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
@@ -40,7 +41,8 @@ enum { SETTLE_MS = 100 };
 static bool is_idle(const struct job_runner *runner)
 {
     return claim_under_way(runner->claim) == 0 && executors_is_idle(runner->executors) &&
-           report_is_idle(runner->report);
+           report_is_idle(runner->report) &&
+           (runner->wants == NULL || wants_is_idle(runner->wants));
 }
 
 /* What is still claimed at the deadline ends by its lease, in another runner. */
@@ -48,13 +50,11 @@ static void on_settle(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *
 {
     struct job_runner *runner = arg;
     bool late = clock_monotonic_ms() >= runner->drain_until_ms;
-    if (is_idle(runner) || late) {
-        lease_flush_now(runner->lease);
-        if (shards_has_left(runner->shards) || late) {
-            LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
-            actor_drained(runner->actor);
-            return;
-        }
+    bool flushed = is_idle(runner) && lease_flush_now(runner->lease);
+    if (late || (flushed && shards_has_left(runner->shards))) {
+        LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
+        actor_drained(runner->actor);
+        return;
     }
     event_add(runner->settle, &(struct timeval){0, SETTLE_MS * 1000});
 }
@@ -70,6 +70,9 @@ static void drain(struct actor *actor, int64_t deadline_ms)
     }
     shards_leave(runner->shards);
     executors_drain(runner->executors);
+    if (runner->wants != NULL) {
+        wants_drain(runner->wants);
+    }
     job_runner_settle(runner);
 }
 
@@ -119,7 +122,11 @@ static int start(struct actor *actor, struct error *err)
         return -1;
     }
     runner->by_hand = by_hand_create(runner);
-    return 0;
+    if (runner->by_hand != NULL) {
+        return 0; /* workers ask the slots of the supervisor */
+    }
+    runner->wants = wants_create(runner, err);
+    return runner->wants == NULL ? -1 : 0;
 }
 
 static void free_event(struct event **event)
@@ -140,6 +147,7 @@ static void stop(struct actor *actor)
     actor->draining = true; /* who waits for the outside is told that nothing comes any more */
     hints_destroy(&runner->hints);
     executors_destroy(&runner->executors);
+    wants_destroy(&runner->wants);
     fetch_destroy(&runner->fetch);
     vitals_destroy(&runner->vitals);
     pages_destroy(&runner->pages);

@@ -265,6 +265,10 @@ static void on_input_end(struct http_connection *connection, ssize_t got)
         http_connection_close(connection);
         return;
     }
+    if (connection->state == HTTP_HANDLING && connection->request->needs_client) {
+        http_connection_close(connection);
+        return;
+    }
     connection->ended = true;
     http_connection_settle(connection);
 }

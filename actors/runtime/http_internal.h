@@ -53,11 +53,12 @@ struct http_request {
     int64_t streamed_bytes;  /* of a streamed body, given to the caller */
     int64_t paused_since_ms; /* of a streamed body: since when no piece is wanted */
     int64_t started_us;
-    bool accepted;    /* head() has let it in */
-    bool handled;     /* handle() has got it */
-    bool streamed;    /* the body goes to the caller piece by piece */
-    bool wanted;      /* of a streamed body: one more piece */
-    bool unread_body; /* the connection cannot be used after the answer */
+    bool accepted;     /* head() has let it in */
+    bool handled;      /* handle() has got it */
+    bool streamed;     /* the body goes to the caller piece by piece */
+    bool wanted;       /* of a streamed body: one more piece */
+    bool unread_body;  /* the connection cannot be used after the answer */
+    bool needs_client; /* a client that stops sending has gone */
     void *user;
     struct http_request *next_spare;
 };

@@ -2,8 +2,10 @@
 #include "runtime/base/memory.h"
 #include "runtime/http_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { SPARE_HEAD_BYTES = 4 << 10, SPARE_BODY_BYTES = 64 << 10 };
 
@@ -88,6 +90,21 @@ int64_t http_request_started_us(const struct http_request *request)
     return request->started_us;
 }
 
+void http_request_needs_client(struct http_request *request)
+{
+    request->needs_client = true;
+}
+
+bool http_request_is_there(const struct http_request *request)
+{
+    char byte;
+    ssize_t got;
+    do {
+        got = recv(request->connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    return !request->connection->ended && (got > 0 || (got < 0 && errno == EAGAIN));
+}
+
 void http_request_set_user(struct http_request *request, void *user)
 {
     request->user = user;
@@ -115,7 +132,7 @@ struct http_request *http_request_take(struct http_server *server,
     request->started_us = 0;
     request->streamed_bytes = 0;
     request->accepted = request->handled = request->unread_body = false;
-    request->streamed = request->wanted = false;
+    request->streamed = request->wanted = request->needs_client = false;
     request->user = NULL;
     return request;
 }

@@ -108,6 +108,12 @@ bool http_request_is_streamed(const struct http_request *request);
  * While none is wanted the client is held back by its socket and no deadline runs. */
 void http_request_read_body(struct http_request *request);
 
+/* The answer is worth nothing, or harm is done, when nobody takes it: from now on a client that
+ * stops sending has gone (abandoned() is called), as it usually has. */
+void http_request_needs_client(struct http_request *request);
+/* Whether the client is still there, as far as its socket knows now. */
+bool http_request_is_there(const struct http_request *request);
+
 void http_request_set_user(struct http_request *request, void *user);
 void *http_request_user(const struct http_request *request);
 

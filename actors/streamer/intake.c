@@ -9,6 +9,7 @@
 #include "runtime/base/metrics.h"
 #include "streamer/feed_tail.h"
 #include "streamer/heads.h"
+#include "streamer/job_notes.h"
 #include "streamer/run.h"
 #include "streamer/streamer.h"
 
@@ -59,6 +60,16 @@ static int on_hint(struct streamer *streamer, const uint8_t *frame, size_t lengt
     return 0;
 }
 
+static int on_note(struct streamer *streamer, const uint8_t *frame, size_t length)
+{
+    struct message_header header;
+    struct message_job_note message;
+    if (message_job_note_decode(frame, length, &header, &message) != 0) {
+        return -1;
+    }
+    return job_notes_take(streamer, &message);
+}
+
 static void on_frame(void *arg, const struct bus_peer *peer, const uint8_t *frame, size_t length)
 {
     struct streamer *streamer = arg;
@@ -70,6 +81,8 @@ static void on_frame(void *arg, const struct bus_peer *peer, const uint8_t *fram
             taken = on_events(streamer, frame, length);
         } else if (header.type == MESSAGE_HINT) {
             taken = on_hint(streamer, frame, length);
+        } else if (header.type == MESSAGE_JOB_NOTE) {
+            taken = on_note(streamer, frame, length);
         }
     }
     if (taken != 0) {
@@ -119,6 +132,7 @@ int intake_start(struct streamer *streamer, struct error *err)
     }
     bus_subscribe(streamer->bus, BUS_TOPIC_EVENTS);
     bus_subscribe(streamer->bus, BUS_TOPIC_HINTS);
+    bus_subscribe(streamer->bus, BUS_TOPIC_NOTES);
     return 0;
 }
 

@@ -82,6 +82,9 @@ void reader_pump(struct reader *reader);
 /* The page it waited for is in memory. */
 void reader_resume(struct reader *reader);
 void reader_ping(struct reader *reader);
+/* Whole chunks that are no part of what it follows and may be left out: written if it is caught up
+ * and takes them at once. May close the reader, never another one. */
+void reader_mention(struct reader *reader, const struct buffer *chunks);
 /* Closes it when its last ping, or what was sent since, has been unanswered for most of a period. */
 void reader_check_alive(struct reader *reader);
 /* Bytes that go out before anything else; there are none yet. */

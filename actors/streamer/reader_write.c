@@ -332,6 +332,15 @@ void reader_ping(struct reader *reader)
     reader_pump(reader);
 }
 
+void reader_mention(struct reader *reader, const struct buffer *chunks)
+{
+    bool busy = reader->blocked || reader->at.frozen || reader->rest != NULL || reader->at.skip > 0;
+    if (!busy && reader->live && !reader->ending) {
+        reader_set_rest(reader, chunks->data, chunks->length);
+        reader_pump(reader);
+    }
+}
+
 void reader_check_alive(struct reader *reader)
 {
     int64_t silent_ms = position_streamer(&reader->at)->limits.ping_ms * 2 / 3;

@@ -104,3 +104,13 @@ void sse_append_feed_control(struct buffer *out, const char *name, const char *c
     append_chunk(out, &body);
     buffer_deinit(&body);
 }
+
+void sse_append_aside(struct buffer *out, const char *name, const char *data, size_t length)
+{
+    struct buffer body = {0};
+    buffer_printf(&body, "event: %s\ndata: ", name);
+    buffer_append(&body, data, length);
+    buffer_append_text(&body, "\n\n");
+    append_chunk(out, &body);
+    buffer_deinit(&body);
+}

@@ -43,5 +43,7 @@ void sse_append_ping(struct buffer *out, enum sse_ping ping);
 void sse_append_control(struct buffer *out, const char *name, uint64_t last_seq);
 /* The same of a feed. */
 void sse_append_feed_control(struct buffer *out, const char *name, const char *cursor);
+/* An event without id about something beside the log; `data` is text without line breaks. */
+void sse_append_aside(struct buffer *out, const char *name, const char *data, size_t length);
 
 #endif

@@ -12,6 +12,9 @@ from harness.paths import ROOT
 from harness.raw import RawConnection
 
 EVENT = '{"type":"CUSTOM","payload":{"name":"n","value":1}}'
+TOKEN = '{"token":"00000000-0000-4000-8000-000000000001"}'
+# What a worker says of a claim: with this token there is none.
+WORDS = [f"POST /api/v1/jobs/{{}}/{word}" for word in ("heartbeat", "progress", "complete", "fail", "release")]
 # Route -> (scopes of which one is enough; none: open to all, body, whose id stands in the path).
 ROWS = {
     "POST /api/v1/runs": ("append", "{}", None),
@@ -25,6 +28,12 @@ ROWS = {
     "POST /api/v1/runs/{}/events": ("append", EVENT, "run"),
     "GET /api/v1/runs/{}/events": ("read", None, "run"),
     "GET /api/v1/runs/{}/stream": ("read", None, "run"),
+    "POST /api/v1/jobs/claim": ("append", "{}", None),
+    "POST /api/v1/jobs/{}/heartbeat": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/progress": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/complete": ("append", TOKEN, "job"),
+    "POST /api/v1/jobs/{}/fail": ("append", TOKEN[:-1] + ',"error":"e"}', "job"),
+    "POST /api/v1/jobs/{}/release": ("append", TOKEN, "job"),
     "POST /api/v1/runs/{}/jobs": ("append", '{"job_type":"of the matrix","job_key":"of the matrix","queue":"of the matrix"}', "run"),
     "GET /api/v1/runs/{}/jobs": ("read", None, "run"),
     "GET /api/v1/jobs": ("read", None, None),
@@ -40,6 +49,10 @@ ROWS = {
     "DELETE /api/v1/queues/{}": ("admin", None, "thread"),
     "PUT /api/v1/job-types/{}/pause": ("admin", None, "thread"),
     "DELETE /api/v1/job-types/{}/pause": ("admin", None, "thread"),
+    "GET /api/v1/schedules": ("read", None, None),
+    "GET /api/v1/schedules/{}": ("read", None, "schedule"),
+    "PUT /api/v1/schedules/{}": ("admin", '{"spec":"@daily","job_type":"of the matrix","enabled":false}', "thread"),
+    "DELETE /api/v1/schedules/{}": ("admin", None, "schedule"),
     "GET /api/v1/threads/{}/stream": ("read", None, "thread"),
     "GET /api/v1/threads/{}/chat": ("read", None, "thread"),
     "GET /api/v1/stream": ("read", None, None),
@@ -101,6 +114,7 @@ class World:
         self.ids["thread"] = random_id()
         self.mine.new_run(thread_id=self.ids["thread"])
         self.ids["job"] = self.job()
+        self.ids["schedule"] = self.schedule()
         self.revoked, self.expired = make_key(box), make_key(box, lasts_s=-1)
         revoke(box, self.revoked)
         self.other = make_tenant(box, "of the matrix")
@@ -109,6 +123,12 @@ class World:
         """One that nobody takes."""
         body = {"job_type": "of the matrix", "job_key": random_id(), "queue": "of the matrix"}
         return self.mine.post(f"/api/v1/runs/{self.ids['run']}/jobs", body).json()["id"]
+
+    def schedule(self) -> str:
+        """One that rests."""
+        body = {"spec": "@daily", "job_type": "of the matrix", "enabled": False}
+        assert self.mine.request("PUT", "/api/v1/schedules/of-the-matrix", json=body).status_code in (200, 201)
+        return "of-the-matrix"
 
     def ask(self, method, path, *headers, body=None) -> int:
         """Status of exactly this request."""
@@ -226,7 +246,7 @@ def test_other_methods_do_nothing(world, route):
 
 
 # They end with any text a client likes.
-FREE_END = {"POST /api/v1/agui/{}", "GET /api/v1/queues/{}", "PUT /api/v1/queues/{}", "DELETE /api/v1/queues/{}"}
+FREE_END = {"POST /api/v1/agui/{}", *(f"{method} /api/v1/{what}/{{}}" for method in ("GET", "PUT", "DELETE") for what in ("queues", "schedules"))}
 
 
 def spellings(path) -> list:
@@ -262,10 +282,11 @@ def test_the_right_key_opens_it(world, route):
         world.ids["run"] = world.mine.new_run()
     if route == "POST /api/v1/jobs/{}/cancel":
         world.ids["job"] = world.job()
+    world.schedule()
     status = world.route(route, key=world.mine.key)
     if route == "PUT /api/v1/jobs/pause":
         assert world.route("DELETE /api/v1/jobs/pause", key=world.mine.key) == 200  # others have jobs here, too
-    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,), f"GET {SOCKET}": (101,)}.get(route, (200, 201, 202, 204))
+    expected = {"DELETE /api/v1/session": (404,), "POST /api/v1/runs/{}/resume": (409,), f"GET {SOCKET}": (101,), **dict.fromkeys(WORDS, (409,))}.get(route, (200, 201, 202, 204))
     assert status in expected, status
 
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 from harness.lone_feeds import FeedStage, position_of
-from harness.lone_streamer import TYPES, Stage
+from harness.lone_streamer import NDJSON, TYPES, Stage
 from harness.waiting import wait_until
 
 NEVER = 600_000
@@ -63,6 +63,34 @@ def caught_up(frame):
 
 def seq(wanted):
     return lambda frame: frame.is_log_event and frame.seq == wanted
+
+
+# ---- how far jobs are ----
+
+
+def test_how_far_a_job_is_is_told_to_who_is_caught_up(stage):
+    """The bytes of the runner, without an id; not to other tenants, other runs, other forms, or who still reads."""
+    run, other = stage.make_run(3), stage.make_run(3)
+    live, second, elsewhere, filtered = stage.open(run), stage.open(run), stage.open(other), stage.open(run, types=1 << TYPES["CUSTOM"])
+    lines = stage.open(run, form=NDJSON)
+    for reader in (live, second, elsewhere, filtered):
+        frames(stage, reader, caught_up)
+    waits = stage.open(run, head=4)  # something is known to come
+    frames(stage, waits, seq(3))
+    payload = '{"job_id":"j","percent":7,"message":"é \\n"}'
+    stage.note(run, payload)
+    stage.note(run, "{}", tenant=uuid.uuid4())
+    stage.note(run, '{"bad":\n1}')
+    stage.append(run)
+    for reader in (live, second):
+        told, event = frames(stage, reader, seq(4))
+        assert (told.event, told.data, told.id) == ("job-progress", payload, None) and said(event) == 4
+    for reader in (filtered, waits):
+        assert [said(f) for f in frames(stage, reader, seq(4))] == [4]
+    stage.append(other)
+    assert [said(f) for f in frames(stage, elsewhere, seq(4))] == [4]
+    assert [event["seq"] for event in lines.lines(4)] == [1, 2, 3, 4]
+    stage.wait_logged("a frame of the event bus was not understood")
 
 
 # ---- runs ----

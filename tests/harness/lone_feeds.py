@@ -113,7 +113,7 @@ class FeedStage(Stage):
         self.send(self.commit(*runs, **how))
 
     def beat(self):
-        self.bus.send(b"H" + envelope(HINT, [self.counter, self.position], self.epoch))
+        self.bus.send(b"H" + envelope(HINT, [self.counter, self.position, 0], self.epoch))
 
     def open_feed(self, after=0, thread=None, tenant=None, key=None, head=None, receive_buffer=None) -> FeedReader:
         client = socket.socket()

@@ -24,7 +24,7 @@ from harness.paths import ROOT, bin_dir, patience
 from harness.sse import NOTES, ChunkDecoder, StreamEnded, parse_frame
 from harness.waiting import wait_until
 
-EVENTS, HINT, HANDOVER = 32, 33, 48
+EVENTS, HINT, JOB_NOTE, HANDOVER = 32, 33, 35, 48
 # The end of a HANDOVER body for a native stream of everything: format, types, stop_after, scopes, actor, accept, early.
 NATIVE = [0, 0, 0, 0, "", "", b""]
 FILTERED, NDJSON, AG_UI, AI_SDK = 1, 2, 3, 4
@@ -239,7 +239,7 @@ class Stage:
         self.streamers.append(streamer)
         return streamer
 
-    def wait_subscribed(self, topics=2):
+    def wait_subscribed(self, topics=3):
         for _ in range(topics):
             assert self.bus.poll(10_000 * patience()), "nobody subscribed"
             self.bus.recv()
@@ -309,11 +309,16 @@ class Stage:
             body = [self.counter, self.tenant.bytes, run.bytes, first_seq, bytes(16), 0, 0, events]
             self.bus.send(b"E" + envelope(EVENTS, body, self.epoch))
 
+    def note(self, run, payload, tenant=None):
+        """One JOB_NOTE frame."""
+        body = [(tenant or self.tenant).bytes, run.bytes, payload]
+        self.bus.send(b"N" + envelope(JOB_NOTE, body, self.epoch))
+
     def append(self, run, count=1, payload="{}", end=False, lose=False):
         self.publish(run, *self.store(run, count, payload, end), lose=lose)
 
     def beat(self):
-        self.bus.send(b"H" + envelope(HINT, [self.counter, 0], self.epoch))
+        self.bus.send(b"H" + envelope(HINT, [self.counter, 0, 0], self.epoch))
 
     def seqs(self, reader, count) -> list:
         """Reads while the bus goes on beating: what comes was not brought by a repair after silence."""

@@ -35,7 +35,7 @@ class NoFrame(AssertionError):
 
 
 # Events without id about the stream itself, which are no part of what it shows.
-NOTES = ("ping", "caught-up", "fell-behind")
+NOTES = ("ping", "caught-up", "fell-behind", "job-progress")
 
 
 @dataclass
@@ -93,7 +93,7 @@ class NotesOrder:
 
     def take(self, frame):
         """What is wrong, or None."""
-        if frame.event in (None, "ping"):
+        if frame.event in (None, "ping", "job-progress"):
             return None
         if frame.event not in NOTES:
             return "unexpected"
