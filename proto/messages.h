@@ -508,7 +508,7 @@ struct message_job_beaten {
     uint64_t lease_ms; /* from now on */
 };
 
-/* JOB_RULES: pauses or limits have changed: read them again; a hint. */
+/* JOB_RULES: pauses, limits or schedules have changed: read them again; a hint. */
 struct message_job_rules {
     uint8_t tenant[16]; /* whose; none: anybody's */
 };
