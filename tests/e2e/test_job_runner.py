@@ -5,6 +5,7 @@ import re
 import signal
 import time
 import uuid
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from harness.paths import ROOT, fault_bin_dir
@@ -111,8 +112,10 @@ def test_jobs_run_by_priority_and_within_the_limit_of_their_queue(box, client):
     run, queue = client.new_run(), fresh_queue()
     assert client.request("PUT", f"/api/v1/queues/{queue}", json={"paused": True, "concurrency": 1}).status_code == 200
     order = [3, -5, 7, 0, 7]
-    jobs = enqueue(client, run, *({"queue": queue, "priority": n, "payload": {"sleep_ms": 10}} for n in order))
-    time.sleep(0.3)  # a poll and more: nothing is taken
+    soon = datetime.now(timezone.utc) + timedelta(seconds=0.2)  # the runner hears of the pause after the answer
+    jobs = enqueue(client, run, *({"queue": queue, "priority": n, "payload": {"sleep_ms": 10}, "run_at": soon.isoformat()}
+                                  for n in order))  # fmt: skip
+    time.sleep(0.5)  # due, and a poll and more: nothing is taken
     assert {state(box, job) for job in jobs} == {("pending", 0)}
     assert client.request("PUT", f"/api/v1/queues/{queue}", json={"paused": False, "concurrency": 1}).status_code == 200
     wait_state(box, jobs)
@@ -211,7 +214,7 @@ def test_jobs_run_although_no_news_of_them_come(box, client):
 
 
 def test_lost_news_are_noticed_and_read_again(box, client):
-    """One frame is lost while others come: the counter says so, and nothing waits for the next minute."""
+    """Beats count a frame that never came, and nothing waits for the next minute."""
     run = client.new_run()
     before = box.metric("job_frames_lost_total")
     parent, child = enqueue(
@@ -220,11 +223,13 @@ def test_lost_news_are_noticed_and_read_again(box, client):
         {"depends_on": [key]},
     )  # fmt: skip
     given = claim(client, queue)
-    box.faults.order("jobs_deaf", "stay")
-    assert given["id"] == parent and report(client, given, "complete").status_code == 200
-    box.faults.clear()
-    wait_state(box, [child])
-    wait_until(lambda: box.metric("job_frames_lost_total") > before, "the loss to be noticed")
+    box.faults.order("jobs_news_lost", "stay")
+    try:
+        assert given["id"] == parent and report(client, given, "complete").status_code == 200
+        wait_until(lambda: box.metric("job_frames_lost_total") > before, "the loss to be noticed")
+        wait_state(box, [child])
+    finally:
+        box.faults.clear()
 
 
 # ---- leases ----
