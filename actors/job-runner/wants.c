@@ -496,7 +496,7 @@ static int take(struct wants *wants, const struct bus_peer *peer, const uint8_t 
     }
     if (header.type == MESSAGE_JOB_RULES &&
         message_job_rules_decode(frame, length, &header, &rules) == 0) {
-        rules_read(wants->runner->rules);
+        rules_changed(wants->runner->rules);
         schedule_wake(wants->runner->schedule);
         return 0;
     }
