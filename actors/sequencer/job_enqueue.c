@@ -238,8 +238,8 @@ static void add_job(struct sequencer *sequencer, struct command *command, size_t
     struct job *job = make_job(sequencer, command, wanted, run);
     const struct job_now *now = jobs_now(sequencer, job);
     job_text_queued(&text, job, now->run_at_us, clock_real_us());
-    batch_add_row(sequencer->batch, run, EVENT_TYPE_JOB_QUEUED, jobs_keep(sequencer->batch, &text),
-                  i == 0 || run != command->run ? command : NULL);
+    jobs_add_row(sequencer, run, EVENT_TYPE_JOB_QUEUED, jobs_keep(sequencer->batch, &text),
+                 command);
     buffer_deinit(&text);
     jobs_remember_row(sequencer->batch, job, 0);
     answer(command, i, job, now, JOB_OUTCOME_OK, run->batch_seq);
