@@ -483,7 +483,7 @@ struct message_job_given_job {
 
 /* JOB_GIVEN: the answer to JOB_WANT of that request number. */
 struct message_job_given {
-    bool elsewhere;           /* none of its queues is worked on here */
+    bool elsewhere;           /* nobody can wait here: it ends, or is full */
     struct message_list jobs; /* empty: nothing came in time */
 };
 
