@@ -90,9 +90,9 @@ class Ours:
         assert result["unanswered"] == 0, result
         return result
 
-    def fill(self, jobs, kind="noop", tenant=None):
+    def fill(self, jobs, kind="noop", tenant=None, runs=RUNS):
         """So many waiting jobs in new runs; returns the file of the runs."""
-        runs = (tenant or self.tenant).runs()
+        runs = (tenant or self.tenant).runs(runs)
         batch = math.gcd(jobs, FILL_BATCH)
         got = self.enqueue(runs, "--batch", batch, "--connections", FILL_CONNECTIONS, "--jobs", jobs, "--ms", 60000, kind=kind,
                            tenant=tenant)
