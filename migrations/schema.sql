@@ -1610,7 +1610,7 @@ CREATE UNIQUE INDEX job_records_key ON public.job_records USING btree (tenant_id
 
 CREATE INDEX job_records_newest ON public.job_records USING btree (tenant_id, id DESC);
 
-CREATE INDEX job_records_run ON public.job_records USING btree (run_id);
+CREATE INDEX job_records_run ON public.job_records USING btree (run_id, id);
 
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 

@@ -10,6 +10,7 @@
 #include "api/operations.h"
 #include "api/queues.h"
 #include "api/runs.h"
+#include "api/schedules.h"
 #include "api/session.h"
 #include "api/socket.h"
 #include "api/stream.h"
@@ -57,6 +58,10 @@ const struct route routes[] = {
     APPEND("POST", "/api/v1/jobs/{}/complete", jobs_complete),
     APPEND("POST", "/api/v1/jobs/{}/fail", jobs_fail),
     APPEND("POST", "/api/v1/jobs/{}/release", jobs_release),
+    READ("GET", "/api/v1/schedules", schedules_list),
+    {"GET", "/api/v1/schedules/{}", SCOPE_READ, schedules_get, .free_ids = true},
+    {"PUT", "/api/v1/schedules/{}", SCOPE_ADMIN, schedules_set, .free_ids = true},
+    {"DELETE", "/api/v1/schedules/{}", SCOPE_ADMIN, schedules_delete, .free_ids = true},
     STREAM("GET", "/api/v1/threads/{}/stream", stream_feed_thread),
     STREAM("GET", "/api/v1/threads/{}/chat", stream_feed_chat),
     STREAM("GET", "/api/v1/stream", stream_feed_tenant),

@@ -35,6 +35,7 @@ struct pages;
 struct ready;
 struct report;
 struct rules;
+struct schedule;
 struct shards;
 struct vitals;
 struct wants;
@@ -56,6 +57,7 @@ struct job_runner {
     struct claim *claim;
     struct report *report;
     struct lease *lease;
+    struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;
     struct by_hand *by_hand; /* NULL: a child of the supervisor */

@@ -74,6 +74,21 @@ const struct db_statement store_stuck = {
     " order by id limit 500",
 };
 
+const struct db_statement store_due_schedules = {
+    "job_runner_due_schedules",
+    "select tenant_id, name, spec, tz, queue, job_type, payload, priority::integer,"
+    "       max_attempts::integer, concurrency_key, missed, next_at"
+    "  from job_schedules"
+    " where enabled and next_at <= $3::timestamptz and shard = any($1::integer[]::smallint[])"
+    " order by next_at limit $2::bigint",
+};
+
+const struct db_statement store_move_schedule = {
+    "job_runner_move_schedule",
+    "select move_job_schedule($1::uuid, $2::text, $3::timestamptz, $4::timestamptz,"
+    "                         $5::timestamptz, $6::text)",
+};
+
 const struct db_statement store_vitals = {
     "job_runner_vitals",
     "select pg_stat_get_dead_tuples('job_open'::regclass)",

@@ -29,6 +29,12 @@ extern const struct db_statement store_renew;
 extern const struct db_statement store_confirm;
 /* $1 bigint ms; claims that should have been ended so long ago and more: number, token, shard. */
 extern const struct db_statement store_stuck;
+/* $1 int4[] shards, $2 bigint limit, $3 timestamptz; schedules that are due by then, in order: tenant, name, spec, tz, queue,
+ * job_type, payload, priority, max_attempts, concurrency_key, missed, next_at. */
+extern const struct db_statement store_due_schedules;
+/* $1 uuid tenant, $2 text name, $3 timestamptz due, $4 timestamptz next (null: never), $5
+ * timestamptz the tick that was queued (null: none), $6 text error; whether it was still so. */
+extern const struct db_statement store_move_schedule;
 /* Dead rows of job_open. */
 extern const struct db_statement store_vitals;
 

@@ -161,6 +161,17 @@ static void take_trial(struct batch *batch, struct run *run, const struct trial 
     }
 }
 
+/* The jobs of a run that this ends, or asks to end, go before it. */
+static void end_jobs(struct sequencer *sequencer, const struct command *command)
+{
+    struct message_list events = command->message.append.events;
+    struct message_append_event event;
+    while (command->run->jobs_open + command->run->batch_jobs > 0 &&
+           message_append_event_next(&events, &event)) {
+        jobs_run_changes(sequencer, command->run, (enum event_type)event.type);
+    }
+}
+
 static void add_rows(struct batch *batch, struct command *command)
 {
     struct message_list events = command->message.append.events;
@@ -210,6 +221,7 @@ void append_evaluate(struct sequencer *sequencer, struct command *command)
     if (!quota_admits_append(sequencer, command)) {
         return;
     }
+    end_jobs(sequencer, command);
     int64_t first_seq = runs_seq(command->run) + 1;
     batch_join(sequencer->batch, command->run);
     take_trial(sequencer->batch, command->run, &trial);

@@ -101,6 +101,7 @@ static void add_event(struct sequencer *sequencer, const struct command *command
 {
     batch_join(sequencer->batch, run);
     sequencer->batch->lifecycle = true;
+    jobs_run_changes(sequencer, run, type);
     batch_add_row(sequencer->batch, run, type,
                   (struct message_span){(const uint8_t *)payload, strlen(payload)}, command);
     (void)status_next(run->batch_status, type, runs_questions(run)->count, &run->batch_status);

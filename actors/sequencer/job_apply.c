@@ -24,7 +24,7 @@ static int64_t add_event(struct sequencer *sequencer, struct run *run, const str
     } else {
         job_text_event(&text, said);
     }
-    batch_add_row(batch, run, decision->event, jobs_keep(batch, &text), command);
+    jobs_add_row(sequencer, run, decision->event, jobs_keep(batch, &text), command);
     buffer_deinit(&text);
     if (decision->event != EVENT_TYPE_JOB_PROGRESS) { /* that one can be said again and again */
         jobs_remember_row(batch, said->job, decision->event_claim);
@@ -89,7 +89,7 @@ static void end_own_run(struct sequencer *sequencer, struct run *run,
         return; /* it is ending by itself */
     }
     jobs_run_changes(sequencer, run, type); /* others may have put jobs on it */
-    batch_add_row(sequencer->batch, run, type, words(payload), NULL);
+    jobs_add_row(sequencer, run, type, words(payload), NULL);
     (void)status_next(run->batch_status, type, 0, &run->batch_status);
 }
 

@@ -39,6 +39,13 @@ bool jobs_add_dep(struct batch *batch, struct job *parent, struct job *child, bo
     return true;
 }
 
+void jobs_add_row(struct sequencer *sequencer, struct run *run, enum event_type type,
+                  struct message_span payload, const struct command *command)
+{
+    static const struct command server = {.actor = {(const uint8_t *)"server", 6}};
+    batch_add_row(sequencer->batch, run, type, payload, command != NULL ? command : &server);
+}
+
 void jobs_remember_row(struct batch *batch, const struct job *job, int32_t claim)
 {
     if (batch->job_rows_count == batch->job_rows_capacity) {

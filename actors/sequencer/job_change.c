@@ -79,7 +79,7 @@ static void add_events(struct sequencer *sequencer, const struct command *comman
     const struct message_change_jobs_event *event;
     size_t at = 0;
     while (next_event(command->work, change, &at, &event)) {
-        batch_add_row(sequencer->batch, run, (enum event_type)event->type, event->payload, command);
+        jobs_add_row(sequencer, run, (enum event_type)event->type, event->payload, command);
     }
 }
 

@@ -57,7 +57,12 @@ static void make_plan(struct plan *plan, const struct sequencer *sequencer,
         plan->clash = plan->clash || jobs_get(sequencer, &job) != NULL ||
                       map_get(&plan->places, &job) != NULL;
         plan->made++;
-        plan->detached += is_detached(&work->jobs[i]) ? 1 : 0;
+        if (is_detached(&work->jobs[i])) {
+            struct uuid child = uuid_of(work->jobs[i].child);
+            plan->clash = plan->clash || runs_get(sequencer, &child) != NULL ||
+                          map_put(&plan->places, &child, (void *)&work->jobs[i]) != NULL;
+            plan->detached++;
+        }
         plan->bytes += (int64_t)(work->jobs[i].key.length + work->jobs[i].type.length + 128);
         map_put(&plan->places, &item->name, (void *)&work->jobs[i]);
         map_put(&plan->places, &job, (void *)&work->jobs[i]);
@@ -233,8 +238,8 @@ static void add_job(struct sequencer *sequencer, struct command *command, size_t
     struct job *job = make_job(sequencer, command, wanted, run);
     const struct job_now *now = jobs_now(sequencer, job);
     job_text_queued(&text, job, now->run_at_us, clock_real_us());
-    batch_add_row(sequencer->batch, run, EVENT_TYPE_JOB_QUEUED, jobs_keep(sequencer->batch, &text),
-                  i == 0 || run != command->run ? command : NULL);
+    jobs_add_row(sequencer, run, EVENT_TYPE_JOB_QUEUED, jobs_keep(sequencer->batch, &text),
+                 command);
     buffer_deinit(&text);
     jobs_remember_row(sequencer->batch, job, 0);
     answer(command, i, job, now, JOB_OUTCOME_OK, run->batch_seq);

@@ -196,6 +196,23 @@ bool jobs_look_is_needed(const struct sequencer *sequencer, const struct command
     return put_unknown(command, NULL) > 0;
 }
 
+/* All that are open have been read, with nothing under way. */
+static void take_counts(const struct command *command)
+{
+    if (own_run_may_end(command)) {
+        command->run->jobs_open = command->run->jobs_known;
+    }
+    for (size_t i = 0; command->gate != NULL && i < command->gate->count; i++) {
+        command->gate->others[i]->jobs_open = command->gate->others[i]->jobs_known;
+    }
+    for (size_t i = 0; command->work != NULL && i < command->work->changes_count; i++) {
+        struct run *run = command->work->items[i].run;
+        if (run != NULL && command->work->items[i].job->now.detached) {
+            run->jobs_open = run->jobs_known;
+        }
+    }
+}
+
 static void on_looked(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
@@ -215,6 +232,7 @@ static void on_looked(void *arg, enum db_status status, const struct db_result *
     for (int row = 0; row < db_rows(result); row++) {
         (void)jobs_load(sequencer, result, row, 0, false);
     }
+    take_counts(command);
     sequencer->jobs.held = true;
     SB_FAULT("sequencer_jobs_looked");
 }

@@ -29,7 +29,7 @@ struct run *job_runs_make(struct sequencer *sequencer, const struct command *com
     run->batch_new = true;
     account_charge_run(run->account);
     batch_add_create(batch, run, (const void *)jobs_keep(batch, &copy).data, NULL);
-    batch_add_row(batch, run, EVENT_TYPE_RUN_STARTED, create.started, NULL);
+    jobs_add_row(sequencer, run, EVENT_TYPE_RUN_STARTED, create.started, command);
     run->batch_status = RUN_RUNNING;
     return run;
 }

@@ -148,6 +148,10 @@ const struct job_now *jobs_now(const struct sequencer *sequencer, const struct j
 struct batch_job *jobs_join(struct batch *batch, struct job *job);
 /* False: it is there already. */
 bool jobs_add_dep(struct batch *batch, struct job *parent, struct job *child, bool ended);
+/* An event of a job, or of a run on account of it: each counts as a command of its own. command NULL:
+ * the server's. */
+void jobs_add_row(struct sequencer *sequencer, struct run *run, enum event_type type,
+                  struct message_span payload, const struct command *command);
 /* The last row of the batch is about this claim of the job, and can be in the log once. */
 void jobs_remember_row(struct batch *batch, const struct job *job, int32_t claim);
 /* Memory of the batch: the bytes last until it has been published. */

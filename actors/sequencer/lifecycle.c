@@ -28,6 +28,7 @@ static void add_event(struct sequencer *sequencer, struct command *command, enum
     struct run *run = command->run;
     batch_join(sequencer->batch, run);
     sequencer->batch->lifecycle = true;
+    jobs_run_changes(sequencer, run, type);
     batch_add_row(sequencer->batch, run, type, payload, command);
     bool follows =
         status_next(run->batch_status, type, runs_questions(run)->count, &run->batch_status);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct run *runs_get(struct sequencer *sequencer, const struct uuid *id)
+struct run *runs_get(const struct sequencer *sequencer, const struct uuid *id)
 {
     return map_get(&sequencer->runs, id);
 }

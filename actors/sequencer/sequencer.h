@@ -337,7 +337,7 @@ void intake_reply(struct sequencer *sequencer, const struct bus_peer *peer,
 void intake_ask_again(struct sequencer *sequencer);
 
 /* runs.c: heads in memory, and recent keys. */
-struct run *runs_get(struct sequencer *sequencer, const struct uuid *id);
+struct run *runs_get(const struct sequencer *sequencer, const struct uuid *id);
 struct run *runs_add(struct sequencer *sequencer, const struct uuid *id, const struct uuid *tenant,
                      const struct uuid *thread, int64_t last_seq, enum run_status status);
 void runs_remove(struct sequencer *sequencer, struct run *run);

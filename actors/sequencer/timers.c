@@ -332,6 +332,7 @@ static void add_event(struct sequencer *sequencer, struct command *command, enum
     struct run *run = command->run;
     batch_join(sequencer->batch, run);
     sequencer->batch->lifecycle = true;
+    jobs_run_changes(sequencer, run, type);
     batch_add_row(sequencer->batch, run, type, command->message.due.payload, command);
     (void)status_next(run->batch_status, type, 0, &run->batch_status);
     commands_accept(command, run->batch_seq);

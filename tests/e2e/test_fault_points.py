@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from e2e.test_fork import FORK_POINTS
+from e2e.test_jobs_sequencer_faults import JOB_POINTS
 from e2e.test_lifecycle_faults import LIFECYCLE_POINTS
 from harness.client import custom
 from harness.paths import ROOT, fault_bin_dir
@@ -45,7 +46,7 @@ def test_every_point_of_the_sequencer_is_here():
     found = set()
     for source in (ROOT / "actors" / "sequencer").rglob("*.c"):
         found |= set(re.findall(r'SB_FAULT\("([^"]+)"\)', source.read_text(encoding="utf-8")))
-    assert found == set(POINTS) | set(LIFECYCLE_POINTS) | set(FORK_POINTS)
+    assert found == set(POINTS) | set(LIFECYCLE_POINTS) | set(FORK_POINTS) | set(JOB_POINTS)
 
 
 @pytest.mark.requirement("R044", "I1", "I3", "I5", "I9")

@@ -1,0 +1,2 @@
+drop function move_job_schedule;
+drop table job_schedules;
