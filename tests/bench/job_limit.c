@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_RUNS = 20, LIMIT_UUID = 16, OID_INT8 = 20, OID_UUID = 2950 };
+enum { LIMIT_RUNS = 20, LIMIT_RUN_JOBS = 1000, LIMIT_UUID = 16, OID_INT8 = 20, OID_UUID = 2950 };
 #define LIMIT_PAYLOAD "'{\"number\":1}'"
 /* As the sequencer's own session, but for hash joins. */
 #define LIMIT_SESSION                                                                \
@@ -129,7 +129,7 @@ static void put_array(struct buffer *out, uint32_t type, int64_t count)
     }
 }
 
-/* Jobs of connection i are those with number % connections == i, so that no two share a run. */
+/* Jobs of connection i are those with number % connections == i. */
 static void fill(struct batch *batch, struct worker *worker, int64_t from, int64_t count)
 {
     put_array(&batch->ids, OID_INT8, count);
@@ -234,7 +234,8 @@ static PGconn *open_connection(const char *dsn)
     return connection;
 }
 
-/* Empty tables and runs; for a drain, the waiting jobs. */
+/* Empty tables and runs; for a drain, the waiting jobs: as when somebody enqueued them in batches,
+ * many of a run are neighbours. No run has jobs of two connections. */
 static void prepare(PGconn *connection, const struct options *options)
 {
     char sql[1024];
@@ -242,12 +243,15 @@ static void prepare(PGconn *connection, const struct options *options)
                         " insert into run_heads select id(2, n), id(1, 0), 1, false"
                         "   from generate_series(0, 19) n");
     if (!options->enqueue) {
-        snprintf(sql, sizeof sql,
-                 "insert into job_records (id, job_id, tenant_id, run_id, job_key, job_type, queue,"
-                 "  max_attempts, payload, created_at, updated_at, enqueue_seq)"
-                 " select n, id(3, n), id(1, 0), id(2, n %% %d), 'key-' || n, 'noop', 'default', 3,"
-                 "  " LIMIT_PAYLOAD ", now(), now(), n from generate_series(0, %lld) n",
-                 LIMIT_RUNS, (long long)options->jobs - 1);
+        snprintf(
+            sql, sizeof sql,
+            "insert into job_records (id, job_id, tenant_id, run_id, job_key, job_type, queue,"
+            "  max_attempts, payload, created_at, updated_at, enqueue_seq)"
+            " select n, id(3, n), id(1, 0), id(2, (n / c / %d * c + n %% c) %% %d), 'key-' || n,"
+            "  'noop', 'default', 3, " LIMIT_PAYLOAD ", now(), now(), n"
+            "  from generate_series(0, %lld) n, (select %lld) as of (c)",
+            LIMIT_RUN_JOBS, LIMIT_RUNS, (long long)options->jobs - 1,
+            (long long)options->connections);
         execute(connection, sql);
         execute(connection,
                 "insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard,"

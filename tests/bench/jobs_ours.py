@@ -121,7 +121,7 @@ class Ours:
         self.executors(executors)
         until = time.monotonic() + ms / 1000
         while heads() < wanted and time.monotonic() < until:
-            time.sleep(0.01)
+            time.sleep(0.02)
         self.executors(0)
         got = self.drain_result(runs, wal)
         if got["jobs"] < jobs:
