@@ -335,6 +335,7 @@ static int read_job(struct enqueue *enqueue, size_t job, struct json_span object
     struct json_span value;
     enqueue->wishes[job] = (struct wish){
         .payload = {"{}", 2},
+        .depends_on = {"[]", 2},
         .max_attempts =
             settings_int(enqueue->exchange->api->actor->settings, SETTING_JOBS_MAX_ATTEMPTS),
         .id = uuid_new(),

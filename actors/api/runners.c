@@ -160,6 +160,7 @@ static void count_want(struct runners_call *call, bool more)
     memcpy(tenant.bytes, call->want.tenant, sizeof tenant.bytes);
     size_t count = runners_waiting_of(runners, &tenant) + (more ? 1 : (size_t)-1);
     runners->wants += more ? 1 : (size_t)-1;
+    metric_set(METRIC_WORKERS_WAITING, (int64_t)runners->wants);
     if (count == 0) {
         (void)map_remove(&runners->by_tenant, &tenant);
     } else {

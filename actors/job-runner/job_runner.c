@@ -41,7 +41,8 @@ enum { SETTLE_MS = 100 };
 static bool is_idle(const struct job_runner *runner)
 {
     return claim_under_way(runner->claim) == 0 && executors_is_idle(runner->executors) &&
-           report_is_idle(runner->report) && wants_is_idle(runner->wants);
+           report_is_idle(runner->report) &&
+           (runner->wants == NULL || wants_is_idle(runner->wants));
 }
 
 /* What is still claimed at the deadline ends by its lease, in another runner. */
@@ -49,13 +50,11 @@ static void on_settle(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *
 {
     struct job_runner *runner = arg;
     bool late = clock_monotonic_ms() >= runner->drain_until_ms;
-    if (is_idle(runner) || late) {
-        lease_flush_now(runner->lease);
-        if (shards_has_left(runner->shards) || late) {
-            LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
-            actor_drained(runner->actor);
-            return;
-        }
+    bool flushed = is_idle(runner) && lease_flush_now(runner->lease);
+    if (late || (flushed && shards_has_left(runner->shards))) {
+        LOG_INFO("drained", LOG_INT("claims_under_way", claim_under_way(runner->claim)));
+        actor_drained(runner->actor);
+        return;
     }
     event_add(runner->settle, &(struct timeval){0, SETTLE_MS * 1000});
 }
@@ -71,7 +70,9 @@ static void drain(struct actor *actor, int64_t deadline_ms)
     }
     shards_leave(runner->shards);
     executors_drain(runner->executors);
-    wants_drain(runner->wants);
+    if (runner->wants != NULL) {
+        wants_drain(runner->wants);
+    }
     job_runner_settle(runner);
 }
 
@@ -121,6 +122,9 @@ static int start(struct actor *actor, struct error *err)
         return -1;
     }
     runner->by_hand = by_hand_create(runner);
+    if (runner->by_hand != NULL) {
+        return 0; /* workers ask the slots of the supervisor */
+    }
     runner->wants = wants_create(runner, err);
     return runner->wants == NULL ? -1 : 0;
 }

@@ -461,9 +461,10 @@ static void on_flush(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *a
     lease_flush(arg);
 }
 
-void lease_flush_now(struct lease *lease)
+bool lease_flush_now(struct lease *lease)
 {
     lease_flush(lease);
+    return lease->renewing.count == 0;
 }
 
 static void on_sweep(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)

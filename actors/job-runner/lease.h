@@ -54,8 +54,8 @@ void lease_reported(struct lease *lease, const struct uuid *job, const struct uu
 void lease_settled(struct lease *lease, const struct uuid *job, const struct uuid *token);
 /* Others watch these now, but for those of our own executors. */
 void lease_lose_shard(struct lease *lease, unsigned shard);
-/* Writes the beats that are not yet written. */
-void lease_flush_now(struct lease *lease);
+/* Writes the beats that are not yet written; true: there are none. */
+bool lease_flush_now(struct lease *lease);
 /* Leases that are watched. */
 size_t lease_count(const struct lease *lease);
 

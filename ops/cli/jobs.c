@@ -282,10 +282,10 @@ static bool is_confirmed(const struct wish *wish, long long count)
         return true;
     }
     if (!isatty(STDIN_FILENO)) {
-        fprintf(stderr, "signalbox: %lld jobs; --yes retries them\n", count);
+        fprintf(stderr, "signalbox: %lld %s; --yes retries\n", count, count == 1 ? "job" : "jobs");
         return false;
     }
-    fprintf(stderr, "Retry %lld jobs? [y/N] ", count);
+    fprintf(stderr, "Retry %lld %s? [y/N] ", count, count == 1 ? "job" : "jobs");
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
@@ -347,8 +347,8 @@ static int retry_all(const struct cli *cli, const struct wish *wish)
         admin_print(document);
         json_decref(document);
     } else {
-        printf("%lld jobs wait again, %lld could not be retried\n", progress.retried,
-               progress.refused);
+        printf("%lld %s again, %lld could not be retried\n", progress.retried,
+               progress.retried == 1 ? "job waits" : "jobs wait", progress.refused);
     }
     return code;
 }

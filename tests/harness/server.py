@@ -206,6 +206,11 @@ class Server:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env(), stdin=subprocess.DEVNULL
         )
 
+    def spawn_on(self, terminal, *arguments):
+        """The same with a terminal to read answers from."""
+        command = [str(self.bin / "signalbox"), *map(str, arguments), "--dir", str(self.dir)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env(), stdin=terminal)
+
     def status(self) -> dict:
         return json.loads(self.command("status", "--json").stdout)
 
