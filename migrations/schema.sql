@@ -375,7 +375,9 @@ CREATE VIEW public.job_memory WITH (security_invoker='true') AS
     o.token,
     COALESCE(o.worker, r.last_worker) AS worker,
     o.lease_ms,
-    COALESCE(o.deps_left, 0) AS deps_left,
+    COALESCE(o.deps_left, (( SELECT count(*) AS count
+           FROM public.job_deps d
+          WHERE ((d.child = r.id) AND (NOT d.done))))::integer) AS deps_left,
     COALESCE(o.dep_failed, false) AS dep_failed,
     (o.cancel_requested_at IS NOT NULL) AS cancel,
         CASE
