@@ -139,7 +139,7 @@ def ticking_server():
     from harness.server import Server
 
     server = Server(
-        {"jobs.poll_ms": 100, "job_runner.count": 2, "restart.late_deaths": 1000, "restart.early_deaths": 1000, "restart.total_deaths": 10000},
+        {"jobs.poll_ms": 60000, "job_runner.count": 2, "restart.late_deaths": 1000, "restart.early_deaths": 1000, "restart.total_deaths": 10000},
         faults=(fault_bin_dir() / "signalbox-job-runner").exists(),
     )  # fmt: skip
     try:
@@ -172,6 +172,11 @@ class Ticking:
     def due(self, name, next_at):
         self.database.execute(
             "update job_schedules set next_at = %s where tenant_id = %s and name = %s", next_at, self.tenant, name)  # fmt: skip
+        self.look()
+
+    def look(self):
+        """The runners look when a schedule is written, not only now and then."""
+        made(self.client, "look", enabled=False)
 
     def moved(self, name, beyond=None):
         """Until its next tick lies ahead again."""
@@ -247,6 +252,24 @@ def test_a_tick_that_is_queued_again_is_not_doubled(ticking):
     assert ticking.database.value("select count(*) from run_heads where tenant_id = %s", ticking.tenant) == 1
 
 
+@pytest.mark.requirement("K14")
+def test_rests(ticking):
+    """One that is off, one that was changed while it was due, and one whose spec nobody can read."""
+    last = latest_long()
+    made(ticking.client, "off", spec=LONG, enabled=False)
+    ticking.due("off", stamp(last))
+    made(ticking.client, "broken", spec=LONG)
+    ticking.database.execute("update job_schedules set spec = 'x', next_at = now() where tenant_id = %s and name = 'broken'", ticking.tenant)
+    ticking.look()
+    wait_until(lambda: ticking.row("broken")[2] is not None, "the error to be noted")
+    assert ticking.row("broken")[0] is None and "field 1 (minute)" in ticking.row("broken")[2]
+    assert shown(ticking.client, "broken")["last_error"].startswith("spec: ")
+    assert made(ticking.client, "broken", spec=LONG)["last_error"] is None
+    assert ticking.ticks("broken") == ticking.ticks("off") == []
+    made(ticking.client, "off", spec=LONG)
+    assert stamp(ticking.row("off")[0].timestamp()) == stamp(last + LONG_S), "from now on, nothing is made up for"
+
+
 @pytest.mark.requirement("R070", "K14", "I12")
 def test_a_runner_that_dies_between_queueing_and_moving(ticking):
     if not ticking.server.faults:
@@ -263,20 +286,3 @@ def test_a_runner_that_dies_between_queueing_and_moving(ticking):
     wait_until(lambda: ticking.row("dies")[0].timestamp() > last, "the next runner to move it on", 30)
     assert ticking.ticks("dies") == [stamp(last)]
     ticking.server.all_healthy()
-
-
-@pytest.mark.requirement("K14")
-def test_rests(ticking):
-    """One that is off, one that was changed while it was due, and one whose spec nobody can read."""
-    last = latest_long()
-    made(ticking.client, "off", spec=LONG, enabled=False)
-    ticking.due("off", stamp(last))
-    made(ticking.client, "broken", spec=LONG)
-    ticking.database.execute("update job_schedules set spec = 'x', next_at = now() where tenant_id = %s and name = 'broken'", ticking.tenant)
-    wait_until(lambda: ticking.row("broken")[2] is not None, "the error to be noted")
-    assert ticking.row("broken")[0] is None and "field 1 (minute)" in ticking.row("broken")[2]
-    assert shown(ticking.client, "broken")["last_error"].startswith("spec: ")
-    assert made(ticking.client, "broken", spec=LONG)["last_error"] is None
-    assert ticking.ticks("broken") == ticking.ticks("off") == []
-    made(ticking.client, "off", spec=LONG)
-    assert stamp(ticking.row("off")[0].timestamp()) == stamp(last + LONG_S), "from now on, nothing is made up for"
