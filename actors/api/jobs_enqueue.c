@@ -449,7 +449,8 @@ static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph,
         struct json_span cursor = {0};
         struct json_span value;
         size_t place = 0;
-        while ((value = json_element(enqueue->wishes[job].depends_on, &cursor)).data != NULL) {
+        struct json_span list = enqueue->wishes[job].depends_on;
+        while (list.data != NULL && (value = json_element(list, &cursor)).data != NULL) {
             if (add_parent(enqueue, graph, job, place++, value, parents) != 0) {
                 return -1;
             }
