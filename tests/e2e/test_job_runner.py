@@ -408,6 +408,13 @@ def test_a_death_while_leases_are_looked_after_loses_nothing(box, client, point)
     assert story(box, job) == ["QUEUED", "STARTED", "RETRYING", "STARTED", "COMPLETED"]
 
 
+def test_a_forgotten_transaction_is_seen(box):
+    with box.database().connect(role="api", autocommit=False) as connection:
+        connection.execute("select 1")
+        wait_until(lambda: box.metric("oldest_transaction_ms") > 500, "its age to be told")
+    wait_until(lambda: box.metric("oldest_transaction_ms") < 500, "its end to be told")
+
+
 def test_nothing_is_held_when_all_is_done(box):
     wait_until(lambda: box.metric("jobs_stuck") == 0, "no claim to hang")
     assert json.dumps(box.database().rows("select id from job_open where token is not null")) == "[]"
