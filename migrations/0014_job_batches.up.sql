@@ -15,7 +15,7 @@ create view job_memory with (security_invoker = true) as
            r.max_attempts::integer as max_attempts, r.on_dep_fail::integer as on_dep_fail, r.concurrency_key, r.detached,
            exists (select from job_deps d where d.parent = r.id) as has_children, o.id is not null as open, o.run_at,
            coalesce(o.claim, r.claim) as claim, o.token, coalesce(o.worker, r.last_worker) as worker, o.lease_ms,
-           coalesce(o.deps_left, 0) as deps_left, coalesce(o.dep_failed, false) as dep_failed,
+           coalesce(o.deps_left, (select count(*) from job_deps d where d.child = r.id and not d.done)::integer) as deps_left, coalesce(o.dep_failed, false) as dep_failed,
            o.cancel_requested_at is not null as cancel,
            case when o.id is null then r.last_token else o.last_token end as last_token
       from job_records r left join job_open o on o.id = r.id;

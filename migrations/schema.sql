@@ -875,6 +875,21 @@ $$;
 
 ALTER FUNCTION public.leave_job_shards(p_name text, p_origin bigint) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    with moved as (
+        update job_schedules
+           set next_at = p_next, last_at = coalesce(p_last, last_at), last_error = p_error
+         where tenant_id = p_tenant and name = p_name and next_at = p_due and enabled
+        returning 1
+    )
+    select exists (select from moved)
+$$;
+
+ALTER FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.producer_key(p_id text, p_epoch bigint, p_seq bigint) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ select e'\x02' || p_id || e'\x02' || p_epoch || e'\x02' || p_seq $$;
@@ -1218,6 +1233,37 @@ CREATE TABLE public.job_runners (
 
 ALTER TABLE public.job_runners OWNER TO signalbox_owner;
 
+CREATE TABLE public.job_schedules (
+    tenant_id uuid NOT NULL,
+    name text NOT NULL,
+    spec text NOT NULL,
+    tz text DEFAULT 'UTC'::text NOT NULL,
+    queue text DEFAULT 'default'::text NOT NULL,
+    job_type text NOT NULL,
+    payload json DEFAULT '{}'::json NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint NOT NULL,
+    concurrency_key text,
+    enabled boolean DEFAULT true NOT NULL,
+    missed text DEFAULT 'skip'::text NOT NULL,
+    next_at timestamp with time zone,
+    last_at timestamp with time zone,
+    last_error text,
+    shard smallint GENERATED ALWAYS AS (public.job_shard(tenant_id, queue)) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_schedules_concurrency_key_check CHECK (((octet_length(concurrency_key) >= 1) AND (octet_length(concurrency_key) <= 255))),
+    CONSTRAINT job_schedules_job_type_check CHECK (((octet_length(job_type) >= 1) AND (octet_length(job_type) <= 255))),
+    CONSTRAINT job_schedules_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))),
+    CONSTRAINT job_schedules_missed_check CHECK ((missed = ANY (ARRAY['skip'::text, 'all'::text, 'none'::text]))),
+    CONSTRAINT job_schedules_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 255))),
+    CONSTRAINT job_schedules_priority_check CHECK (((priority >= '-1000'::integer) AND (priority <= 1000))),
+    CONSTRAINT job_schedules_queue_check CHECK (((octet_length(queue) >= 1) AND (octet_length(queue) <= 255))),
+    CONSTRAINT job_schedules_spec_check CHECK (((octet_length(spec) >= 1) AND (octet_length(spec) <= 256)))
+);
+
+ALTER TABLE public.job_schedules OWNER TO signalbox_owner;
+
 CREATE TABLE public.job_shards (
     shard smallint NOT NULL,
     owner text DEFAULT ''::text NOT NULL,
@@ -1545,6 +1591,9 @@ ALTER TABLE ONLY public.job_records
 ALTER TABLE ONLY public.job_runners
     ADD CONSTRAINT job_runners_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.job_schedules
+    ADD CONSTRAINT job_schedules_pkey PRIMARY KEY (tenant_id, name);
+
 ALTER TABLE ONLY public.job_shards
     ADD CONSTRAINT job_shards_pkey PRIMARY KEY (shard);
 
@@ -1612,6 +1661,8 @@ CREATE INDEX job_records_newest ON public.job_records USING btree (tenant_id, id
 
 CREATE INDEX job_records_run ON public.job_records USING btree (run_id, id);
 
+CREATE INDEX job_schedules_due ON public.job_schedules USING btree (shard, next_at) WHERE (enabled AND (next_at IS NOT NULL));
+
 CREATE UNIQUE INDEX run_events_dedup ON public.run_events USING btree (run_id, dedup_key) WHERE (dedup_key IS NOT NULL);
 
 CREATE UNIQUE INDEX run_events_idempotency ON public.run_events USING btree (run_id, idempotency_key) WHERE (idempotency_key IS NOT NULL);
@@ -1668,6 +1719,9 @@ ALTER TABLE ONLY public.job_queues
 
 ALTER TABLE ONLY public.job_records
     ADD CONSTRAINT job_records_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
+
+ALTER TABLE ONLY public.job_schedules
+    ADD CONSTRAINT job_schedules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
@@ -1760,6 +1814,12 @@ ALTER TABLE public.job_records ENABLE ROW LEVEL SECURITY;
 CREATE POLICY job_records_of_all ON public.job_records FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
 CREATE POLICY job_records_of_tenant ON public.job_records FOR SELECT TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
+
+ALTER TABLE public.job_schedules ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY job_schedules_of_all ON public.job_schedules FOR SELECT TO signalbox_job_runner USING (true);
+
+CREATE POLICY job_schedules_of_tenant ON public.job_schedules TO signalbox_api USING ((tenant_id = ( SELECT public.current_tenant() AS current_tenant))) WITH CHECK ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)));
 
 CREATE POLICY keys_ended ON public.api_keys FOR UPDATE TO signalbox_api USING (((revoked_at IS NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)))) WITH CHECK (((revoked_at IS NOT NULL) AND ((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator))));
 
@@ -1953,6 +2013,10 @@ REVOKE ALL ON FUNCTION public.leave_job_shards(p_name text, p_origin bigint) FRO
 
 GRANT ALL ON FUNCTION public.leave_job_shards(p_name text, p_origin bigint) TO signalbox_job_runner;
 
+REVOKE ALL ON FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) TO signalbox_job_runner;
+
 REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) TO signalbox_sequencer;
@@ -2012,6 +2076,10 @@ GRANT SELECT ON TABLE public.job_queues TO signalbox_job_runner;
 GRANT SELECT ON TABLE public.job_runners TO signalbox_api;
 
 GRANT SELECT ON TABLE public.job_runners TO signalbox_job_runner;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.job_schedules TO signalbox_api;
+
+GRANT SELECT ON TABLE public.job_schedules TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.job_shards TO signalbox_api;
 

@@ -218,12 +218,13 @@ struct message_enqueue_jobs {
 struct message_change_jobs_change {
     uint8_t job[16];
     uint64_t what; /* enum job_change (proto/job.h) */
-    /* CLAIM: the new claim's, random; of all that a worker reports: its claim's */
+    /* CLAIM: the new claim's, random; of all that a worker reports: its claim's; RETRY: random, so that its repetition is known; KILL: of that claim only; none: any */
     uint8_t token[16];
     struct message_span worker; /* CLAIM: who, at most 255 bytes */
     uint64_t lease_ms;          /* CLAIM: how long without a beat */
-    uint64_t class;             /* FAIL: enum job_class (proto/job.h) */
-    struct message_span reason; /* FAIL, CANCEL, RETRY: in words or a code, at most 2 KiB */
+    /* FAIL: enum job_class (proto/job.h); EXPIRE: JOB_CLASS_RATE_LIMITED: the claim was never taken up, and costs nothing */
+    uint64_t class;
+    struct message_span reason; /* FAIL, CANCEL, PROGRESS: in words or a code, at most 2 KiB */
     uint64_t retry_ms;          /* FAIL: not sooner; 0: the server's rule */
     struct message_span result; /* COMPLETE: a JSON value, at most 64 KiB; empty: none */
     int64_t percent;            /* PROGRESS: 0..100; -1: not said */
@@ -507,7 +508,7 @@ struct message_job_beaten {
     uint64_t lease_ms; /* from now on */
 };
 
-/* JOB_RULES: pauses or limits have changed: read them again; a hint. */
+/* JOB_RULES: pauses, limits or schedules have changed: read them again; a hint. */
 struct message_job_rules {
     uint8_t tenant[16]; /* whose; none: anybody's */
 };

@@ -11,6 +11,7 @@
 #include "job-runner/report.h"
 #include "job-runner/rules.h"
 #include "job-runner/runner.h"
+#include "job-runner/schedule.h"
 #include "job-runner/shards.h"
 #include "proto/child_contract.h"
 #include "proto/job.h"
@@ -496,6 +497,7 @@ static int take(struct wants *wants, const struct bus_peer *peer, const uint8_t 
     if (header.type == MESSAGE_JOB_RULES &&
         message_job_rules_decode(frame, length, &header, &rules) == 0) {
         rules_changed(wants->runner->rules);
+        schedule_wake(wants->runner->schedule);
         return 0;
     }
     return -1;

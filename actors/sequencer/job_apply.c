@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static struct message_span words(const char *text)
+struct message_span jobs_words(const char *text)
 {
     return (struct message_span){(const uint8_t *)text, strlen(text)};
 }
@@ -89,7 +89,7 @@ static void end_own_run(struct sequencer *sequencer, struct run *run,
         return; /* it is ending by itself */
     }
     jobs_run_changes(sequencer, run, type); /* others may have put jobs on it */
-    jobs_add_row(sequencer, run, type, words(payload), NULL);
+    jobs_add_row(sequencer, run, type, jobs_words(payload), NULL);
     (void)status_next(run->batch_status, type, 0, &run->batch_status);
 }
 
@@ -113,8 +113,8 @@ int64_t jobs_apply(struct sequencer *sequencer, struct job *job, struct run *run
     struct job_said said = {.job = job,
                             .decision = decision,
                             .worker = decision->next.worker,
-                            .reason =
-                                decision->reason != NULL ? words(decision->reason) : step->reason,
+                            .reason = decision->reason != NULL ? jobs_words(decision->reason)
+                                                               : step->reason,
                             .result = step->result,
                             .percent = step->percent};
     int64_t seq = decision->event != 0 ? add_event(sequencer, run, &said, step->command) : 0;
@@ -135,34 +135,4 @@ int64_t jobs_apply(struct sequencer *sequencer, struct job *job, struct run *run
         }
     }
     return seq;
-}
-
-/* ---- the end of a run ---- */
-
-static void run_ends(struct sequencer *sequencer, struct job *job, struct run *run, bool ends)
-{
-    const struct job_now *now = jobs_now(sequencer, job);
-    if (!job_rules_is_open(now) || !uuid_equal(&now->run, &run->id)) {
-        return;
-    }
-    struct job_decision decision = job_rules_run_ends(now, ends);
-    struct job_step step = {.reason = words(ends ? "run_ended" : "run_cancelled"), .percent = -1};
-    (void)jobs_apply(sequencer, job, run, &decision, &step);
-}
-
-void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_type type)
-{
-    bool ends = event_type_is_terminal(type);
-    if (run->jobs_open + run->batch_jobs == 0 ||
-        (!ends && type != EVENT_TYPE_RUN_CANCEL_REQUESTED)) {
-        return;
-    }
-    LIST_FOR_EACH(node, &run->jobs)
-    {
-        run_ends(sequencer, LIST_ENTRY(node, struct job, of_run), run, ends);
-    }
-    /* What the batch has made, or moved here; its entries may move in memory meanwhile. */
-    for (size_t i = 0; i < sequencer->batch->jobs_count; i++) {
-        run_ends(sequencer, sequencer->batch->jobs[i].job, run, ends);
-    }
 }

@@ -86,7 +86,7 @@ static void add_events(struct sequencer *sequencer, const struct command *comman
 /* ---- one change ---- */
 
 static struct job_decision decide(struct sequencer *sequencer, const struct command *command,
-                                  size_t i)
+                                  size_t i, struct run *run)
 {
     const struct job_work *work = command->work;
     const struct job_item *item = &work->items[i];
@@ -94,14 +94,14 @@ static struct job_decision decide(struct sequencer *sequencer, const struct comm
     const struct job_now *now = jobs_now(sequencer, item->job);
     struct job_terms terms = {.max_attempts = item->job->max_attempts,
                               .on_dep_fail = item->job->on_dep_fail,
-                              .run_takes = run_takes(item->run)};
+                              .run_takes = run_takes(run)};
     struct job_retry retry = retry_rule(sequencer);
     struct job_decision decision = job_rules_change(now, &terms, change, &retry, clock_real_us());
     enum job_outcome outcome = JOB_OUTCOME_OK;
     if (decision.event != 0 && change->what == JOB_COMPLETE) {
         outcome = change->result.length > 0 && !is_json(change->result)
                       ? JOB_OUTCOME_REFUSED
-                      : check_events(work, i, item->run);
+                      : check_events(work, i, run);
     }
     if (outcome != JOB_OUTCOME_OK) {
         decision = (struct job_decision){.outcome = outcome, .next = *now};
@@ -134,6 +134,13 @@ static struct job_answer answer_of(const struct job *job, const struct job_decis
                                .seq = seq};
 }
 
+/* A change before it, of the same command, may have moved the job to another run. */
+static struct run *run_of(const struct sequencer *sequencer, const struct job_item *item)
+{
+    const struct uuid *id = &jobs_now(sequencer, item->job)->run;
+    return uuid_equal(id, &item->run->id) ? item->run : runs_get(sequencer, id);
+}
+
 static void change_one(struct sequencer *sequencer, struct command *command, size_t i)
 {
     struct job_work *work = command->work;
@@ -145,13 +152,14 @@ static void change_one(struct sequencer *sequencer, struct command *command, siz
         work->answers[i] = (struct job_answer){.job = item->name, .outcome = JOB_OUTCOME_NOT_FOUND};
         return;
     }
-    struct job_decision decision = decide(sequencer, command, i);
+    struct run *run = run_of(sequencer, item);
+    struct job_decision decision = decide(sequencer, command, i, run);
     if (decision.event == 0 && !decision.changes) {
         work->answers[i] = answer_of(job, &decision, 0);
         return;
     }
     const struct message_change_jobs_change *change = &work->changes[i];
-    struct run *run = run_to_go_on(sequencer, command, job, item->run, &decision);
+    run = run_to_go_on(sequencer, command, job, run, &decision);
     if (change->what == JOB_COMPLETE) {
         add_events(sequencer, command, i, run);
     }
@@ -167,8 +175,6 @@ void job_change_evaluate(struct sequencer *sequencer, struct command *command)
 {
     commands_nothing_to_do(command);
     for (size_t i = 0; i < command->work->changes_count; i++) {
-        /* A change before it may have moved the job to another run. */
-        (void)jobs_find(sequencer, command);
         change_one(sequencer, command, i);
     }
 }

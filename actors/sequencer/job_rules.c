@@ -292,7 +292,6 @@ static struct job_decision try_again(const struct job_now *state, const struct u
     next->last_token = *token;
     next->cancel = false;
     next->dep_failed = false;
-    next->deps_left = 0; /* the table says how many are left */
     next->run_at_us = now_us;
     decision.event_claim = next->claim;
     return decision;

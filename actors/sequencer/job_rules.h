@@ -25,7 +25,8 @@ struct job_now {
     struct uuid last_token;     /* of the claim that its worker ended */
     struct message_span worker; /* of the live claim, or the last one; empty: none yet */
     uint64_t lease_ms;
-    unsigned deps_left;
+    unsigned
+        deps_left; /* of one that has ended: at most so many, the table says it when it begins again */
     bool dep_failed; /* a parent has ended without success: JOB_SKIP is due */
     bool cancel;     /* it is to stop */
 };

@@ -1,5 +1,5 @@
-/* Runs that are made for jobs: of a detached one, and of one that is tried again after the end of its
- * run. See jobs.h. */
+/* Runs and their jobs: what the end of a run does to them, and the runs that are made for jobs, of a
+ * detached one and of one that is tried again after the end of its run. See jobs.h. */
 #include "sequencer/commands.h"
 
 #include "runtime/base/memory.h"
@@ -32,4 +32,35 @@ struct run *job_runs_make(struct sequencer *sequencer, const struct command *com
     jobs_add_row(sequencer, run, EVENT_TYPE_RUN_STARTED, create.started, command);
     run->batch_status = RUN_RUNNING;
     return run;
+}
+
+/* ---- the end of a run ---- */
+
+static void run_ends(struct sequencer *sequencer, struct job *job, struct run *run, bool ends)
+{
+    const struct job_now *now = jobs_now(sequencer, job);
+    if (!job_rules_is_open(now) || !uuid_equal(&now->run, &run->id)) {
+        return;
+    }
+    struct job_decision decision = job_rules_run_ends(now, ends);
+    struct job_step step = {.reason = jobs_words(ends ? "run_ended" : "run_cancelled"),
+                            .percent = -1};
+    (void)jobs_apply(sequencer, job, run, &decision, &step);
+}
+
+void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_type type)
+{
+    bool ends = event_type_is_terminal(type);
+    if (run->jobs_open + run->batch_jobs == 0 ||
+        (!ends && type != EVENT_TYPE_RUN_CANCEL_REQUESTED)) {
+        return;
+    }
+    LIST_FOR_EACH(node, &run->jobs)
+    {
+        run_ends(sequencer, LIST_ENTRY(node, struct job, of_run), run, ends);
+    }
+    /* What the batch has made, or moved here; its entries may move in memory meanwhile. */
+    for (size_t i = 0; i < sequencer->batch->jobs_count; i++) {
+        run_ends(sequencer, sequencer->batch->jobs[i].job, run, ends);
+    }
 }

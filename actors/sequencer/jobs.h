@@ -175,6 +175,7 @@ bool jobs_look_is_needed(const struct sequencer *sequencer, const struct command
 void jobs_look(struct sequencer *sequencer, struct command *command);
 
 /* ---- job_apply.c: decisions become rows ---- */
+struct message_span jobs_words(const char *text);
 /* What the decision says of the job is added to the batch. Returns the seq of the event, 0: none. */
 struct job_step {
     const struct command *command; /* NULL: the end of its run */

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from harness.commander import encode
 from harness.jobs import Heard, Jobs, change, new_job
 
 
@@ -276,6 +277,61 @@ def test_changes_of_one_job_in_one_batch_are_one(box, bus):
     assert kinds(box, run)[2:] == ["JOB_STARTED", "JOB_RETRYING", "JOB_STARTED", "JOB_CANCELLED", "JOB_QUEUED", "JOB_STARTED",
                                    "JOB_COMPLETED"]  # fmt: skip
     assert row(box, job, "status, result::text, attempts") == ("success", "1", 1)
+
+
+def test_events_of_jobs_count_as_usage(box, bus):
+    used = "select events, bytes from tenant_usage where tenant_id = %s order by day desc limit 1"
+    before = box.database().rows(used, bus.tenant)[0]
+    run = bus.create()
+    job = bus.enqueue(run)["job"]
+    bus.complete(job, bus.claim(job))
+    after = box.database().rows(used, bus.tenant)[0]
+    stored = box.database().value("select sum(octet_length(payload::text)) from run_events where run_id = %s", run)
+    assert (after[0] - before[0], after[1] - before[1]) == (4, stored)
+
+
+def test_notes_of_runners_are_passed_on_as_they_are(box, bus):
+    run = str(uuid.uuid4())
+    with Heard(box, b"N") as heard:
+        bus.socket.send(encode("JOB_NOTE", 0, {"tenant": bus.tenant, "run": run, "payload": '{"job_id":"j","percent":7}'}))
+        heard.until(lambda h: h.frames, "the note")
+    assert heard.frames[0] == ("JOB_NOTE", {"tenant": uuid.UUID(str(bus.tenant)).bytes, "run": uuid.UUID(run).bytes,
+                                            "payload": '{"job_id":"j","percent":7}'})  # fmt: skip
+
+
+BROKEN = [
+    ("update job_open set deps_left = 2 where job_id = %s", "update job_open set deps_left = 0 where job_id = %s", "waits for 2"),
+    ("update job_records set status = 'success' where job_id = %s", "update job_records set status = 'pending' where job_id = %s",
+     "the log says JOB_QUEUED"),
+    ("update job_records set enqueue_seq = 1 where job_id = %s", "update job_records set enqueue_seq = 2 where job_id = %s",
+     "is not queued there"),
+    ("update job_open set run_id = gen_random_uuid() where job_id = %s",
+     "update job_open o set run_id = r.run_id from job_records r where r.id = o.id and o.job_id = %s", "is open in run"),
+]  # fmt: skip
+
+
+def test_verify_holds_jobs_against_the_log(box, bus):
+    run = bus.create()
+    job = bus.enqueue(run)["job"]
+    assert "0 violations" in box.command("verify", run).stdout
+    for wrong, right, said in BROKEN:
+        box.database().execute(wrong, job)
+        result = box.command("verify", run, check=False)
+        box.database().execute(right, job)
+        assert result.returncode == 1 and said in result.stdout, (said, result.stdout)
+    assert "0 violations" in box.command("verify", run).stdout
+
+
+def test_a_poisoned_change_stops_no_other(box, bus):
+    run = bus.create()
+    one, two = (answer["job"] for answer in bus.enqueue_many(run, [new_job(), new_job()]))
+    first, second = bus.claim(one), bus.claim(two)
+    told = bus.change_many(change(one, "COMPLETE", token=first, result='{"a":'), change(two, "COMPLETE", token=second, result="1"),
+                           change(one, "FAIL", token=first, reason="x" * 5000))  # fmt: skip
+    assert [answer["outcome"] for answer in told] == ["REFUSED", "OK", "REFUSED"]
+    assert bus.do("ENQUEUE_JOBS", run=run, jobs=[new_job(payload="{")])["outcome"] == "REFUSED"
+    assert bus.do("ENQUEUE_JOBS", run=run, jobs=[new_job(key="")])["outcome"] == "REFUSED"
+    assert bus.complete(one, first)["outcome"] == "OK"
 
 
 def test_jobs_of_others_are_not_there(box, bus):

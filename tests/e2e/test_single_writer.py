@@ -8,7 +8,7 @@ from harness.client import custom
 from harness.database import ROLES
 
 READERS = [role for role in ROLES]
-RUN_TABLES = ("runs", "run_heads", "run_events", "run_questions")
+RUN_TABLES = ("runs", "run_heads", "run_events", "run_questions", "job_records", "job_open", "job_deps", "job_dead", "job_pruned")
 SHARD_TABLES = ("shards", "shard_positions", "outbox_cursors", "origins")
 
 def arguments_of(database) -> list:
@@ -36,7 +36,7 @@ class Batch:
             "h_closed": [False], "e_head": [1] * len(seqs), "e_seq": seqs, "e_type": [self.number(kind) for kind in kinds],
             "e_payload": ['{"name":"attack","value":1}'] * len(seqs), "e_ts": ["2026-01-01Z"] * len(seqs),
             "e_actor": none, "e_key": none, "e_hash": none, "e_events": none, "e_origin": none, "e_no": none,
-            "e_trace": none,
+            "e_trace": none, "e_dedup": None,
         }  # fmt: skip
 
     def number(self, kind) -> int:
@@ -79,6 +79,12 @@ WRITES = [
     "update runs set wake_at = null where run_id = %s",
     "insert into run_questions values (%s, 'q', gen_random_uuid(), 3)",
     "update run_questions set answered_seq = 1 where run_id = %s",
+    "update job_records set status = 'success' where run_id = %s",
+    "update job_open set token = null where run_id = %s",
+    "delete from job_open where run_id = %s",
+    "insert into job_deps select 1, id from job_records where run_id = %s",
+    "delete from job_dead where id in (select id from job_records where run_id = %s)",
+    "insert into job_pruned select tenant_id, job_key, job_id, status from job_records where run_id = %s",
 ]
 
 
@@ -215,7 +221,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(client, database, unchang
     if changed.get("h_run"):
         changed = changed | {"h_run": f"[0:1]={{{unchanged},{other}}}"}
     many = len(changed.get("e_seq", [3, 2]))
-    per_event = {name: [batch.arguments[name][0]] * many for name in batch.arguments if name.startswith("e_")}
+    per_event = {name: [batch.arguments[name][0]] * many for name in batch.arguments if name.startswith("e_") and batch.arguments[name]}
     refused(batch, "SB002", **(per_event | {"e_seq": [3, 2]} | two | changed))
     assert client.run(other)["last_seq"] == 1
 
@@ -348,6 +354,13 @@ def test_the_same_key_cannot_be_stored_twice(client, database, unchanged):
     client.append(run_id, "CUSTOM", custom(1)["payload"], key="taken")
     command = {"e_events": [1], "e_origin": [7], "e_no": [7]}
     refused(Batch(database, run_id), "23505", e_key=["taken"], e_hash=[b"x" * 32], **command)
+
+
+@pytest.mark.requirement("I10", "I12")
+def test_the_same_end_of_a_job_cannot_be_stored_twice(database, unchanged):
+    refused(Batch(database, unchanged, [3, 4]), "23505", e_dedup=["job:1:1:completed"] * 2)
+    refused(Batch(database, unchanged), "SB002", e_dedup=["job:1:1:completed"], e_type=[1])  # as without the key
+    refused(Batch(database, unchanged), "SB002", e_dedup=["job:1:1:completed"], e_trace=[str(uuid.uuid4())])
 
 
 def test_functions_do_not_run_with_the_callers_search_path(box, database, unchanged):
