@@ -282,11 +282,11 @@ static void given_jobs(void *arg, enum runners_end end, const struct message_job
                          NULL);
         return;
     }
+    SB_FAULT("api_before_answer");
     if (given != NULL && !http_request_is_there(exchange->request)) {
         give_back(exchange->api->surplus, given);
         given = NULL;
     }
-    SB_FAULT("api_before_answer");
     answer(exchange, given);
 }
 

@@ -2,6 +2,9 @@
  * POST /runs/{id}/jobs: one job, or up to JOBS_MAX, all or none. Read into `struct wish`es, whose
  * names are resolved within the request, and sent as one command; its answer says which of them are
  * new. Those whose key was known are shown as they are stored.
+ *
+ * A parent that is named by a UUID is taken for an id first. When the sequencer does not know it, it
+ * is looked for among the keys, and the command is sent once more.
  */
 #include "api/command.h"
 #include "api/jobs.h"
@@ -60,6 +63,13 @@ struct wish {
     enum job_status status;
 };
 
+/* A parent outside the request whose name is a UUID. */
+struct likely_id {
+    size_t job; /* that waits */
+    struct uuid id;
+    bool is_key;
+};
+
 struct enqueue {
     struct exchange *exchange;
     bool batch; /* {"jobs":[…]} */
@@ -68,11 +78,21 @@ struct enqueue {
     struct buffer texts;
     struct buffer scratch;
     char run_text[UUID_TEXT_SIZE];
+    /* The lists of the command. `parents` lacks those that are likely ids. */
+    struct msgpack_sbuffer jobs;
+    struct msgpack_sbuffer parents;
+    uint32_t parent_count;
+    struct likely_id *likely_ids;
+    size_t likely_count;
+    bool looked; /* for keys that look like ids */
 };
 
 static void enqueue_destroy(struct enqueue *enqueue)
 {
     free(enqueue->wishes);
+    free(enqueue->likely_ids);
+    msgpack_sbuffer_destroy(&enqueue->jobs);
+    msgpack_sbuffer_destroy(&enqueue->parents);
     buffer_deinit(&enqueue->texts);
     buffer_deinit(&enqueue->scratch);
     free(enqueue);
@@ -409,8 +429,18 @@ static int read_request(struct enqueue *enqueue)
 
 /* ---- who waits for whom ---- */
 
+static void add_likely_id(struct enqueue *enqueue, size_t job, const struct uuid *id)
+{
+    size_t count = enqueue->likely_count++;
+    if ((count & (count + 1)) == 0) { /* room for 1, 3, 7 … */
+        enqueue->likely_ids =
+            memory_grow(enqueue->likely_ids, 2 * count + 1, sizeof *enqueue->likely_ids);
+    }
+    enqueue->likely_ids[count] = (struct likely_id){.job = job, .id = *id};
+}
+
 static int add_parent(struct enqueue *enqueue, struct jobs_graph *graph, size_t job, size_t place,
-                      struct json_span value, struct msgpack_sbuffer *parents)
+                      struct json_span value)
 {
     struct message_enqueue_jobs_parent parent = {.index = job};
     struct uuid id;
@@ -425,22 +455,20 @@ static int add_parent(struct enqueue *enqueue, struct jobs_graph *graph, size_t 
     }
     if (jobs_graph_find(graph, name, length, &sibling)) {
         jobs_graph_wait(graph, job, sibling);
-        parent.key = command_span(name, length);
-    } else if (uuid_parse(name, length, &id) == 0) {
-        memcpy(parent.parent, id.bytes, sizeof parent.parent);
-    } else {
-        parent.key = command_span(name, length);
+    } else if (uuid_parse(name, length, &id) == 0 && !uuid_is_nil(&id)) {
+        add_likely_id(enqueue, job, &id);
+        return 0;
     }
-    message_enqueue_jobs_parent_encode(parents, &parent);
+    parent.key = command_span(name, length);
+    message_enqueue_jobs_parent_encode(&enqueue->parents, &parent);
+    enqueue->parent_count++;
     return 0;
 }
 
 /* -1: answered. */
-static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph,
-                       struct msgpack_sbuffer *parents, uint32_t *count_out)
+static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph)
 {
     size_t circle;
-    *count_out = 0;
     for (size_t job = 0; job < enqueue->count; job++) {
         struct text key = enqueue->wishes[job].key;
         jobs_graph_name(graph, job, text_data(enqueue, key), key.length);
@@ -449,11 +477,11 @@ static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph,
         struct json_span cursor = {0};
         struct json_span value;
         size_t place = 0;
-        while ((value = json_element(enqueue->wishes[job].depends_on, &cursor)).data != NULL) {
-            if (add_parent(enqueue, graph, job, place++, value, parents) != 0) {
+        struct json_span list = enqueue->wishes[job].depends_on;
+        while (list.data != NULL && (value = json_element(list, &cursor)).data != NULL) {
+            if (add_parent(enqueue, graph, job, place++, value) != 0) {
                 return -1;
             }
-            (*count_out)++;
         }
     }
     if (jobs_graph_circle(graph, &circle)) {
@@ -552,30 +580,70 @@ static void read_known(struct enqueue *enqueue)
     free(known);
 }
 
+static void send_jobs(struct enqueue *enqueue);
+
 /* Which of them it was is not said. */
-static int unknown_parent(struct enqueue *enqueue)
+static void unknown_parent(struct enqueue *enqueue)
 {
+    const struct problem_extra extra = {.pointer = enqueue->batch ? "/jobs" : "/depends_on"};
     exchange_problem(enqueue->exchange, PROBLEM_UNKNOWN_PARENT,
-                     "A job that depends_on names does not exist. Nothing was done.",
-                     &(struct problem_extra){.pointer = enqueue->batch ? "/jobs" : "/depends_on"});
-    return -1;
+                     "A job that depends_on names does not exist. Nothing was done.", &extra);
+    enqueue_destroy(enqueue);
 }
 
-/* Takes up what became of each. -1: it is a refusal of all, and answered. */
-static int take_outcomes(struct enqueue *enqueue, const struct message_jobs_result *result)
+static void keys_found(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct enqueue *enqueue = arg;
+    struct exchange *exchange = enqueue->exchange;
+    if (!exchange_resume(exchange)) {
+        enqueue_destroy(enqueue);
+    } else if (status != DB_OK) {
+        enqueue_destroy(enqueue);
+        exchange_unavailable(exchange);
+    } else if (db_rows(result) == 0) {
+        unknown_parent(enqueue);
+    } else {
+        for (int row = 0; row < db_rows(result); row++) {
+            enqueue->likely_ids[store_read_place(result, row)].is_key = true;
+        }
+        send_jobs(enqueue);
+    }
+}
+
+/* A parent does not exist, unless it is one whose key looks like an id. */
+static void look_for_keys(struct enqueue *enqueue)
+{
+    struct exchange *exchange = enqueue->exchange;
+    if (enqueue->looked || enqueue->likely_count == 0) {
+        unknown_parent(enqueue);
+        return;
+    }
+    struct uuid *names = memory_array(enqueue->likely_count, sizeof *names);
+    for (size_t i = 0; i < enqueue->likely_count; i++) {
+        names[i] = enqueue->likely_ids[i].id;
+    }
+    enqueue->looked = true;
+    exchange_hold(exchange);
+    store_find_job_keys(exchange->api->store, &exchange->who.tenant, names, enqueue->likely_count,
+                        keys_found, enqueue);
+    free(names);
+}
+
+/* Takes up what became of each. False: a parent of one is not known. */
+static bool take_outcomes(struct enqueue *enqueue, const struct message_jobs_result *result)
 {
     struct message_list cursor = result->jobs;
     struct message_jobs_result_job one;
     for (size_t i = 0; i < enqueue->count && message_jobs_result_job_next(&cursor, &one); i++) {
         struct wish *wish = &enqueue->wishes[i];
+        if (one.outcome == JOB_OUTCOME_NO_PARENT) {
+            return false;
+        }
         memcpy(wish->id.bytes, one.job, sizeof wish->id.bytes);
         wish->outcome = (enum job_outcome)one.outcome;
         wish->status = (enum job_status)one.status;
-        if (wish->outcome == JOB_OUTCOME_NO_PARENT) {
-            return unknown_parent(enqueue);
-        }
     }
-    return 0;
+    return true;
 }
 
 static void queued(void *arg, enum command_state state, const struct message_jobs_result *result)
@@ -584,22 +652,22 @@ static void queued(void *arg, enum command_state state, const struct message_job
     struct exchange *exchange = enqueue->exchange;
     if (!exchange_resume(exchange)) {
         enqueue_destroy(enqueue);
-        return;
-    }
-    if (state == COMMAND_UNKNOWN) {
+    } else if (state == COMMAND_UNKNOWN) {
+        enqueue_destroy(enqueue);
         command_unknown(exchange);
     } else if (result->outcome != OUTCOME_OK) {
+        enqueue_destroy(enqueue);
         command_jobs_refused(exchange, result);
-    } else if (take_outcomes(enqueue, result) == 0) {
+    } else if (take_outcomes(enqueue, result)) {
         read_known(enqueue);
-        return;
+    } else {
+        look_for_keys(enqueue);
     }
-    enqueue_destroy(enqueue);
 }
 
 /* ---- the command ---- */
 
-static void encode(const struct enqueue *enqueue, struct msgpack_sbuffer *jobs)
+static void encode_jobs(struct enqueue *enqueue)
 {
     for (size_t i = 0; i < enqueue->count; i++) {
         const struct wish *wish = &enqueue->wishes[i];
@@ -621,7 +689,7 @@ static void encode(const struct enqueue *enqueue, struct msgpack_sbuffer *jobs)
             struct uuid child = uuid_new();
             memcpy(job.child, child.bytes, sizeof job.child);
         }
-        message_enqueue_jobs_job_encode(jobs, &job);
+        message_enqueue_jobs_job_encode(&enqueue->jobs, &job);
     }
 }
 
@@ -630,19 +698,39 @@ static struct message_list list_of(const struct msgpack_sbuffer *items, uint32_t
     return (struct message_list){(const uint8_t *)items->data, items->size, count};
 }
 
+/* All of them; the caller destroys `parents`. */
+static uint32_t gather_parents(const struct enqueue *enqueue, struct msgpack_sbuffer *parents)
+{
+    char text[UUID_TEXT_SIZE];
+    msgpack_sbuffer_init(parents);
+    if (enqueue->parents.size > 0) {
+        (void)msgpack_sbuffer_write(parents, enqueue->parents.data, enqueue->parents.size);
+    }
+    for (size_t i = 0; i < enqueue->likely_count; i++) {
+        const struct likely_id *likely = &enqueue->likely_ids[i];
+        struct message_enqueue_jobs_parent parent = {.index = likely->job};
+        if (likely->is_key) {
+            uuid_format(&likely->id, text);
+            parent.key = command_span(text, strlen(text));
+        } else {
+            memcpy(parent.parent, likely->id.bytes, sizeof parent.parent);
+        }
+        message_enqueue_jobs_parent_encode(parents, &parent);
+    }
+    return enqueue->parent_count + (uint32_t)enqueue->likely_count;
+}
+
 /* Takes `enqueue`. */
-static void send_jobs(struct enqueue *enqueue, const struct msgpack_sbuffer *parents,
-                      uint32_t parent_count)
+static void send_jobs(struct enqueue *enqueue)
 {
     struct exchange *exchange = enqueue->exchange;
     char actor[COMMAND_ACTOR_SIZE];
-    struct msgpack_sbuffer jobs;
-    msgpack_sbuffer_init(&jobs);
-    encode(enqueue, &jobs);
+    struct msgpack_sbuffer parents;
+    uint32_t parent_count = gather_parents(enqueue, &parents);
     struct message_enqueue_jobs message = {
         .actor = command_actor(exchange, actor),
-        .jobs = list_of(&jobs, (uint32_t)enqueue->count),
-        .parents = list_of(parents, parent_count),
+        .jobs = list_of(&enqueue->jobs, (uint32_t)enqueue->count),
+        .parents = list_of(&parents, parent_count),
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
     memcpy(message.run, exchange->id.bytes, sizeof message.run);
@@ -657,28 +745,27 @@ static void send_jobs(struct enqueue *enqueue, const struct msgpack_sbuffer *par
     } else {
         SB_FAULT("api_after_command");
     }
-    msgpack_sbuffer_destroy(&jobs);
+    msgpack_sbuffer_destroy(&parents);
 }
 
 void jobs_enqueue(struct exchange *exchange)
 {
     struct enqueue *enqueue = memory_new(sizeof *enqueue);
     struct jobs_graph *graph = NULL;
-    struct msgpack_sbuffer parents;
-    uint32_t parent_count = 0;
+    bool sound = false;
     enqueue->exchange = exchange;
     uuid_format(&exchange->id, enqueue->run_text);
-    msgpack_sbuffer_init(&parents);
-    if (read_request(enqueue) != 0) {
-        enqueue_destroy(enqueue);
-    } else {
+    msgpack_sbuffer_init(&enqueue->jobs);
+    msgpack_sbuffer_init(&enqueue->parents);
+    if (read_request(enqueue) == 0) {
         graph = jobs_graph_create(enqueue->count);
-        if (add_parents(enqueue, graph, &parents, &parent_count) == 0) {
-            send_jobs(enqueue, &parents, parent_count);
-        } else {
-            enqueue_destroy(enqueue);
-        }
+        sound = add_parents(enqueue, graph) == 0;
+        jobs_graph_destroy(&graph);
     }
-    jobs_graph_destroy(&graph);
-    msgpack_sbuffer_destroy(&parents);
+    if (sound) {
+        encode_jobs(enqueue);
+        send_jobs(enqueue);
+    } else {
+        enqueue_destroy(enqueue);
+    }
 }

@@ -8,6 +8,7 @@
 #include "api/fields.h"
 #include "api/listing.h"
 #include "api/names.h"
+#include "api/runners.h"
 #include "api/store_queues.h"
 #include "runtime/base/memory.h"
 
@@ -81,10 +82,21 @@ void queues_get(struct exchange *exchange)
 
 /* ---- what is asked of them ---- */
 
+/* When this is lost they see it at their next look into the table. */
+static void tell_runners(const struct exchange *exchange, const struct db_result *result)
+{
+    if (store_read_changed(result)) {
+        runners_tell_rules(exchange->api->runners, &exchange->who.tenant);
+    }
+}
+
 /* True when the change is there and the client still waits; else `asking` is gone. */
-static bool is_done(struct asking *asking, enum db_status status)
+static bool is_done(struct asking *asking, enum db_status status, const struct db_result *result)
 {
     struct exchange *exchange = asking->exchange;
+    if (status == DB_OK) {
+        tell_runners(exchange, result);
+    }
     bool waiting = exchange_resume(exchange);
     if (waiting && status == DB_OK) {
         return true;
@@ -96,11 +108,10 @@ static bool is_done(struct asking *asking, enum db_status status)
     return false;
 }
 
-static void queue_changed(void *arg, enum db_status status,
-                          const struct db_result *result SB_UNUSED)
+static void queue_changed(void *arg, enum db_status status, const struct db_result *result)
 {
     struct asking *asking = arg;
-    if (is_done(asking, status)) {
+    if (is_done(asking, status, result)) {
         show_queue(asking);
     }
 }
@@ -182,10 +193,10 @@ void queues_reset(struct exchange *exchange)
 
 /* ---- pauses ---- */
 
-static void paused(void *arg, enum db_status status, const struct db_result *result SB_UNUSED)
+static void paused(void *arg, enum db_status status, const struct db_result *result)
 {
     struct asking *asking = arg;
-    if (!is_done(asking, status)) {
+    if (!is_done(asking, status, result)) {
         return;
     }
     struct exchange *exchange = asking->exchange;

@@ -23,7 +23,7 @@
 
 enum {
     SLOTS_MAX = 32,
-    WANT_AGAIN_MS = 5000, /* a shard may have moved to one that said "elsewhere" */
+    WANT_AGAIN_MS = 5000, /* one that was full may have room; and it shows that we are alive */
     BEAT_AGAIN_MS = 300,
     PATIENCE_MS = 2000, /* with job-runners that are not there, or silent */
     LAST_WORD_MS = 500  /* the same while draining */

@@ -5,6 +5,7 @@
 #include "api/listing.h"
 #include "api/names.h"
 #include "api/request.h"
+#include "api/runners.h"
 #include "api/store_schedules.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/number.h"
@@ -222,6 +223,7 @@ static void show(struct exchange *exchange, int status, struct store_text text)
     exchange_json(exchange, status, body);
 }
 
+/* As it is, or as it was when it was deleted. */
 static void shown(void *arg, enum db_status status, const struct db_result *result)
 {
     struct exchange *exchange = arg;
@@ -229,8 +231,10 @@ static void shown(void *arg, enum db_status status, const struct db_result *resu
     if (!exchange_resume(exchange)) {
         return;
     }
-    if (status != DB_OK) {
+    if (status != DB_OK && exchange->route->scope == SCOPE_READ) {
         exchange_unavailable(exchange);
+    } else if (status != DB_OK) {
+        listing_failed(exchange, status);
     } else if (!store_read_schedule(result, &text)) {
         exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no schedule of this name.", NULL);
     } else {
@@ -251,23 +255,8 @@ static void was_set(void *arg, enum db_status status, const struct db_result *re
         exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, "A tenant may have 1,000 schedules.",
                          NULL);
     } else {
+        runners_tell_rules(exchange->api->runners, &exchange->who.tenant);
         show(exchange, store_read_schedule_is_new(result) ? 201 : 200, text);
-    }
-}
-
-static void was_deleted(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct exchange *exchange = arg;
-    struct store_text text;
-    if (!exchange_resume(exchange)) {
-        return;
-    }
-    if (status != DB_OK) {
-        listing_failed(exchange, status);
-    } else if (!store_read_schedule(result, &text)) {
-        exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no schedule of this name.", NULL);
-    } else {
-        show(exchange, 200, text);
     }
 }
 
@@ -326,6 +315,6 @@ void schedules_delete(struct exchange *exchange)
     if (read_name(exchange, name) == 0) {
         exchange_hold(exchange);
         store_delete_schedule(exchange->api->store, &exchange->who.tenant, name,
-                              exchange->who.actor, was_deleted, exchange);
+                              exchange->who.actor, shown, exchange);
     }
 }

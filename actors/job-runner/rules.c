@@ -116,7 +116,7 @@ static void on_rows(void *arg, enum db_status status, const struct db_result *re
             take_row(rules, result, row);
         }
         drop_unseen(rules);
-        rules->known = true;
+        rules->known = !rules->again;
         claim_kick(rules->runner->claim);
     }
     if (rules->again) {
@@ -133,6 +133,12 @@ void rules_read(struct rules *rules)
     }
     rules->reading = true;
     db_query(db, &store_rules, NULL, on_rows, rules);
+}
+
+void rules_changed(struct rules *rules)
+{
+    rules->known = false;
+    rules_read(rules);
 }
 
 bool rules_are_known(const struct rules *rules)

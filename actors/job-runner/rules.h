@@ -10,7 +10,9 @@ struct rules;
 
 /* Reads them again, soon. */
 void rules_read(struct rules *rules);
-/* They have been read once: before that nothing may be claimed. */
+/* They have changed: nothing is claimed until they have been read again. */
+void rules_changed(struct rules *rules);
+/* They have been read: before that nothing may be claimed. */
 bool rules_are_known(const struct rules *rules);
 
 struct rules *rules_create(struct job_runner *runner);

@@ -11,7 +11,7 @@
 #include "job-runner/report.h"
 #include "job-runner/rules.h"
 #include "job-runner/runner.h"
-#include "job-runner/shards.h"
+#include "job-runner/schedule.h"
 #include "proto/child_contract.h"
 #include "proto/job.h"
 #include "runtime/base/buffer.h"
@@ -324,18 +324,6 @@ static int read_names(struct message_list list, struct names *names)
     return 0;
 }
 
-static bool is_ours(const struct wants *wants, const struct uuid *tenant,
-                    const struct names *queues)
-{
-    for (size_t i = 0; i < queues->count; i++) {
-        unsigned shard = shards_of(tenant, queues->names[i], strlen(queues->names[i]));
-        if (shards_is_ours(wants->runner->shards, shard)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void open_demand(struct want *want, const struct message_job_want *message,
                         const struct names *queues, const struct names *types)
 {
@@ -418,7 +406,7 @@ static int take_want(struct wants *wants, const struct bus_peer *id, uint64_t nu
         buffer_deinit(&types.text);
         return -1;
     }
-    if (wants->draining || is_full(wants, &tenant) || !is_ours(wants, &tenant, &queues)) {
+    if (wants->draining || is_full(wants, &tenant)) {
         send_elsewhere(wants, id, number);
     } else {
         open_want(wants, id, number, message, &queues, &types);
@@ -495,7 +483,8 @@ static int take(struct wants *wants, const struct bus_peer *peer, const uint8_t 
     }
     if (header.type == MESSAGE_JOB_RULES &&
         message_job_rules_decode(frame, length, &header, &rules) == 0) {
-        rules_read(wants->runner->rules);
+        rules_changed(wants->runner->rules);
+        schedule_wake(wants->runner->schedule);
         return 0;
     }
     return -1;

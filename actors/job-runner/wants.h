@@ -1,7 +1,8 @@
 /*
  * Workers that wait over HTTP: a ROUTER on the slot's listener, to which every api process connects.
  * JOB_WANT becomes a demand on claim, and ends as JOB_GIVEN: with jobs, with none when the wait is
- * over, or "elsewhere" when none of its queues is in our shards. A waiting one costs memory and one
+ * over, or "elsewhere" when nobody can wait here (any more). It is kept whether or not its queues are
+ * in our shards, so that one that becomes ours finds its workers. A waiting one costs memory and one
  * timer, and asks nothing of the database.
  *
  * What was claimed and cannot be delivered is given back at once. JOB_BEAT goes to lease, JOB_RULES

@@ -4,7 +4,8 @@
  *
  * Drain: jobs wait; each statement, one commit, finishes a batch by (id, token) and claims the next
  * by id: open row gone, kept row, head of the run and its gap-free event; open row claimed, payload
- * returned. --enqueue: batches of jobs with unique keys for so many milliseconds; no events.
+ * returned. --started: an event for the claim too. --enqueue: batches of jobs with unique keys for
+ * so many milliseconds; no events.
  */
 #include "tests/bench/tool.h"
 
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_RUNS = 20, LIMIT_UUID = 16, OID_INT8 = 20, OID_UUID = 2950 };
+enum { LIMIT_RUNS = 20, LIMIT_RUN_JOBS = 1000, LIMIT_UUID = 16, OID_INT8 = 20, OID_UUID = 2950 };
 #define LIMIT_PAYLOAD "'{\"number\":1}'"
 /* As the sequencer's own session, but for hash joins. */
 #define LIMIT_SESSION                                                                \
@@ -28,29 +29,40 @@ enum { LIMIT_RUNS = 20, LIMIT_UUID = 16, OID_INT8 = 20, OID_UUID = 2950 };
     " set enable_mergejoin = off; set client_min_messages = error;"                  \
     " set plan_cache_mode = force_generic_plan"
 
+/* Both are claimed and finished alike; what differs is which of them are told to the run. */
+#define LIMIT_DONE                                                                          \
+    "with done as materialized ("                                                           \
+    " delete from job_open o using unnest($1::int8[], $2::uuid[]) as d (id, token)"         \
+    "  where o.id = d.id and o.token = d.token returning o.id, o.run_id, o.token),"         \
+    " claimed as materialized (update job_open o set claim = o.claim + 1, token = c.token," \
+    "  worker = 'limit', lease_ms = 60000, lease_until = now() + interval '1 minute',"      \
+    "  started_at = now() from unnest($3::int8[], $4::uuid[]) as c (id, token)"             \
+    "  where o.id = c.id and o.token is null returning o.id, o.run_id, o.token),"
+#define LIMIT_TOLD(type)                                                                         \
+    " counted as (select run_id, count(*) as n from told group by run_id),"                      \
+    " heads as (update run_heads h set last_seq = h.last_seq + c.n from counted c"               \
+    "  where h.run_id = c.run_id returning h.run_id, h.tenant_id, h.last_seq - c.n as base),"    \
+    " placed as materialized (select t.*, h.tenant_id,"                                          \
+    "  h.base + row_number() over (partition by t.run_id order by t.done desc, t.id) as seq"     \
+    "  from told t join heads h on h.run_id = t.run_id),"                                        \
+    " kept as (update job_records r set status = 'success', attempts = r.attempts + 1,"          \
+    "  last_worker = 'limit', last_token = p.token, finish_seq = p.seq, updated_at = now(),"     \
+    "  finished_at = now() from placed p where r.id = p.id and p.done),"                         \
+    " events as (insert into run_events (tenant_id, run_id, seq, position, event_type, payload," \
+    "   ts) select p.tenant_id, p.run_id, p.seq, p.id, " type ","                                \
+    "   ('{\"job_id\":\"' || p.token || '\",\"job_type\":\"noop\",\"attempt\":1}')::json, now()" \
+    "  from placed p)"                                                                           \
+    " select (select count(*) from done), count(r.payload)"                                      \
+    "  from claimed c join job_records r on r.id = c.id"
+
 static const char cycle_sql[] =
-    "with done as materialized ("
-    " delete from job_open o using unnest($1::int8[], $2::uuid[]) as d (id, token)"
-    "  where o.id = d.id and o.token = d.token returning o.id, o.run_id, o.token),"
-    " counted as (select run_id, count(*) as n from done group by run_id),"
-    " heads as (update run_heads h set last_seq = h.last_seq + c.n from counted c"
-    "  where h.run_id = c.run_id returning h.run_id, h.tenant_id, h.last_seq - c.n as base),"
-    " placed as materialized (select d.id, d.run_id, d.token, h.tenant_id,"
-    "  h.base + row_number() over (partition by d.run_id order by d.id) as seq"
-    "  from done d join heads h on h.run_id = d.run_id),"
-    " kept as (update job_records r set status = 'success', attempts = r.attempts + 1,"
-    "  last_worker = 'limit', last_token = p.token, finish_seq = p.seq, updated_at = now(),"
-    "  finished_at = now() from placed p where r.id = p.id),"
-    " events as (insert into run_events (tenant_id, run_id, seq, position, event_type, payload, ts)"
-    "  select p.tenant_id, p.run_id, p.seq, p.id, 'JOB_COMPLETED',"
-    "   ('{\"job_id\":\"' || p.token || '\",\"job_type\":\"noop\",\"attempts\":1}')::json, now()"
-    "  from placed p),"
-    " claimed as (update job_open o set claim = o.claim + 1, token = c.token, worker = 'limit',"
-    "  lease_ms = 60000, lease_until = now() + interval '1 minute', started_at = now()"
-    "  from unnest($3::int8[], $4::uuid[]) as c (id, token)"
-    "  where o.id = c.id and o.token is null returning o.id)"
-    " select (select count(*) from done), count(r.payload)"
-    "  from claimed c join job_records r on r.id = c.id";
+    LIMIT_DONE " told as (select *, true as done from done)," LIMIT_TOLD("'JOB_COMPLETED'");
+
+/* JOB_STARTED too, in the same numbers without a gap. */
+static const char cycle_started_sql[] =
+    LIMIT_DONE " told as (select *, true as done from done"
+               "  union all select *, false from claimed)," LIMIT_TOLD(
+                   "case when p.done then 'JOB_COMPLETED' else 'JOB_STARTED' end::run_event_type");
 
 static const char enqueue_sql[] =
     "with made as ("
@@ -72,6 +84,7 @@ struct options {
     int64_t jobs;
     int64_t length_ms;
     bool enqueue;
+    bool started;
 };
 
 struct worker {
@@ -116,7 +129,7 @@ static void put_array(struct buffer *out, uint32_t type, int64_t count)
     }
 }
 
-/* Jobs of connection i are those with number % connections == i, so that no two share a run. */
+/* Jobs of connection i are those with number % connections == i. */
 static void fill(struct batch *batch, struct worker *worker, int64_t from, int64_t count)
 {
     put_array(&batch->ids, OID_INT8, count);
@@ -221,7 +234,8 @@ static PGconn *open_connection(const char *dsn)
     return connection;
 }
 
-/* Empty tables and runs; for a drain, the waiting jobs. */
+/* Empty tables and runs; for a drain, the waiting jobs: as when somebody enqueued them in batches,
+ * many of a run are neighbours. No run has jobs of two connections. */
 static void prepare(PGconn *connection, const struct options *options)
 {
     char sql[1024];
@@ -229,12 +243,15 @@ static void prepare(PGconn *connection, const struct options *options)
                         " insert into run_heads select id(2, n), id(1, 0), 1, false"
                         "   from generate_series(0, 19) n");
     if (!options->enqueue) {
-        snprintf(sql, sizeof sql,
-                 "insert into job_records (id, job_id, tenant_id, run_id, job_key, job_type, queue,"
-                 "  max_attempts, payload, created_at, updated_at, enqueue_seq)"
-                 " select n, id(3, n), id(1, 0), id(2, n %% %d), 'key-' || n, 'noop', 'default', 3,"
-                 "  " LIMIT_PAYLOAD ", now(), now(), n from generate_series(0, %lld) n",
-                 LIMIT_RUNS, (long long)options->jobs - 1);
+        snprintf(
+            sql, sizeof sql,
+            "insert into job_records (id, job_id, tenant_id, run_id, job_key, job_type, queue,"
+            "  max_attempts, payload, created_at, updated_at, enqueue_seq)"
+            " select n, id(3, n), id(1, 0), id(2, (n / c / %d * c + n %% c) %% %d), 'key-' || n,"
+            "  'noop', 'default', 3, " LIMIT_PAYLOAD ", now(), now(), n"
+            "  from generate_series(0, %lld) n, (select %lld) as of (c)",
+            LIMIT_RUN_JOBS, LIMIT_RUNS, (long long)options->jobs - 1,
+            (long long)options->connections);
         execute(connection, sql);
         execute(connection,
                 "insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard,"
@@ -264,7 +281,10 @@ static void measure(PGconn *control, const struct options *options)
                                      .first = i,
                                      .random = (uint64_t)tool_real_us() * 2 + (uint64_t)i * 64 + 1};
         PQclear(PQprepare(workers[i].connection, "bench",
-                          options->enqueue ? enqueue_sql : cycle_sql, 0, NULL));
+                          options->enqueue   ? enqueue_sql
+                          : options->started ? cycle_started_sql
+                                             : cycle_sql,
+                          0, NULL));
     }
     int64_t wal = wal_bytes(control);
     int64_t start_us = tool_now_us();
@@ -290,13 +310,11 @@ static void measure(PGconn *control, const struct options *options)
 
 static void read_options(struct options *options, int argc, char **argv)
 {
-    static const struct option names[] = {{"dsn", required_argument, NULL, 'd'},
-                                          {"connections", required_argument, NULL, 'c'},
-                                          {"batch", required_argument, NULL, 'k'},
-                                          {"jobs", required_argument, NULL, 'n'},
-                                          {"ms", required_argument, NULL, 't'},
-                                          {"enqueue", no_argument, NULL, 'e'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"dsn", required_argument, NULL, 'd'},   {"connections", required_argument, NULL, 'c'},
+        {"batch", required_argument, NULL, 'k'}, {"jobs", required_argument, NULL, 'n'},
+        {"ms", required_argument, NULL, 't'},    {"enqueue", no_argument, NULL, 'e'},
+        {"started", no_argument, NULL, 's'},     {NULL, 0, NULL, 0}};
     int name;
     *options =
         (struct options){.dsn = "", .connections = 1, .batch = 1, .jobs = 20000, .length_ms = 5000};
@@ -319,6 +337,9 @@ static void read_options(struct options *options, int argc, char **argv)
             break;
         case 'e':
             options->enqueue = true;
+            break;
+        case 's':
+            options->started = true;
             break;
         default:
             exit(2);

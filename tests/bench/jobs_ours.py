@@ -90,9 +90,9 @@ class Ours:
         assert result["unanswered"] == 0, result
         return result
 
-    def fill(self, jobs, kind="noop", tenant=None):
+    def fill(self, jobs, kind="noop", tenant=None, runs=RUNS):
         """So many waiting jobs in new runs; returns the file of the runs."""
-        runs = (tenant or self.tenant).runs()
+        runs = (tenant or self.tenant).runs(runs)
         batch = math.gcd(jobs, FILL_BATCH)
         got = self.enqueue(runs, "--batch", batch, "--connections", FILL_CONNECTIONS, "--jobs", jobs, "--ms", 60000, kind=kind,
                            tenant=tenant)
@@ -121,7 +121,7 @@ class Ours:
         self.executors(executors)
         until = time.monotonic() + ms / 1000
         while heads() < wanted and time.monotonic() < until:
-            time.sleep(0.01)
+            time.sleep(0.02)
         self.executors(0)
         got = self.drain_result(runs, wal)
         if got["jobs"] < jobs:

@@ -8,8 +8,8 @@ from tree import files, read, report, without
 
 PAGE = "docs/architecture/flow.md"
 FOLDERS = {"api": ("actors/api/", "actors/runtime/"), "sequencer": ("actors/sequencer/", "actors/runtime/"),
-           "streamer": ("actors/streamer/", "actors/runtime/")}
-OUTSIDE = {"client", "reader", "PostgreSQL", "bus"}
+           "streamer": ("actors/streamer/", "actors/runtime/"), "job-runner": ("actors/job-runner/", "actors/runtime/")}
+OUTSIDE = {"client", "reader", "worker", "PostgreSQL", "bus"}
 MESSAGE = re.compile(r"^message \d+ ([A-Z_]+)\s+(.+?) -> (.+?)\s+since", re.M)
 
 
@@ -83,8 +83,8 @@ def main():
             count += inside
         elif inside:
             diagrams.check(number, line, names)
-    if count != 3:
-        diagrams.complain(1, f"{count} diagrams, not append, publish and reconnect")
+    if count != 5:
+        diagrams.complain(1, f"{count} diagrams, not append, publish, reconnect, a claim and an end")
     return report(diagrams.offences)
 
 

@@ -49,6 +49,10 @@ ROWS = {
     "DELETE /api/v1/queues/{}": ("admin", None, "thread"),
     "PUT /api/v1/job-types/{}/pause": ("admin", None, "thread"),
     "DELETE /api/v1/job-types/{}/pause": ("admin", None, "thread"),
+    "GET /api/v1/schedules": ("read", None, None),
+    "GET /api/v1/schedules/{}": ("read", None, "schedule"),
+    "PUT /api/v1/schedules/{}": ("admin", '{"spec":"@daily","job_type":"of the matrix","enabled":false}', "thread"),
+    "DELETE /api/v1/schedules/{}": ("admin", None, "schedule"),
     "GET /api/v1/threads/{}/stream": ("read", None, "thread"),
     "GET /api/v1/threads/{}/chat": ("read", None, "thread"),
     "GET /api/v1/stream": ("read", None, None),
@@ -110,6 +114,7 @@ class World:
         self.ids["thread"] = random_id()
         self.mine.new_run(thread_id=self.ids["thread"])
         self.ids["job"] = self.job()
+        self.ids["schedule"] = self.schedule()
         self.revoked, self.expired = make_key(box), make_key(box, lasts_s=-1)
         revoke(box, self.revoked)
         self.other = make_tenant(box, "of the matrix")
@@ -118,6 +123,12 @@ class World:
         """One that nobody takes."""
         body = {"job_type": "of the matrix", "job_key": random_id(), "queue": "of the matrix"}
         return self.mine.post(f"/api/v1/runs/{self.ids['run']}/jobs", body).json()["id"]
+
+    def schedule(self) -> str:
+        """One that rests."""
+        body = {"spec": "@daily", "job_type": "of the matrix", "enabled": False}
+        assert self.mine.request("PUT", "/api/v1/schedules/of-the-matrix", json=body).status_code in (200, 201)
+        return "of-the-matrix"
 
     def ask(self, method, path, *headers, body=None) -> int:
         """Status of exactly this request."""
@@ -235,7 +246,7 @@ def test_other_methods_do_nothing(world, route):
 
 
 # They end with any text a client likes.
-FREE_END = {"POST /api/v1/agui/{}", "GET /api/v1/queues/{}", "PUT /api/v1/queues/{}", "DELETE /api/v1/queues/{}"}
+FREE_END = {"POST /api/v1/agui/{}", *(f"{method} /api/v1/{what}/{{}}" for method in ("GET", "PUT", "DELETE") for what in ("queues", "schedules"))}
 
 
 def spellings(path) -> list:
@@ -271,6 +282,7 @@ def test_the_right_key_opens_it(world, route):
         world.ids["run"] = world.mine.new_run()
     if route == "POST /api/v1/jobs/{}/cancel":
         world.ids["job"] = world.job()
+    world.schedule()
     status = world.route(route, key=world.mine.key)
     if route == "PUT /api/v1/jobs/pause":
         assert world.route("DELETE /api/v1/jobs/pause", key=world.mine.key) == 200  # others have jobs here, too

@@ -106,6 +106,14 @@ ROUTES = {
     ("DELETE", "/api/v1/queues/{}"): None,
     ("PUT", "/api/v1/job-types/{}/pause"): NOTHING,
     ("DELETE", "/api/v1/job-types/{}/pause"): None,
+    ("GET", "/api/v1/schedules"): None,
+    ("GET", "/api/v1/schedules/{}"): None,
+    ("PUT", "/api/v1/schedules/{}"): Body(
+        {"spec": TEXT, "tz": WORD, "queue": TEXT, "job_type": TEXT, "priority": BELOW, "max_attempts": NUMBER, "concurrency_key": TEXT,
+         "enabled": FLAG, "missed": WORD},
+        needed=("spec", "job_type"), good={"spec": "@daily", "job_type": "bad input", "enabled": False}, empty=False,
+    ),
+    ("DELETE", "/api/v1/schedules/{}"): None,
     ("GET", "/api/v1/threads/{}/stream"): None,
     ("GET", "/api/v1/threads/{}/chat"): None,
     ("GET", "/api/v1/stream"): None,
@@ -328,7 +336,7 @@ def test_events_that_are_too_large_or_too_many(client, target, path):
 
 
 # Ids there are the client's own texts.
-FREE_IDS = re.compile("/(ai-sdk|agui|queues|job-types)/")
+FREE_IDS = re.compile("/(ai-sdk|agui|queues|job-types|schedules)/")
 
 # What stands in "{}" and is no id. The server must not even see a difference to an id that is not there.
 BAD_IDS = ["0", "x", "null", "undefined", "..%2fruns", "a" * 4000, "'", "%27%20or%201=1--", "%00", "%0a", "%F0%28%8C%28",

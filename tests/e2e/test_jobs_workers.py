@@ -1,6 +1,7 @@
 """External workers: claims over HTTP, long polls, leases, tokens that are worth nothing any more, ends and their events."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -139,14 +140,18 @@ def test_polls_side_by_side_never_get_the_same(jobs):
     assert jobs.log().count("JOB_STARTED") == jobs.log().count("JOB_COMPLETED") == 12
 
 
+def send_poll(raw, jobs, **wish):
+    body = json.dumps({"queues": [jobs.queue], "wait_ms": 20_000} | wish).encode()
+    raw.send(f"POST /api/v1/jobs/claim HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {jobs.client.key}\r\n"
+             f"Content-Length: {len(body)}\r\n\r\n".encode() + body)  # fmt: skip
+
+
 @pytest.mark.parametrize("how", ["closed", "reset", "half closed"])
 def test_a_client_that_went_away_gets_nothing(box, jobs, how):
     """Before there is a job: it is forgotten, and the next one gets it, at the first attempt."""
-    body = json.dumps({"queues": [jobs.queue], "wait_ms": 20_000}).encode()
     before = waiting(box)
     with RawConnection(box.address) as raw:
-        raw.send(f"POST /api/v1/jobs/claim HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {jobs.client.key}\r\n"
-                 f"Content-Length: {len(body)}\r\n\r\n".encode() + body)  # fmt: skip
+        send_poll(raw, jobs)
         wait_until(lambda: waiting(box) == before + 1, "the poll to wait")
         if how == "half closed":
             raw.socket.shutdown(1)
@@ -273,8 +278,44 @@ def test_a_runner_is_killed_while_polls_wait(box, jobs):
     assert {jobs.said("complete", job)["status"] for job in got} == {"success"}
 
 
-def test_a_sequencer_is_killed_between_an_end_and_its_answer(own_box):
+@pytest.mark.parametrize("actor", ["api", "job-runner"])
+def test_an_orderly_restart_while_polls_wait(box, jobs, actor):
+    """A poll at an api that ends is answered early, with nothing; the others do not notice. No job gets lost between them."""
+    polls = [Poll(jobs) for _ in range(4)]
+    wait_until(lambda: waiting(box) >= 4, "the polls to wait")
+    box.command("restart", actor, timeout=60)
+    if actor == "api":
+        assert [poll.jobs for poll in polls] == [[]] * 4
+        polls = [Poll(jobs) for _ in range(4)]
+    ids = jobs.enqueue(4)
+    got = [job for poll in polls for job in poll.jobs]
+    assert sorted(job["id"] for job in got) == sorted(ids) and {job["attempt"] for job in got} == {1}
+
+
+def test_faults(own_box):
+    """One server for both."""
     box = own_box(faults=True)
+    killed_between_an_end_and_its_answer(box)
+    gone_when_its_job_comes(box)
+
+
+def gone_when_its_job_comes(box):
+    """The api finds out before it writes, and another worker gets the job at once: long before the lease is over."""
+    jobs = Jobs(box.client())
+    with RawConnection(box.address) as raw:
+        send_poll(raw, jobs)
+        wait_until(lambda: waiting(box) >= 1, "the poll to wait")
+        # Due a little later, so that no other answer gets to the fault point first.
+        due = time.time() + 0.7
+        [job_id] = jobs.enqueue(run_at=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(due)) + f".{int(due % 1 * 1000):03}Z")
+        box.faults.order("api_before_answer", "sleep 300")
+        box.faults.obeyed("api_before_answer")
+    job = jobs.claim_one()
+    assert job["id"] == job_id and job["attempt"] == 1 and jobs.log().count("JOB_STARTED") == 2
+
+
+def killed_between_an_end_and_its_answer(box):
+    """The sequencer."""
     jobs = Jobs(box.client())
     jobs.enqueue()
     job = jobs.claim_one()
