@@ -186,11 +186,7 @@ static int read_location(const char *dir, char run_dir[LIMIT_SOCKET_PATH_BYTES +
     if (!found) {
         return error_set(err, "%.200s/location is damaged", dir);
     }
-<<<<<<< HEAD
     memcpy(run_dir, line + 8, strlen(line + 8) + 1);
-=======
-    memcpy(run_dir, line + 8, strlen(line + 8) + 1); /* fits, see above */
->>>>>>> seq
     return 0;
 }
 
