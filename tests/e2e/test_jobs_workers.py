@@ -227,14 +227,21 @@ def test_a_cancelled_job_is_told_by_its_heartbeat(jobs):
 def test_progress_is_shown_live_and_now_and_then_in_the_log(box, jobs):
     [job_id] = jobs.enqueue()
     job = jobs.claim_one()
+
+    def told(stream):
+        frame = wait_until(lambda: (f := stream.next_frame()).event == "job-progress" and f, "the frame")
+        assert frame.id is None
+        return json.loads(frame.data)
+
     with box.stream(jobs.run) as stream:
         stream.to_caught_up()
         assert jobs.said("progress", job, percent=40, note="page 4\nof 10")["cancel"] is False
-        frame = wait_until(lambda: (f := stream.next_frame()).event == "job-progress" and f, "the frame")
-    told = json.loads(frame.data)
-    assert frame.id is None and (told["job_id"], told["percent"], told["message"]) == (job_id, 40, "page 4\nof 10")
+        assert told(stream) == {"job_id": job_id, "job_type": "work", "attempt": 1, "percent": 40, "message": "page 4\nof 10"}
+        for percent in (50, 60, 70):
+            jobs.said("progress", job, percent=percent)
+        wait_until(lambda: told(stream)["percent"] == 70, "the last word")
     wait_until(lambda: jobs.log()[-1] == "JOB_PROGRESS", "the event")
-    jobs.said("progress", job, percent=41)
+    jobs.said("progress", job, percent=71)
     jobs.said("complete", job)
     assert jobs.log().count("JOB_PROGRESS") == 1
     for fields in ({"percent": 101}, {"percent": -1}, {"percent": 1.5}, {"note": "é" * 257}, {"note": 1}):
