@@ -375,7 +375,9 @@ CREATE VIEW public.job_memory WITH (security_invoker='true') AS
     o.token,
     COALESCE(o.worker, r.last_worker) AS worker,
     o.lease_ms,
-    COALESCE(o.deps_left, 0) AS deps_left,
+    COALESCE(o.deps_left, (( SELECT count(*) AS count
+           FROM public.job_deps d
+          WHERE ((d.child = r.id) AND (NOT d.done))))::integer) AS deps_left,
     COALESCE(o.dep_failed, false) AS dep_failed,
     (o.cancel_requested_at IS NOT NULL) AS cancel,
         CASE
@@ -713,6 +715,22 @@ END;
 
 ALTER FUNCTION public.find_session(p_public_id text) OWNER TO signalbox_owner;
 
+CREATE FUNCTION public.forget_jobs(p_ids bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    insert into job_pruned (tenant_id, job_key, job_id, status, result_artifact_id)
+    select r.tenant_id, r.job_key, r.job_id, r.status, r.result_artifact_id
+      from job_records r where r.id = any (p_ids) order by r.id
+    on conflict (tenant_id, job_key) do nothing;
+    delete from job_dead d using job_records r where r.id = any (p_ids) and d.tenant_id = r.tenant_id and d.id = r.id;
+    delete from job_deps where parent = any (p_ids);
+    delete from job_deps where child = any (p_ids);
+    delete from job_records where id = any (p_ids);
+$$;
+
+ALTER FUNCTION public.forget_jobs(p_ids bigint[]) OWNER TO signalbox_owner;
+
 CREATE FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) RETURNS TABLE(outcome text, run uuid, last_seq bigint, status text, limited boolean, open bytea, wake_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -947,6 +965,117 @@ end
 $$;
 
 ALTER FUNCTION public.project_run(p_run uuid) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.prune_jobs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after bigint, p_success timestamp with time zone, p_error timestamp with time zone, p_max integer, p_dry boolean, p_actor text, p_object text) RETURNS TABLE(last_out bigint, more_out boolean, jobs_out uuid[])
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    looked record;
+begin
+    perform 1 from shards s where s.shard = p_shard and s.epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    with range as materialized (
+        select r.id, r.job_id, r.status, r.finished_at, r.created_at
+          from job_records r where r.tenant_id = p_tenant and r.id > p_after order by r.id limit p_max
+    ), doomed as materialized (
+        select g.id, g.job_id from range g
+         where g.finished_at < case when g.status = 'success' then p_success else p_error end
+           and not exists (select from job_open o where o.id = g.id)
+    )
+    select (select max(g.id) from range g) as last, (select count(*) from range) as count,
+           (select max(g.created_at) from range g) as newest,
+           (select array_agg(d.id order by d.id) from doomed d) as ids,
+           (select array_agg(d.job_id order by d.id) from doomed d) as jobs
+      into looked;
+    last_out := coalesce(looked.last, p_after);
+    -- Jobs are made in the order of their numbers, and end after that.
+    more_out := looked.count = p_max and looked.newest < greatest(p_success, p_error);
+    jobs_out := coalesce(looked.jobs, '{}');
+    if not p_dry and cardinality(jobs_out) > 0 then
+        perform forget_jobs(looked.ids);
+        insert into audit_log (audit_id, tenant_id, actor, action, object_id, before, after)
+        values (gen_random_uuid(), p_tenant, p_actor, 'jobs.pruned', p_object, null,
+                jsonb_build_object('jobs', cardinality(jobs_out), 'first', looked.ids[1],
+                                   'last', looked.ids[cardinality(looked.ids)]));
+    end if;
+    return next;
+end
+$$;
+
+ALTER FUNCTION public.prune_jobs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after bigint, p_success timestamp with time zone, p_error timestamp with time zone, p_max integer, p_dry boolean, p_actor text, p_object text) OWNER TO signalbox_owner;
+
+CREATE FUNCTION public.prune_runs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after_at timestamp with time zone, p_after uuid, p_before timestamp with time zone, p_max integer, p_events bigint, p_dry boolean, p_actor text, p_object text) RETURNS TABLE(last_at_out timestamp with time zone, last_out uuid, more_out boolean, runs_out uuid[], jobs_out uuid[], events_out bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    looked record;
+    job_numbers bigint[];
+begin
+    perform 1 from shards s where s.shard = p_shard and s.epoch = p_epoch for share;
+    if not found then
+        raise exception 'shard % has a newer epoch than %', p_shard, p_epoch using errcode = 'SB001';
+    end if;
+    with range as materialized (
+        select r.run_id, r.created_at, r.completed_at, h.last_seq,
+               sum(h.last_seq) over (order by r.created_at, r.run_id) - h.last_seq as events_before
+          from (select t.run_id, t.created_at, t.completed_at from runs t
+                 where t.tenant_id = p_tenant and t.created_at < p_before
+                   and (t.created_at, t.run_id) > (p_after_at, p_after)
+                 order by t.created_at, t.run_id limit p_max) r
+          join run_heads h on h.run_id = r.run_id
+    ), taken as materialized (
+        select g.* from range g where g.events_before < p_events
+    ), doomed as materialized (
+        select g.run_id, g.created_at, g.last_seq from taken g
+         where g.completed_at < p_before
+           and not exists (select from job_records r join job_open o on o.id = r.id where r.run_id = g.run_id)
+    )
+    select (select count(*) from range) as count, (select count(*) from taken) as taken,
+           (select max(t.created_at) from taken t) as last_at,
+           (select t.run_id from taken t order by t.created_at desc, t.run_id desc limit 1) as last,
+           (select array_agg(d.run_id) from doomed d) as runs,
+           (select coalesce(sum(d.last_seq), 0) from doomed d)::bigint as events
+      into looked;
+    last_at_out := coalesce(looked.last_at, p_after_at);
+    last_out := coalesce(looked.last, p_after);
+    more_out := looked.count = p_max or looked.taken < looked.count;
+    runs_out := coalesce(looked.runs, '{}');
+    events_out := looked.events;
+    select array_agg(r.id order by r.id), array_agg(r.job_id order by r.id) into job_numbers, jobs_out
+      from job_records r where r.run_id = any (runs_out);
+    jobs_out := coalesce(jobs_out, '{}');
+    if not p_dry and cardinality(runs_out) > 0 then
+        perform forget_jobs(job_numbers);
+        insert into log_pruned as l (tenant_id, day, runs, events, position)
+        select p_tenant, c.day, sum(c.runs), sum(c.events), max(c.position)
+          from (select (r.created_at at time zone 'UTC')::date as day, 1 as runs, 0 as events, 0 as position
+                  from runs r where r.run_id = any (runs_out)
+                union all
+                select (e.ts at time zone 'UTC')::date, 0, (e.seq > coalesce(r.fork_seq, 0))::integer, e.position
+                  from runs r join run_events e on e.run_id = r.run_id where r.run_id = any (runs_out)) c
+         group by c.day
+        on conflict (tenant_id, day) do update
+           set runs = l.runs + excluded.runs, events = l.events + excluded.events,
+               position = greatest(l.position, excluded.position);
+        delete from run_events where run_id = any (runs_out);
+        delete from run_questions where run_id = any (runs_out);
+        delete from run_producers where run_id = any (runs_out);
+        delete from run_heads where run_id = any (runs_out);
+        delete from runs where run_id = any (runs_out);
+        insert into audit_log (audit_id, tenant_id, actor, action, object_id, before, after)
+        values (gen_random_uuid(), p_tenant, p_actor, 'runs.pruned', p_object, null,
+                jsonb_build_object('runs', cardinality(runs_out), 'jobs', cardinality(jobs_out), 'events', events_out,
+                                   'until', looked.last_at));
+    end if;
+    return next;
+end
+$$;
+
+ALTER FUNCTION public.prune_runs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after_at timestamp with time zone, p_after uuid, p_before timestamp with time zone, p_max integer, p_events bigint, p_dry boolean, p_actor text, p_object text) OWNER TO signalbox_owner;
 
 CREATE FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1337,6 +1466,16 @@ CREATE TABLE public.jwks_documents (
 
 ALTER TABLE public.jwks_documents OWNER TO signalbox_owner;
 
+CREATE TABLE public.log_pruned (
+    tenant_id uuid NOT NULL,
+    day date NOT NULL,
+    runs bigint NOT NULL,
+    events bigint NOT NULL,
+    "position" bigint NOT NULL
+);
+
+ALTER TABLE public.log_pruned OWNER TO signalbox_owner;
+
 CREATE TABLE public.origins (
     origin bigint NOT NULL,
     command_no bigint NOT NULL,
@@ -1600,6 +1739,9 @@ ALTER TABLE ONLY public.job_shards
 ALTER TABLE ONLY public.jwks_documents
     ADD CONSTRAINT jwks_documents_pkey PRIMARY KEY (url);
 
+ALTER TABLE ONLY public.log_pruned
+    ADD CONSTRAINT log_pruned_pkey PRIMARY KEY (tenant_id, day);
+
 ALTER TABLE ONLY public.origins
     ADD CONSTRAINT origins_pkey PRIMARY KEY (origin);
 
@@ -1723,6 +1865,9 @@ ALTER TABLE ONLY public.job_records
 ALTER TABLE ONLY public.job_schedules
     ADD CONSTRAINT job_schedules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.log_pruned
+    ADD CONSTRAINT log_pruned_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
@@ -1829,7 +1974,15 @@ CREATE POLICY keys_of_streamer ON public.api_keys FOR SELECT TO signalbox_stream
 
 CREATE POLICY keys_of_tenant ON public.api_keys FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
+ALTER TABLE public.log_pruned ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY log_pruned_of_all ON public.log_pruned FOR SELECT TO signalbox_sequencer, signalbox_job_runner USING (true);
+
+CREATE POLICY log_pruned_of_tenant ON public.log_pruned FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
+
 CREATE POLICY producers_of_all ON public.run_producers FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY producers_of_reconcile ON public.run_producers FOR SELECT TO signalbox_job_runner USING (true);
 
 CREATE POLICY questions_of_all ON public.run_questions FOR SELECT TO signalbox_sequencer, signalbox_job_runner, signalbox_exporter USING (true);
 
@@ -1880,6 +2033,8 @@ CREATE POLICY tenants_of_streamer ON public.tenants FOR SELECT TO signalbox_stre
 CREATE POLICY tenants_of_tenant ON public.tenants FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
 CREATE POLICY usage_of_all ON public.tenant_usage FOR SELECT TO signalbox_sequencer USING (true);
+
+CREATE POLICY usage_of_reconcile ON public.tenant_usage FOR SELECT TO signalbox_job_runner USING (true);
 
 CREATE POLICY usage_of_tenant ON public.tenant_usage FOR SELECT TO signalbox_api USING (((tenant_id = ( SELECT public.current_tenant() AS current_tenant)) OR ( SELECT public.is_operator() AS is_operator)));
 
@@ -2001,6 +2156,8 @@ REVOKE ALL ON FUNCTION public.find_session(p_public_id text) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.find_session(p_public_id text) TO signalbox_api;
 
+REVOKE ALL ON FUNCTION public.forget_jobs(p_ids bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.fork_run(p_shard integer, p_epoch bigint, p_position bigint, p_ts timestamp with time zone, p_cancel_ms bigint, p_tenant uuid, p_run uuid, p_source uuid, p_seq bigint, p_by text, p_key text, p_hash bytea, p_origin bigint, p_no bigint, p_admitted boolean, p_active bigint, p_events bigint, p_bytes bigint) TO signalbox_sequencer;
@@ -2016,6 +2173,14 @@ GRANT ALL ON FUNCTION public.leave_job_shards(p_name text, p_origin bigint) TO s
 REVOKE ALL ON FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) FROM PUBLIC;
 
 GRANT ALL ON FUNCTION public.move_job_schedule(p_tenant uuid, p_name text, p_due timestamp with time zone, p_next timestamp with time zone, p_last timestamp with time zone, p_error text) TO signalbox_job_runner;
+
+REVOKE ALL ON FUNCTION public.prune_jobs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after bigint, p_success timestamp with time zone, p_error timestamp with time zone, p_max integer, p_dry boolean, p_actor text, p_object text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.prune_jobs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after bigint, p_success timestamp with time zone, p_error timestamp with time zone, p_max integer, p_dry boolean, p_actor text, p_object text) TO signalbox_sequencer;
+
+REVOKE ALL ON FUNCTION public.prune_runs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after_at timestamp with time zone, p_after uuid, p_before timestamp with time zone, p_max integer, p_events bigint, p_dry boolean, p_actor text, p_object text) FROM PUBLIC;
+
+GRANT ALL ON FUNCTION public.prune_runs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after_at timestamp with time zone, p_after uuid, p_before timestamp with time zone, p_max integer, p_events bigint, p_dry boolean, p_actor text, p_object text) TO signalbox_sequencer;
 
 REVOKE ALL ON FUNCTION public.record_producers(p_shard integer, p_epoch bigint, p_run uuid[], p_tenant uuid[], p_id text[], p_old_epoch bigint[], p_old_seq bigint[], p_new_epoch bigint[], p_new_seq bigint[]) FROM PUBLIC;
 
@@ -2097,17 +2262,27 @@ GRANT SELECT ON TABLE public.jwks_documents TO signalbox_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.jwks_documents TO signalbox_job_runner;
 
+GRANT SELECT ON TABLE public.log_pruned TO signalbox_sequencer;
+
+GRANT SELECT ON TABLE public.log_pruned TO signalbox_job_runner;
+
+GRANT SELECT ON TABLE public.log_pruned TO signalbox_api;
+
 GRANT SELECT ON TABLE public.origins TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_api;
 
 GRANT SELECT ON TABLE public.origins TO signalbox_streamer;
 
+GRANT SELECT ON TABLE public.origins TO signalbox_job_runner;
+
 GRANT SELECT ON TABLE public.outbox_cursors TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.outbox_cursors TO signalbox_api;
 
 GRANT SELECT ON TABLE public.outbox_cursors TO signalbox_streamer;
+
+GRANT SELECT ON TABLE public.outbox_cursors TO signalbox_job_runner;
 
 GRANT SELECT ON TABLE public.run_events TO signalbox_api;
 
@@ -2141,6 +2316,8 @@ GRANT SELECT ON TABLE public.run_heads TO signalbox_exporter;
 
 GRANT SELECT ON TABLE public.run_producers TO signalbox_sequencer;
 
+GRANT SELECT ON TABLE public.run_producers TO signalbox_job_runner;
+
 GRANT SELECT ON TABLE public.run_questions TO signalbox_api;
 
 GRANT SELECT ON TABLE public.run_questions TO signalbox_sequencer;
@@ -2167,6 +2344,8 @@ GRANT SELECT ON TABLE public.shard_positions TO signalbox_api;
 
 GRANT SELECT ON TABLE public.shard_positions TO signalbox_streamer;
 
+GRANT SELECT ON TABLE public.shard_positions TO signalbox_job_runner;
+
 GRANT SELECT ON TABLE public.shards TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.shards TO signalbox_api;
@@ -2182,6 +2361,8 @@ GRANT SELECT ON TABLE public.tenant_runs TO signalbox_api;
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_sequencer;
 
 GRANT SELECT ON TABLE public.tenant_usage TO signalbox_api;
+
+GRANT SELECT ON TABLE public.tenant_usage TO signalbox_job_runner;
 
 GRANT SELECT,INSERT ON TABLE public.tenants TO signalbox_api;
 

@@ -66,6 +66,12 @@ enum job_beat {
     JOB_BEAT_ELSEWHERE = 3 /* the job is not known here */
 };
 
+/* What a step of PRUNE goes through. */
+enum prune {
+    PRUNE_JOBS = 1, /* ended jobs leave their keys, by their numbers */
+    PRUNE_RUNS = 2  /* ended runs go whole, with their jobs, by the time they were made */
+};
+
 /* Shards of the jobs: a job is in the one of its (tenant, queue), see job_shard() in
  * migrations/0013_jobs.up.sql. */
 enum { JOB_SHARDS = 16 };

@@ -34,6 +34,8 @@ const char *message_name(enum message_type type)
         return "ENQUEUE_JOBS";
     case MESSAGE_CHANGE_JOBS:
         return "CHANGE_JOBS";
+    case MESSAGE_PRUNE:
+        return "PRUNE";
     case MESSAGE_RESULT:
         return "RESULT";
     case MESSAGE_NACK:
@@ -837,6 +839,56 @@ int message_change_jobs_decode(const uint8_t *frame, size_t length,
     envelope_reader_init(&reader, frame, length);
     open_body(&reader, MESSAGE_CHANGE_JOBS, &header, 8);
     get_change_jobs(&reader, &message);
+    if (envelope_reader_finish(&reader) != 0)
+        return -1;
+    *header_out = header;
+    *message_out = message;
+    return 0;
+}
+
+void message_prune_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_prune *message)
+{
+    put_header(out, MESSAGE_PRUNE, header, 12);
+    envelope_put_u64(out, message->origin);
+    envelope_put_uuid(out, message->tenant);
+    envelope_put_uuid(out, message->run);
+    envelope_put_text(out, message->actor.data, message->actor.length);
+    envelope_put_text(out, message->object.data, message->object.length);
+    envelope_put_u64(out, message->what);
+    envelope_put_i64(out, message->after);
+    envelope_put_uuid(out, message->after_run);
+    envelope_put_i64(out, message->success_before);
+    envelope_put_i64(out, message->error_before);
+    envelope_put_u64(out, message->max);
+    envelope_put_bool(out, message->dry);
+}
+
+static void get_prune(struct envelope_reader *reader, struct message_prune *message)
+{
+    message->origin = envelope_get_u64(reader);
+    envelope_get_uuid(reader, message->tenant);
+    envelope_get_uuid(reader, message->run);
+    message->actor.data = envelope_get_text(reader, &message->actor.length);
+    message->object.data = envelope_get_text(reader, &message->object.length);
+    message->what = envelope_get_u64(reader);
+    message->after = envelope_get_i64(reader);
+    envelope_get_uuid(reader, message->after_run);
+    message->success_before = envelope_get_i64(reader);
+    message->error_before = envelope_get_i64(reader);
+    message->max = envelope_get_u64(reader);
+    message->dry = envelope_get_bool(reader);
+}
+
+int message_prune_decode(const uint8_t *frame, size_t length, struct message_header *header_out,
+                         struct message_prune *message_out)
+{
+    struct envelope_reader reader;
+    struct message_header header;
+    struct message_prune message;
+    envelope_reader_init(&reader, frame, length);
+    open_body(&reader, MESSAGE_PRUNE, &header, 12);
+    get_prune(&reader, &message);
     if (envelope_reader_finish(&reader) != 0)
         return -1;
     *header_out = header;
@@ -2082,6 +2134,28 @@ static int dump_change_jobs(const uint8_t *frame, size_t length, struct dump *du
     return 0;
 }
 
+static int dump_prune(const uint8_t *frame, size_t length, struct dump *dump)
+{
+    struct message_header header;
+    struct message_prune message;
+    if (message_prune_decode(frame, length, &header, &message) != 0)
+        return -1;
+    dump_header(dump, &header);
+    dump_add(dump, " origin=%" PRIu64, message.origin);
+    dump_uuid(dump, "tenant", message.tenant);
+    dump_uuid(dump, "run", message.run);
+    dump_add(dump, " actor=<%zu bytes>", message.actor.length);
+    dump_add(dump, " object=<%zu bytes>", message.object.length);
+    dump_add(dump, " what=%" PRIu64, message.what);
+    dump_add(dump, " after=%" PRId64, message.after);
+    dump_uuid(dump, "after_run", message.after_run);
+    dump_add(dump, " success_before=%" PRId64, message.success_before);
+    dump_add(dump, " error_before=%" PRId64, message.error_before);
+    dump_add(dump, " max=%" PRIu64, message.max);
+    dump_add(dump, " dry=%s", message.dry ? "true" : "false");
+    return 0;
+}
+
 static int dump_result(const uint8_t *frame, size_t length, struct dump *dump)
 {
     struct message_header header;
@@ -2399,6 +2473,8 @@ static int dump_message(const uint8_t *frame, size_t length, enum message_type t
         return dump_enqueue_jobs(frame, length, dump);
     case MESSAGE_CHANGE_JOBS:
         return dump_change_jobs(frame, length, dump);
+    case MESSAGE_PRUNE:
+        return dump_prune(frame, length, dump);
     case MESSAGE_RESULT:
         return dump_result(frame, length, dump);
     case MESSAGE_NACK:

@@ -27,6 +27,7 @@ enum message_type {
     MESSAGE_TOUCH_RUN = 7,     /* api, streamer, job-runner, exporter -> sequencer */
     MESSAGE_ENQUEUE_JOBS = 8,  /* api, job-runner, exporter -> sequencer */
     MESSAGE_CHANGE_JOBS = 9,   /* api, job-runner, exporter -> sequencer */
+    MESSAGE_PRUNE = 10,        /* job-runner -> sequencer */
     MESSAGE_RESULT = 16,       /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_NACK = 17,         /* sequencer -> api, streamer, job-runner, exporter */
     MESSAGE_BUSY = 18,         /* sequencer -> api, streamer, job-runner, exporter */
@@ -250,21 +251,40 @@ struct message_change_jobs {
     struct message_list events;
 };
 
+/* PRUNE: one step of forgetting what has ended long ago, in the order of its making. */
+struct message_prune {
+    uint64_t origin;
+    uint8_t tenant[16];         /* only its */
+    uint8_t run[16];            /* none */
+    struct message_span actor;  /* who asked, for the audit */
+    struct message_span object; /* for the audit: id of the job that asks */
+    uint64_t what;              /* enum prune (proto/job.h) */
+    /* how far the step before came: its `last_seq`; 0: from the beginning */
+    int64_t after;
+    uint8_t after_run[16]; /* of runs: its `run` */
+    /* jobs that ended before with success, or runs that ended before; microseconds since 1970, UTC; 0: none */
+    int64_t success_before;
+    int64_t error_before; /* jobs that ended before without */
+    uint64_t max;         /* 1..1000: looked at */
+    bool dry;             /* only counted */
+};
+
 /* RESULT: definite outcome of a command. */
 struct message_result {
     uint64_t outcome;   /* enum command_outcome (proto/outcome.h) */
     uint8_t run[16];    /* the run it went to (a repeated CREATE_RUN: the first one's) */
-    uint64_t first_seq; /* OK: first seq of the command */
-    uint64_t last_seq;  /* OK: last seq of the command; SEQ_CONFLICT: the head */
+    uint64_t first_seq; /* OK: first seq of the command; PRUNE: how many went */
+    /* OK: last seq of the command; SEQ_CONFLICT: the head; PRUNE: how far it came, a job's number or microseconds since 1970 */
+    uint64_t last_seq;
     /* enum run_status of the run after the command (proto/run_status.h) */
     uint64_t status;
-    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force; SEQ_BEYOND_HEAD: 1 when the event is there, but beyond what a fork may take along, else 0 */
+    /* PRODUCER_GAP: the number that comes next; PRODUCER_FENCED: the epoch in force; SEQ_BEYOND_HEAD: 1 when the event is there, but beyond what a fork may take along, else 0; PRUNE: 1 when there is more, else 0 */
     uint64_t expected;
     bool cancel_requested;
     bool duplicate;       /* the command had been done before */
     uint64_t quota;       /* QUOTA: enum quota (proto/quota.h) */
     uint64_t quota_limit; /* QUOTA: the limit */
-    uint64_t quota_used;  /* QUOTA: what is used of it */
+    uint64_t quota_used;  /* QUOTA: what is used of it; PRUNE: events that went */
 };
 
 /* NACK: out of order: send again from here. */
@@ -607,6 +627,12 @@ void message_change_jobs_event_encode(struct msgpack_sbuffer *list,
 /* Takes the first item off `cursor`; false when none is left. */
 bool message_change_jobs_event_next(struct message_list *cursor,
                                     struct message_change_jobs_event *item_out);
+
+void message_prune_encode(struct msgpack_sbuffer *out, const struct message_header *header,
+                          const struct message_prune *message);
+MESSAGE_MUST_CHECK int message_prune_decode(const uint8_t *frame, size_t length,
+                                            struct message_header *header_out,
+                                            struct message_prune *message_out);
 
 void message_result_encode(struct msgpack_sbuffer *out, const struct message_header *header,
                            const struct message_result *message);

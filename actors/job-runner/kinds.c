@@ -8,6 +8,8 @@
 const struct kind *const kinds[] = {
     &kind_http_request,
     &kind_noop,
+    &kind_reconcile,
+    &kind_retention,
 };
 const size_t kinds_count = sizeof kinds / sizeof kinds[0];
 _Static_assert(sizeof kinds / sizeof kinds[0] <= KINDS_MAX, "KINDS_MAX");

@@ -428,6 +428,7 @@ COMMAND(cancel_run, SPAN, command_done_fn, done)
 COMMAND(resume_run, SPAN, command_done_fn, done)
 COMMAND(fork_run, NO_SPAN, command_done_fn, done)
 COMMAND(touch_run, NO_SPAN, command_done_fn, done)
+COMMAND(prune, NO_SPAN, command_done_fn, done)
 COMMAND(enqueue_jobs, NO_SPAN, command_jobs_fn, jobs_done)
 COMMAND(change_jobs, NO_SPAN, command_jobs_fn, jobs_done)
 

@@ -50,6 +50,8 @@ SB_MUST_CHECK int commands_fork_run(struct commands *commands, struct message_fo
                                     command_done_fn *done, void *arg);
 SB_MUST_CHECK int commands_touch_run(struct commands *commands, struct message_touch_run *message,
                                      command_done_fn *done, void *arg);
+SB_MUST_CHECK int commands_prune(struct commands *commands, struct message_prune *message,
+                                 command_done_fn *done, void *arg);
 SB_MUST_CHECK int commands_enqueue_jobs(struct commands *commands,
                                         struct message_enqueue_jobs *message, command_jobs_fn *done,
                                         void *arg);

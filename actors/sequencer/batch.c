@@ -499,6 +499,12 @@ static void fill(struct sequencer *sequencer)
             }
             break;
         }
+        if (prune_is_needed(command)) {
+            if (batch->count == 0) {
+                prune_start(sequencer, command);
+            }
+            break;
+        }
         if (gate_is_needed(sequencer, command)) {
             if (batch->count == 0) {
                 gate_look(sequencer, command);

@@ -14,6 +14,7 @@ static const struct command_kind kinds[] = {
     {MESSAGE_RESUME_RUN, lifecycle_decode_resume, lifecycle_resume, NULL},
     {MESSAGE_TOUCH_RUN, lifecycle_decode_touch, lifecycle_touch, NULL},
     {MESSAGE_FORK_RUN, fork_decode, fork_evaluate, NULL},
+    {MESSAGE_PRUNE, prune_decode, prune_evaluate, NULL},
     {MESSAGE_ENQUEUE_JOBS, job_enqueue_decode, job_enqueue_evaluate, NULL},
     {MESSAGE_CHANGE_JOBS, job_change_decode, job_change_evaluate, NULL},
 };

@@ -96,6 +96,8 @@ bool lifecycle_decode_touch(struct command *command, struct message_header *head
 void lifecycle_touch(struct sequencer *sequencer, struct command *command);
 bool fork_decode(struct command *command, struct message_header *header);
 void fork_evaluate(struct sequencer *sequencer, struct command *command);
+bool prune_decode(struct command *command, struct message_header *header);
+void prune_evaluate(struct sequencer *sequencer, struct command *command);
 bool job_enqueue_decode(struct command *command, struct message_header *header);
 void job_enqueue_evaluate(struct sequencer *sequencer, struct command *command);
 bool job_change_decode(struct command *command, struct message_header *header);

@@ -34,6 +34,7 @@ static void drop_commands(struct sequencer *sequencer)
     batch_abandon(sequencer);
     sequencer->gate_command = NULL;
     sequencer->fork_command = NULL;
+    sequencer->prune_command = NULL;
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
         command_destroy(LIST_ENTRY(first, struct command, node));

@@ -116,6 +116,7 @@ struct command {
         struct message_resume_run resume;
         struct message_touch_run touch;
         struct message_fork_run fork;
+        struct message_prune prune;
         struct due due; /* of the timers' own commands */
     } message;
     /* Of every kind, from the message: */
@@ -146,7 +147,7 @@ struct command {
     unsigned *counted;     /* counts down when it is destroyed; NULL: nobody counts */
     bool creates;          /* it makes its run in the batch under way */
     bool recovered;        /* the table had its rows: `result` stands */
-    bool forked;           /* FORK_RUN: done or refused by the database, `result` stands */
+    bool forked;           /* FORK_RUN, PRUNE: done or refused by the database, `result` stands */
     struct message_result result;
 };
 
@@ -292,9 +293,10 @@ struct sequencer {
     struct command *gate_command; /* whose look is under way; borrowed from the queue */
     unsigned gates_asked;         /* queries under way: the last one is that command's */
     struct timers timers;
-    struct command *fork_command; /* whose statement is under way; borrowed from the queue */
-    int64_t fork_ts_us;           /* its time */
-    size_t split;                 /* at most so many commands in the next batch; 0: no limit */
+    struct command *fork_command;  /* whose statement is under way; borrowed from the queue */
+    struct command *prune_command; /* the same of PRUNE */
+    int64_t fork_ts_us;            /* its time */
+    size_t split;                  /* at most so many commands in the next batch; 0: no limit */
 
     struct stuck stuck; /* batches that fail for no data of theirs */
 
@@ -401,6 +403,10 @@ bool fork_is_needed(const struct command *command);
 /* Sends it, unless it is under way; only with no batch under way. The command can be evaluated when
  * batch_start() is next called. */
 void fork_start(struct sequencer *sequencer, struct command *command);
+
+/* prune.c: PRUNE, the same way. */
+bool prune_is_needed(const struct command *command);
+void prune_start(struct sequencer *sequencer, struct command *command);
 
 /* timers.c: runs whose time has come. */
 void timers_start(struct sequencer *sequencer);

@@ -43,6 +43,9 @@
                                                                                   "," OPEN_JOBS(   \
                                                                                       "r.run_id")
 
+/* A uuid[] as bytes. */
+#define UUIDS(array) "(select string_agg(uuid_send(u), ''::bytea) from unnest(" array ") u)"
+
 const struct db_statement store_statements[STORE_COUNT] = {
     [STORE_ACQUIRE] = {"acquire",
                        "select epoch, position_out, published"
@@ -217,6 +220,18 @@ const struct db_statement store_statements[STORE_COUNT] = {
                     "       (select thread_id from runs where run_id = $8::uuid)"
                     "  from fork_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
                     "                $15, $16, $17, $18)"},
+    /* Both: how far, the run there, whether there is more, runs, jobs, events. */
+    [STORE_PRUNE_JOBS] =
+        {"prune_jobs",
+         "select last_out, null::uuid, more_out, null::bytea,"
+         "       " UUIDS("jobs_out") ", 0::bigint"
+                                     "  from prune_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"},
+    [STORE_PRUNE_RUNS] =
+        {"prune_runs",
+         "select (extract(epoch from last_at_out) * 1000000)::bigint, last_out, more_out,"
+         "       " UUIDS("runs_out") ", " UUIDS(
+             "jobs_out") ", events_out"
+                         "  from prune_runs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"},
     [STORE_ADVANCE] = {"advance", "select advance_outbox($1::int4, $2::int8, 'bus', $3::int8)"},
     [STORE_DUE] =
         {"due", "select n.next, d.*"

@@ -62,7 +62,7 @@ def test_commands_that_left_nothing_are_looked_up_in_time(box):
 
 @pytest.mark.parametrize("store", STORES)
 def test_statements_prepare_and_are_granted(box, store):
-    role = {"runtime": "owner"}.get(store.split("/")[1], store.split("/")[1]).replace("-", "_")
+    role = {"runtime": "job-runner"}.get(store.split("/")[1], store.split("/")[1]).replace("-", "_")
     found = statements_of(store)
     assert found, f"{store} holds no statement"
     with box.database().connect(role) as connection:

@@ -6,5 +6,7 @@
 
 extern const struct kind kind_http_request;
 extern const struct kind kind_noop;
+extern const struct kind kind_reconcile;
+extern const struct kind kind_retention;
 
 #endif
