@@ -298,11 +298,29 @@ def test_an_orderly_restart_while_polls_wait(box, jobs, actor):
     assert sorted(job["id"] for job in got) == sorted(ids) and {job["attempt"] for job in got} == {1}
 
 
-def test_faults(own_box):
-    """One server for both."""
-    box = own_box(faults=True)
+def test_two_runners_and_faults(own_box):
+    """One server for all three."""
+    box = own_box({"job_runner.count": 2}, faults=True)
+    queues_of_both_runners(box)
     killed_between_an_end_and_its_answer(box)
     gone_when_its_job_comes(box)
+
+
+def queues_of_both_runners(box):
+    """Both answer a poll that asks for queues of both: what one of them gives too much goes back, and costs nothing."""
+    client = box.client()
+    queues = [Jobs(client) for _ in range(8)]
+    names = [jobs.queue for jobs in queues]
+    wait_until(lambda: box.database().value("select count(distinct owner) from job_shards where owner <> ''") == 2, "both to have shards")
+    polls = [Poll(queues[0], queues=names) for _ in range(4)]
+    wait_until(lambda: waiting(box) == 4, "the polls to wait")
+    ids = [jobs.enqueue()[0] for jobs in queues]
+    got = [job for poll in polls for job in poll.jobs]
+    while len(got) < len(ids):
+        got += queues[0].claim(queues=names, max=9, wait_ms=5000)
+    assert sorted(job["id"] for job in got) == sorted(ids) and {job["attempt"] for job in got} == {1}
+    with ThreadPoolExecutor(4) as pool:
+        assert {end["status"] for end in pool.map(lambda job: queues[0].said("complete", job), got)} == {"success"}
 
 
 def gone_when_its_job_comes(box):
