@@ -501,7 +501,7 @@ begin
                started_at = case when u.token is null then null when u.token = o.token then o.started_at
                                  else clock_timestamp() end,
                cancel_requested_at = case when u.cancel then coalesce(o.cancel_requested_at, p_ts) end,
-               progress = case when u.token is null or u.token = o.token then o.progress end,
+               -- progress stays: another attempt may go on from there
                last_error = coalesce(u.error, o.last_error), last_token = u.last_token
           from unnest(u_id, u_made, u_old_claim, u_old_token, u_run_at, u_attempts, u_claim, u_token, u_worker, u_lease_ms,
                       u_cancel, u_last_token, u_error)

@@ -82,7 +82,7 @@ void queues_get(struct exchange *exchange)
 
 /* ---- what is asked of them ---- */
 
-/* A lost hint costs a minute at most: they read all rules now and then. */
+/* When this is lost they see it at their next look into the table. */
 static void tell_runners(const struct exchange *exchange, const struct db_result *result)
 {
     if (store_read_changed(result)) {

@@ -78,6 +78,14 @@ static const struct db_statement get_jobs = {
                           " where j.id = any ($1::uuid[]) and j.tenant_id = $2::uuid") ") j "
     " where coalesce(j.before, 0) < " PAGE_BYTES " order by j.number desc"};
 
+static const struct db_statement find_keys = {
+    "api_find_job_keys",
+    "select n.place - 1 from unnest($1::uuid[]) with ordinality as n (name, place) "
+    " where exists (select from job_records r "
+    "                where r.tenant_id = $2::uuid and r.job_key = n.name::text) "
+    "    or exists (select from job_pruned p "
+    "                where p.tenant_id = $2::uuid and p.job_key = n.name::text)"};
+
 /* $1 run, $2 tenant, $3 job, $4 seq of its queueing, $5 of its end, null: none. */
 static const struct db_statement get_job_events = {
     "api_get_job_events",
@@ -133,16 +141,34 @@ void store_get_job(struct store *store, const struct uuid *tenant, const struct 
     store_give(store, tenant, &get_job, done, arg);
 }
 
-void store_get_jobs(struct store *store, const struct uuid *tenant, const struct uuid *jobs,
-                    size_t count, db_done_fn *done, void *arg)
+static void ask_for_many(struct store *store, const struct uuid *tenant, const struct uuid *ids,
+                         size_t count, const struct db_statement *statement, db_done_fn *done,
+                         void *arg)
 {
     db_array_begin(&store->params, DB_ARRAY_UUID, count);
     for (size_t i = 0; i < count; i++) {
-        db_array_uuid(&store->params, jobs[i].bytes);
+        db_array_uuid(&store->params, ids[i].bytes);
     }
     db_array_end(&store->params);
     db_param_uuid(&store->params, tenant);
-    store_give(store, tenant, &get_jobs, done, arg);
+    store_give(store, tenant, statement, done, arg);
+}
+
+void store_get_jobs(struct store *store, const struct uuid *tenant, const struct uuid *jobs,
+                    size_t count, db_done_fn *done, void *arg)
+{
+    ask_for_many(store, tenant, jobs, count, &get_jobs, done, arg);
+}
+
+void store_find_job_keys(struct store *store, const struct uuid *tenant, const struct uuid *names,
+                         size_t count, db_done_fn *done, void *arg)
+{
+    ask_for_many(store, tenant, names, count, &find_keys, done, arg);
+}
+
+size_t store_read_place(const struct db_result *result, int row)
+{
+    return (size_t)db_int8(result, row, 0);
 }
 
 static void param_number(struct db_params *params, int64_t number)

@@ -52,7 +52,12 @@ void store_get_job(struct store *store, const struct uuid *tenant, const struct 
 /* Those that are there, newest first; fewer come when they are large. */
 void store_get_jobs(struct store *store, const struct uuid *tenant, const struct uuid *jobs,
                     size_t count, db_done_fn *done, void *arg);
-/* A row of any of these. */
+/* Which of these, written as texts, are keys of jobs: a row for each, in any order. */
+void store_find_job_keys(struct store *store, const struct uuid *tenant, const struct uuid *names,
+                         size_t count, db_done_fn *done, void *arg);
+/* Its place among the names, from 0. */
+size_t store_read_place(const struct db_result *result, int row);
+/* A row of any of the first two. */
 void store_read_job(const struct db_result *result, int row, struct store_job *job_out);
 
 enum { STORE_JOB_STATUSES = JOB_STATUS_CANCELLED + 1 };

@@ -122,10 +122,15 @@ static void drop(struct jobs *jobs, struct job *job)
     free(job);
 }
 
+/* Where it ran there is a place for another one of its queue or its key. */
 static void end(struct jobs *jobs, struct job *job)
 {
+    bool ran = job->state == JOB_STATE_RUNNING;
     lease_over(jobs->runner->lease, job->id);
     drop(jobs, job);
+    if (ran) {
+        claim_kick(jobs->runner->claim);
+    }
 }
 
 static struct ready_job as_ready(const struct job *job)

@@ -171,7 +171,12 @@ def test_parents_may_stand_behind_their_children_and_be_named_like_ids(client, r
     key = random_id()
     child, parent = enqueue(client, run_id, {"artifact_kind": "child", "depends_on": [key]}, {"job_key": key})
     assert get(client, child["id"])["depends_on"] == [parent["id"]]
-    worker.complete(parent["id"]), worker.complete(child["id"])
+    late = enqueue(client, run_id, {"artifact_kind": "late", "depends_on": [key, child["id"], child["job_key"]]})
+    assert get(client, late["id"])["depends_on"] == [child["id"], parent["id"]]
+    refused = client.post(f"/api/v1/runs/{run_id}/jobs", MINE | {"artifact_kind": "no", "depends_on": [key, random_id()]})
+    assert_problem(refused, 422, "unknown-parent")
+    for job in (parent, child, late):
+        worker.complete(job["id"])
 
 
 def test_what_parents_are_refused(client, run_id, other):

@@ -291,6 +291,13 @@ static void take_page_of_tenant(struct reconcile *reconcile, const struct db_res
     }
 }
 
+static int64_t page_limit(const struct reconcile *reconcile)
+{
+    int64_t limit = reconcile->all ? PAGE_RUNS : PAGE_TENANT_RUNS;
+    int64_t left = reconcile->runs_max - reconcile->runs;
+    return left < 1 ? 1 : left < limit ? left : limit;
+}
+
 static void on_page(void *arg, enum db_status status, const struct db_result *result)
 {
     struct reconcile *reconcile = arg;
@@ -299,7 +306,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
         return;
     }
     reconcile->page = db_rows(result);
-    reconcile->more = reconcile->page == (reconcile->all ? PAGE_RUNS : PAGE_TENANT_RUNS);
+    reconcile->more = reconcile->page == page_limit(reconcile);
     if (reconcile->all) {
         take_page_of_all(reconcile, result);
     } else {
@@ -317,7 +324,7 @@ static void ask_page(struct reconcile *reconcile)
     struct uuid tenant = attempt_tenant(reconcile->attempt);
     if (reconcile->all) {
         db_param_uuid(&params, &reconcile->after);
-        db_param_int8(&params, PAGE_RUNS);
+        db_param_int8(&params, page_limit(reconcile));
     } else {
         db_param_uuid(&params, &tenant);
         if (reconcile->begun) {
@@ -326,7 +333,7 @@ static void ask_page(struct reconcile *reconcile)
             db_param_null(&params);
         }
         db_param_uuid(&params, &reconcile->after);
-        db_param_int8(&params, PAGE_TENANT_RUNS);
+        db_param_int8(&params, page_limit(reconcile));
     }
     db_query(reconcile->db, reconcile->all ? &store_kinds_runs_of_all : &store_kinds_runs_of_tenant,
              &params, on_page, reconcile);
