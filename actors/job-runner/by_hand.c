@@ -55,9 +55,8 @@ static const char help[] =
     "by\n"
     "the name HOST/manual-PID: the server's own give it its part within a second, and take it "
     "back\n"
-    "when it ends. It sees the jobs of its part only; --dry-run looks at all. To have all jobs, "
-    "run\n"
-    "the server with job_runner.count at its least and jobs.executors = 0.\n"
+    "when it ends. It sees the jobs of its part only; --dry-run looks at all. To do everything\n"
+    "by hand, run the server with jobs.executors = 0: it then works on none itself.\n"
     "Log lines go to standard error; log.level and the other settings are the server's.\n";
 
 /* ---- the command line ---- */
@@ -187,7 +186,7 @@ static int read_location(const char *dir, char run_dir[LIMIT_SOCKET_PATH_BYTES +
     if (!found) {
         return error_set(err, "%.200s/location is damaged", dir);
     }
-    snprintf(run_dir, LIMIT_SOCKET_PATH_BYTES + 1, "%s", line + 8);
+    memcpy(run_dir, line + 8, strlen(line + 8) + 1);
     return 0;
 }
 
@@ -267,6 +266,12 @@ static int apply(struct settings *settings, const struct by_hand_options *option
         if (numbers[i].value > 0 && settings_set(settings, numbers[i].id, number, err) != 0) {
             return -1;
         }
+    }
+    /* A server without executors is what one works beside who wants to do all jobs by hand. */
+    if (settings_int(settings, SETTING_JOBS_EXECUTORS) == 0 &&
+        settings_set(settings, SETTING_JOBS_EXECUTORS,
+                     setting_info(SETTING_JOBS_EXECUTORS)->fallback, err) != 0) {
+        return -1;
     }
     return settings_set(settings, SETTING_JOBS_BY_HAND,
                         options->dry_run ? "dry-run"
