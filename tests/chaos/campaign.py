@@ -18,9 +18,12 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from chaos import job_load
 from chaos.assembled import Assembled
-from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check
-from chaos.load import SLOTS, digest, key_of, run_of
+from chaos.checker import Connection, Feed, History, Observer, Op, Read, Row, Write, check, check_table
+from chaos.job_checker import check_jobs
+from chaos.job_load import JobLoad
+from chaos.load import SLOTS, digest, key_of, run_of, thread_of
 from chaos.readers import KINDS
 from harness.paths import ROOT
 from harness.processes import Process, open_descriptors
@@ -37,7 +40,7 @@ SETTINGS = {
     "restart.early_deaths": 1_000_000, "restart.late_deaths": 1_000_000, "restart.total_deaths": 1_000_000,
     "stop.sequencer_ms": 1500, "runs.cancel_deadline_ms": 2000, "runs.timer_ms": 300,
     "stream.sweep_ms": 600_000,  # the backstop is off: what it would hide must be repaired by the rules themselves
-}  # fmt: skip
+} | job_load.SETTINGS  # fmt: skip
 
 AUDIT = """
 create table chaos_writes (position bigint, epoch bigint, writer_is_owner boolean);
@@ -57,7 +60,7 @@ class Campaign:
         self.rate = rate or float(os.environ.get("CHAOS_RATE", "200"))
         self.chance = random.Random(seed)
         self.server = Server(SETTINGS | (settings or {}), faults=True)
-        self.rounds = self.acks = self.events = self.reconnects = self.lives = 0
+        self.rounds = self.acks = self.events = self.reconnects = self.lives = self.jobs = self.attempts = 0
         self.violations = []
         self.recoveries = {}  # kind of fault -> seconds
         self.phases = 0
@@ -91,16 +94,16 @@ class Campaign:
                              f"p99 {p99:.3f} s, max {ordered[-1]:.3f} s")  # fmt: skip
         lines.append(
             f"chaos: seed {self.seed}, {self.events} events, {self.reconnects} stream connections, "
-            f"{self.lives} questions, answers and cancellations"
+            f"{self.lives} questions, answers and cancellations, {self.jobs} jobs in {self.attempts} attempts"
         )
         lines.append(f"chaos: {self.rounds} rounds, {self.acks} acks, {len(self.violations)} violations")
         return "\n".join(lines)
 
     @contextmanager
-    def phase(self, name, exact_restarts=True):
+    def phase(self, name, exact_restarts=True, overdue_s=job_load.OVERDUE_S):
         """Load runs inside the `with`; leaving it checks everything and fails on a violation."""
         self.phases += 1
-        phase = Phase(self, f"{self.seed}-{self.phases}-{name.replace(' ', '-')}", exact_restarts)
+        phase = Phase(self, f"{self.seed}-{self.phases}-{name.replace(' ', '-')}", exact_restarts, overdue_s)
         phase.start()
         try:
             yield phase
@@ -113,12 +116,13 @@ class Campaign:
 
 
 class Phase:
-    def __init__(self, campaign, name, exact_restarts):
+    def __init__(self, campaign, name, exact_restarts, overdue_s):
         self.campaign, self.server, self.name = campaign, campaign.server, name
         self.chance = campaign.chance
         self.exact_restarts = exact_restarts
         self.injected, self.faults = {}, []
         self.programs = []
+        self.overdue_s, self.jobs = overdue_s, None
 
     # Load.
 
@@ -134,6 +138,7 @@ class Phase:
             self._spawn("producer", base | {"name": f"p{n}.", "lanes": LANES, "rate": self.campaign.rate / PRODUCERS})
         for n in range(READER_PROCESSES):
             self._spawn("readers", base | {"begin": n * READERS, "count": READERS})
+        self.jobs = JobLoad(self.server, self.campaign.folder, base, self.overdue_s).start()
         self.base_counts = {a["name"]: a["restarts"] for a in self.server.actors()}
         self.moving()
 
@@ -217,6 +222,8 @@ class Phase:
     # The end.
 
     def abandon(self):
+        if self.jobs is not None:
+            self.jobs.abandon()
         for _, child, _ in self.programs:
             child.kill()
             child.wait()
@@ -231,9 +238,11 @@ class Phase:
         except WaitTimeout as error:
             late.append(f"not healthy after the last fault: {error}")
         told = [self._end(program) for program in self.programs if program[0] == "producer"]
+        self.jobs.end_puts()
         history = History(late=late)
         runs = self._close_runs(history)
         readers = [self._end(program) for program in self.programs if program[0] == "readers"]
+        story = self.jobs.drain()
         feeds = [self._end(program) for program in self.programs if program[0] == "feeds"]
         self._take_clients(history, told, readers)
         self._take_server(history, runs)
@@ -241,7 +250,13 @@ class Phase:
         self._take_resources(history)
         self._take_counts(history)
         self._measure(history, readers)
-        return check(history)
+        return check(history) + self._check_jobs(history, story)
+
+    def _check_jobs(self, history, story) -> list:
+        """What became of the jobs; and their runs are logs like the others."""
+        self.campaign.jobs += len(story.jobs)
+        self.campaign.attempts += sum(event.kind == "JOB_STARTED" for event in story.events)
+        return check_jobs(story) + [fault for run, (rows, head) in history.jobs.items() for fault in check_table(run, rows, head)]
 
     def _end(self, program):
         _, child, out = program
@@ -336,9 +351,19 @@ class Phase:
             self.base_position,
         )
         history.log = [(run, seq, digest(payload)) for run, seq, payload in rows]
+        runs, history.apart = self.jobs.runs(thread_of(self.name))
+        self._take_jobs(history, [run for run in runs if run not in history.tables])
         for feed in feeds:
             history.feeds.append(Feed(feed["name"], [tuple(e) for e in feed["events"]], feed["thread"], feed["complaints"]))
             self.campaign.reconnects += feed["connections"]
+
+    def _take_jobs(self, history, runs):
+        with self.server.database().connect() as connection:
+            for run in runs:
+                rows = connection.execute("select seq, event_type::text from run_events where run_id = %s order by seq", [run])
+                events = [Row(seq, kind, None, "") for seq, kind in rows]
+                [head] = connection.execute("select last_seq from run_heads where run_id = %s", [run]).fetchone()
+                history.jobs[run] = (events, head)
 
     def _take_resources(self, history):
         """Descriptors within 5, sessions within 2 of what they were before the load (I16)."""

@@ -114,6 +114,8 @@ class History:
     shown: dict = field(default_factory=dict)  # kind of reader -> how much its readers saw
     log: list = field(default_factory=list)  # (run, seq, hash) of all runs by position
     feeds: list = field(default_factory=list)
+    apart: set = field(default_factory=set)  # runs of the log that are not in the thread of the others
+    jobs: dict = field(default_factory=dict)  # run that holds jobs -> ([Row] by seq, last_seq as stored)
     reads: list = field(default_factory=list)
     lives: list = field(default_factory=list)  # (run, type): acknowledged lifecycle events, an answer or a request each
     writes: list = field(default_factory=list)
@@ -155,7 +157,7 @@ def check(history: History) -> list:
     found += [Violation("I16", "-", f"no reader by {kind} saw anything") for kind, much in history.shown.items() if not much]
     found += check_lives(history.lives, history.tables)
     for feed in history.feeds:
-        found += check_feed(feed, history.log)
+        found += check_feed(feed, [event for event in history.log if not feed.from_start or event[0] not in history.apart])
     found += check_reads(history.reads, history.ops)
     found += check_writes(history.writes)
     found += [

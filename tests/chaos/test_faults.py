@@ -1,5 +1,6 @@
 """
-Faults under load, one kind a test. Load all the while: 4 producers, 50 open runs, 40 readers that reconnect at random.
+Faults under load, one kind a test. Load all the while: 4 producers, 50 open runs, 40 readers that reconnect at random; jobs are
+queued, worked on by two workers and two job-runners, and judged as well (I12).
 
 CHAOS_PROFILE=quick (default) or nightly chooses the column of counts; CHAOS_SCALE multiplies it; CHAOS_SEED repeats.
 """
@@ -18,6 +19,7 @@ from harness.waiting import wait_until
 COUNTS = {  # quick, nightly
     "sequencer": (40, 1000), "api": (20, 300), "streamer": (20, 300), "job-runner": (20, 300), "exporter": (10, 150),
     "supervisor": (5, 50), "two at once": (10, 200), "sequencer stopped": (10, 100), "others stopped": (5, 50),
+    "job-runner stopped": (4, 50), "worker": (12, 300),
     "hung loop": (2, 20), "rolling": (3, 50), "two sequencers": (5, 200), "session ended": (10, 200),
     "postgres fast": (2, 20), "postgres immediate": (2, 50), "postgres killed": (2, 50), "postgres frozen": (2, 20),
     "redis": (3, 60),
@@ -68,11 +70,55 @@ def test_streamers_are_killed(campaign):
 
 
 @pytest.mark.requirement("I16")
-@pytest.mark.parametrize("actor", ["job-runner", "exporter"])
-def test_the_others_are_killed(campaign, actor):
-    with campaign.phase(f"kill {actor}") as phase:
-        for _ in rounds(actor):
-            phase.kill(f"{actor}-1")
+def test_the_exporter_is_killed(campaign):
+    with campaign.phase("kill exporter") as phase:
+        for _ in rounds("exporter"):
+            phase.kill("exporter-1")
+
+
+@pytest.mark.requirement("I12", "I16", "R054", "R055")
+def test_job_runners_are_killed(campaign):
+    with campaign.phase("kill job-runner") as phase:
+        shoot(phase, "job-runner", ["job-runner-1", "job-runner-2"])
+
+
+@pytest.mark.requirement("I12", "R055")
+def test_a_stopped_job_runner_comes_back_after_its_successor(campaign):
+    """SIGSTOP past the leases, its shards go to the other one, SIGCONT: two owners at once, until it looks."""
+    database = campaign.server.database()
+    with campaign.phase("job-runner stopped") as phase:
+        for n in rounds("job-runner stopped"):
+            process = campaign.server.process_of(f"job-runner-{n % 2 + 1}")
+            held = database.value("select count(*) from job_shards where owner like %s", f"%/job-runner-{n % 2 + 1}")
+            assert process.signal(signal.SIGSTOP)
+            phase.note("stop job-runner")
+            process.wait_stopped()
+            with database.connect() as connection:  # its ten seconds are over
+                connection.execute("update job_runners set until = now() where name like %s", [f"%/job-runner-{n % 2 + 1}"])
+                connection.execute("update job_shards set until = now() where owner like %s", [f"%/job-runner-{n % 2 + 1}"])
+            wait_until(lambda: database.value("select count(distinct owner) from job_shards") == 1, "the other one to own all")
+            phase.pause(2.0)
+            process.signal(signal.SIGCONT)
+            phase.moving()
+            if held:
+                wait_until(lambda: database.value("select count(distinct owner) from job_shards") == 2, "both to own some")
+
+
+@pytest.mark.requirement("I12", "R054", "R055")
+def test_workers_are_killed_and_stopped(campaign):
+    """Their successors have their names. A stopped one wakes behind its lease and goes on as if nothing had been."""
+    with campaign.phase("workers") as phase:
+        for n in rounds("worker"):
+            phase.pause()
+            if n % 3 != 2:
+                phase.note("kill worker")
+                phase.jobs.kill_worker(n % 2)
+            else:
+                phase.note("stop worker")
+                phase.jobs.stop_worker(n % 2)
+                phase.pause(3.0)
+                phase.jobs.go_on_worker(n % 2)
+            phase.moving()
 
 
 @pytest.mark.requirement("I1", "I5", "I9")
@@ -86,7 +132,7 @@ def test_the_supervisor_is_killed(campaign):
 
 @pytest.mark.requirement("I1", "I5", "I9", "I16")
 def test_two_actors_are_killed_at_once(campaign):
-    names = ["sequencer-1", "api-1", "api-2", "streamer-1", "streamer-2", "job-runner-1", "exporter-1"]
+    names = ["sequencer-1", "api-1", "api-2", "streamer-1", "streamer-2", "job-runner-1", "job-runner-2", "exporter-1"]
     with campaign.phase("two at once") as phase:
         for _ in rounds("two at once"):
             phase.pause()
