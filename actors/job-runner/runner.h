@@ -39,6 +39,7 @@ struct report;
 struct rules;
 struct schedule;
 struct shards;
+struct upkeep;
 struct vitals;
 struct wants;
 
@@ -63,6 +64,7 @@ struct job_runner {
     struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;
+    struct upkeep *upkeep;   /* NULL: started by hand */
     struct by_hand *by_hand; /* NULL: a child of the supervisor */
     struct wants *wants;
     struct event *begin;    /* at the start, until the database is there */
