@@ -1,7 +1,7 @@
 /*
- * POST /runs/{id}/jobs: one job, or up to JOBS_MAX, all or none. Read into `struct wish`es, whose
- * names are resolved within the request, and sent as one command; its answer says which of them are
- * new. Those whose key was known are shown as they are stored.
+ * POST /runs/{id}/jobs: one job, or up to a thousand, all or none. What is asked for is read by
+ * jobs_wish; parents are resolved within the request, and all is sent as one command, whose answer
+ * says which jobs are new. Those whose key was known are shown as they are stored.
  *
  * A parent that is named by a UUID is taken for an id first. When the sequencer does not know it, it
  * is looked for among the keys, and the command is sent once more.
@@ -10,58 +10,18 @@
 #include "api/jobs.h"
 #include "api/jobs_graph.h"
 #include "api/jobs_view.h"
-#include "api/request.h"
+#include "api/jobs_wish.h"
 #include "api/store_jobs.h"
-#include "api/time_text.h"
 #include "proto/outcome.h"
-#include "runtime/base/clock.h"
 #include "runtime/base/fault.h"
 #include "runtime/base/map.h"
 #include "runtime/base/memory.h"
-#include "runtime/base/number.h"
 #include "runtime/body.h"
 #include "runtime/commands.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    JOBS_MAX = 1000,
-    NAME_BYTES_MAX = 255,
-    KEY_BYTES_MAX = 512,
-    PAYLOAD_BYTES_MAX = 64 << 10,
-    PRIORITY_MAX = 1000,
-    ATTEMPTS_MAX = 1000,
-    POINTER_SIZE = 64
-};
-#define DEBOUNCE_MAX_MS (366 * 86400000LL)
-
-/* A text in enqueue->texts; length 0: not said. */
-struct text {
-    size_t at;
-    size_t length;
-};
-
-/* A job as it was asked for. */
-struct wish {
-    struct text key;
-    struct text type;
-    struct text artifact_kind;
-    struct text queue;
-    struct text concurrency_key;
-    struct json_span payload;
-    struct json_span depends_on;
-    int64_t priority;
-    int64_t max_attempts;
-    int64_t run_at_us;
-    int64_t debounce_ms;
-    enum job_dep_fail on_dep_fail;
-    bool detached;
-    /* What has become of it. */
-    struct uuid id;
-    enum job_outcome outcome;
-    enum job_status status;
-};
 
 /* A parent outside the request whose name is a UUID. */
 struct likely_id {
@@ -72,359 +32,31 @@ struct likely_id {
 
 struct enqueue {
     struct exchange *exchange;
-    bool batch; /* {"jobs":[…]} */
-    struct wish *wishes;
-    size_t count;
-    struct buffer texts;
+    struct jobs_wishes wishes;
     struct buffer scratch;
-    char run_text[UUID_TEXT_SIZE];
     /* The lists of the command. `parents` lacks those that are likely ids. */
     struct msgpack_sbuffer jobs;
     struct msgpack_sbuffer parents;
     uint32_t parent_count;
-    struct likely_id *likely_ids;
+    struct likely_id *likely_ids; /* owned */
     size_t likely_count;
     bool looked; /* for keys that look like ids */
 };
 
 static void enqueue_destroy(struct enqueue *enqueue)
 {
-    free(enqueue->wishes);
+    jobs_wishes_deinit(&enqueue->wishes);
     free(enqueue->likely_ids);
     msgpack_sbuffer_destroy(&enqueue->jobs);
     msgpack_sbuffer_destroy(&enqueue->parents);
-    buffer_deinit(&enqueue->texts);
     buffer_deinit(&enqueue->scratch);
     free(enqueue);
 }
 
-static const char *text_data(const struct enqueue *enqueue, struct text text)
-{
-    return (const char *)enqueue->texts.data + text.at;
-}
-
-static struct message_span text_span(const struct enqueue *enqueue, struct text text)
+static struct message_span text_span(const struct enqueue *enqueue, struct jobs_wish_text text)
 {
     return text.length == 0 ? command_span(NULL, 0)
-                            : command_span(text_data(enqueue, text), text.length);
-}
-
-/* ---- members ---- */
-
-/* Where in the request: "/jobs/7/queue", or "/queue" of a job that stands alone. */
-static void point(const struct enqueue *enqueue, size_t job, const char *member,
-                  char out[POINTER_SIZE])
-{
-    if (enqueue->batch) {
-        (void)snprintf(out, POINTER_SIZE, "/jobs/%zu%s%s", job, member[0] == '\0' ? "" : "/",
-                       member);
-    } else {
-        (void)snprintf(out, POINTER_SIZE, "%s%s", member[0] == '\0' ? "" : "/", member);
-    }
-}
-
-static int wrong_as(struct enqueue *enqueue, enum problem problem, size_t job, const char *member,
-                    const char *detail)
-{
-    char pointer[POINTER_SIZE];
-    point(enqueue, job, member, pointer);
-    exchange_problem(enqueue->exchange, problem, detail,
-                     &(struct problem_extra){.pointer = pointer});
-    return -1;
-}
-
-static int wrong(struct enqueue *enqueue, size_t job, const char *member, const char *detail)
-{
-    return wrong_as(enqueue, PROBLEM_INVALID_PAYLOAD, job, member, detail);
-}
-
-/* The text without its escapes, at the end of `out`. */
-static size_t decode(struct buffer *out, struct json_span value)
-{
-    struct json_span text = body_text(value);
-    size_t length =
-        json_unescape(text.data, text.length, (char *)buffer_reserve(out, text.length + 1));
-    out->length += length;
-    return length;
-}
-
-static int take_text(struct enqueue *enqueue, size_t job, const char *member,
-                     struct json_span value, size_t most, struct text *text_out)
-{
-    size_t at = enqueue->texts.length;
-    size_t length = body_is_string(value) ? decode(&enqueue->texts, value) : 0;
-    if (body_is_null(value)) {
-        return 0;
-    }
-    if (length < 1 || length > most) {
-        return wrong(enqueue, job, member,
-                     most == KEY_BYTES_MAX ? "This must be a text of 1 to 512 bytes."
-                                           : "This must be a text of 1 to 255 bytes.");
-    }
-    *text_out = (struct text){at, length};
-    return 0;
-}
-
-static int take_number(struct enqueue *enqueue, size_t job, const char *member,
-                       struct json_span value, int64_t least, int64_t most, int64_t *number_out)
-{
-    bool negative = value.length > 1 && value.data[0] == '-';
-    int64_t number = 0;
-    if (body_is_null(value)) {
-        return 0;
-    }
-    int failed =
-        number_parse(value.data + (negative ? 1 : 0), value.length - (negative ? 1 : 0), &number);
-    number = negative ? -number : number;
-    if (failed != 0 || number < least || number > most) {
-        char detail[96];
-        (void)snprintf(detail, sizeof detail, "This must be a whole number from %lld to %lld.",
-                       (long long)least, (long long)most);
-        return wrong(enqueue, job, member, detail);
-    }
-    *number_out = number;
-    return 0;
-}
-
-static int take_payload(struct enqueue *enqueue, size_t job, struct json_span value,
-                        struct json_span *payload_out)
-{
-    if (value.length > PAYLOAD_BYTES_MAX) {
-        return wrong_as(enqueue, PROBLEM_TOO_LARGE, job, "payload",
-                        "The payload of a job may have 64 KiB.");
-    }
-    *payload_out = value;
-    return 0;
-}
-
-static int take_run_at(struct enqueue *enqueue, size_t job, struct json_span value,
-                       int64_t *run_at_us_out)
-{
-    if (body_is_null(value)) {
-        return 0;
-    }
-    struct json_span text = body_is_string(value) ? body_text(value) : (struct json_span){"", 0};
-    if (time_text_parse(text.data, text.length, run_at_us_out) != 0) {
-        return wrong(enqueue, job, "run_at",
-                     "run_at must be a time such as 2026-11-20T09:22:00Z (RFC 3339) or null.");
-    }
-    return 0;
-}
-
-static int take_dep_fail(struct enqueue *enqueue, size_t job, struct json_span value,
-                         enum job_dep_fail *rule_out)
-{
-    static const char *const names[] = {[JOB_DEP_FAIL_CANCEL] = "\"cancel\"",
-                                        [JOB_DEP_FAIL_FAIL] = "\"fail\"",
-                                        [JOB_DEP_FAIL_CONTINUE] = "\"continue\""};
-    if (body_is_null(value)) {
-        return 0;
-    }
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        if (body_is(value, names[i])) {
-            *rule_out = (enum job_dep_fail)i;
-            return 0;
-        }
-    }
-    return wrong(enqueue, job, "on_dep_fail", "on_dep_fail must be cancel, fail or continue.");
-}
-
-static int take_detached(struct enqueue *enqueue, size_t job, struct json_span value,
-                         bool *detached_out)
-{
-    if (!body_is(value, "true") && !body_is(value, "false") && !body_is_null(value)) {
-        return wrong(enqueue, job, "detached", "detached must be true or false.");
-    }
-    *detached_out = body_is(value, "true");
-    return 0;
-}
-
-static int take_depends_on(struct enqueue *enqueue, size_t job, struct json_span value,
-                           struct json_span *depends_on_out)
-{
-    if (body_is_null(value)) {
-        return 0;
-    }
-    if (!body_is_array(value)) {
-        return wrong(enqueue, job, "depends_on",
-                     "depends_on must be an array of ids and keys of jobs.");
-    }
-    *depends_on_out = value;
-    return 0;
-}
-
-static int take_member(struct enqueue *enqueue, size_t job, struct json_span name,
-                       struct json_span value)
-{
-    struct wish *wish = &enqueue->wishes[job];
-    char pointer[POINTER_SIZE];
-    if (body_is(name, "job_type")) {
-        return take_text(enqueue, job, "job_type", value, NAME_BYTES_MAX, &wish->type);
-    }
-    if (body_is(name, "artifact_kind")) {
-        return take_text(enqueue, job, "artifact_kind", value, NAME_BYTES_MAX,
-                         &wish->artifact_kind);
-    }
-    if (body_is(name, "job_key")) {
-        return take_text(enqueue, job, "job_key", value, KEY_BYTES_MAX, &wish->key);
-    }
-    if (body_is(name, "payload")) {
-        return take_payload(enqueue, job, value, &wish->payload);
-    }
-    if (body_is(name, "queue")) {
-        return take_text(enqueue, job, "queue", value, NAME_BYTES_MAX, &wish->queue);
-    }
-    if (body_is(name, "priority")) {
-        return take_number(enqueue, job, "priority", value, -PRIORITY_MAX, PRIORITY_MAX,
-                           &wish->priority);
-    }
-    if (body_is(name, "max_attempts")) {
-        return take_number(enqueue, job, "max_attempts", value, 1, ATTEMPTS_MAX,
-                           &wish->max_attempts);
-    }
-    if (body_is(name, "run_at")) {
-        return take_run_at(enqueue, job, value, &wish->run_at_us);
-    }
-    if (body_is(name, "depends_on")) {
-        return take_depends_on(enqueue, job, value, &wish->depends_on);
-    }
-    if (body_is(name, "on_dep_fail")) {
-        return take_dep_fail(enqueue, job, value, &wish->on_dep_fail);
-    }
-    if (body_is(name, "concurrency_key")) {
-        return take_text(enqueue, job, "concurrency_key", value, NAME_BYTES_MAX,
-                         &wish->concurrency_key);
-    }
-    if (body_is(name, "detached")) {
-        return take_detached(enqueue, job, value, &wish->detached);
-    }
-    if (body_is(name, "debounce_ms")) {
-        return take_number(enqueue, job, "debounce_ms", value, 0, DEBOUNCE_MAX_MS,
-                           &wish->debounce_ms);
-    }
-    point(enqueue, job, "", pointer);
-    request_unknown_field(enqueue->exchange, pointer, name);
-    return -1;
-}
-
-/* ---- one job ---- */
-
-/* {run_id}:{job_type}:{artifact_kind}. A colon in the type would let two different jobs have one
- * name. */
-static int make_key(struct enqueue *enqueue, size_t job)
-{
-    struct wish *wish = &enqueue->wishes[job];
-    struct buffer *texts = &enqueue->texts;
-    size_t at = texts->length;
-    if (memchr(text_data(enqueue, wish->type), ':', wish->type.length) != NULL) {
-        return wrong(enqueue, job, "job_type",
-                     "A job whose type has a colon in it needs a job_key of its own.");
-    }
-    (void)buffer_reserve(texts, UUID_TEXT_SIZE + 2 + 2 * NAME_BYTES_MAX); /* nothing moves below */
-    buffer_append_text(texts, enqueue->run_text);
-    buffer_append_byte(texts, ':');
-    buffer_append(texts, text_data(enqueue, wish->type), wish->type.length);
-    buffer_append_byte(texts, ':');
-    if (wish->artifact_kind.length > 0) {
-        buffer_append(texts, text_data(enqueue, wish->artifact_kind), wish->artifact_kind.length);
-    }
-    wish->key = (struct text){at, texts->length - at};
-    return 0;
-}
-
-static int conclude(struct enqueue *enqueue, size_t job)
-{
-    struct wish *wish = &enqueue->wishes[job];
-    if (wish->type.length == 0) {
-        return wrong(enqueue, job, "job_type", "A job needs a job_type.");
-    }
-    if (wish->run_at_us <= clock_real_us()) {
-        wish->run_at_us = 0; /* a time that has passed is "at once" */
-    }
-    if (wish->queue.length == 0) {
-        wish->queue = (struct text){enqueue->texts.length, strlen("default")};
-        buffer_append_text(&enqueue->texts, "default");
-    }
-    return wish->key.length > 0 ? 0 : make_key(enqueue, job);
-}
-
-static int read_job(struct enqueue *enqueue, size_t job, struct json_span object)
-{
-    struct json_span cursor = {0};
-    struct json_span name;
-    struct json_span value;
-    enqueue->wishes[job] = (struct wish){
-        .payload = {"{}", 2},
-        .depends_on = {"[]", 2},
-        .max_attempts =
-            settings_int(enqueue->exchange->api->actor->settings, SETTING_JOBS_MAX_ATTEMPTS),
-        .id = uuid_new(),
-    };
-    while (json_pair(object, &cursor, &name, &value)) {
-        if (take_member(enqueue, job, name, value) != 0) {
-            return -1;
-        }
-    }
-    return conclude(enqueue, job);
-}
-
-/* ---- all of them ---- */
-
-static int read_batch(struct enqueue *enqueue, struct json_span list)
-{
-    struct json_span cursor = {0};
-    struct json_span object;
-    if (!body_is_array(list)) {
-        exchange_problem(enqueue->exchange, PROBLEM_INVALID_PAYLOAD, "jobs must be an array.",
-                         &(struct problem_extra){.pointer = "/jobs"});
-        return -1;
-    }
-    while ((object = json_element(list, &cursor)).data != NULL) {
-        if (enqueue->count == JOBS_MAX) {
-            exchange_problem(enqueue->exchange, PROBLEM_TOO_LARGE, "A request may have 1,000 jobs.",
-                             &(struct problem_extra){.pointer = "/jobs"});
-            return -1;
-        }
-        if (!body_is_object(object)) {
-            return wrong(enqueue, enqueue->count, "", "A job must be an object.");
-        }
-        if (read_job(enqueue, enqueue->count, object) != 0) {
-            return -1;
-        }
-        enqueue->count++;
-    }
-    if (enqueue->count == 0) {
-        exchange_problem(enqueue->exchange, PROBLEM_INVALID_PAYLOAD, "There is no job in it.",
-                         &(struct problem_extra){.pointer = "/jobs"});
-        return -1;
-    }
-    return 0;
-}
-
-static int read_request(struct enqueue *enqueue)
-{
-    struct json_span object;
-    struct json_span cursor = {0};
-    struct json_span name;
-    struct json_span value;
-    struct json_span list;
-    if (request_body(enqueue->exchange, false, &object) != 0) {
-        return -1;
-    }
-    list = json_member(object, "jobs");
-    enqueue->batch = list.data != NULL;
-    enqueue->wishes = memory_array(enqueue->batch ? JOBS_MAX : 1, sizeof *enqueue->wishes);
-    if (!enqueue->batch) {
-        enqueue->count = 1;
-        return read_job(enqueue, 0, object);
-    }
-    while (json_pair(object, &cursor, &name, &value)) {
-        if (!body_is(name, "jobs")) {
-            request_unknown_field(enqueue->exchange, "", name);
-            return -1;
-        }
-    }
-    return read_batch(enqueue, list);
+                            : command_span(jobs_wishes_text(&enqueue->wishes, text), text.length);
 }
 
 /* ---- who waits for whom ---- */
@@ -446,12 +78,13 @@ static int add_parent(struct enqueue *enqueue, struct jobs_graph *graph, size_t 
     struct uuid id;
     size_t sibling;
     buffer_clear(&enqueue->scratch);
-    size_t length = body_is_string(value) ? decode(&enqueue->scratch, value) : 0;
+    size_t length = body_is_string(value) ? jobs_wishes_decode(&enqueue->scratch, value) : 0;
     const char *name = (const char *)enqueue->scratch.data;
-    if (length < 1 || length > KEY_BYTES_MAX) {
+    if (length < 1 || length > JOBS_WISH_KEY_BYTES_MAX) {
         char member[32];
         (void)snprintf(member, sizeof member, "depends_on/%zu", place);
-        return wrong(enqueue, job, member, "This must be the id or the key of a job.");
+        return jobs_wishes_wrong(&enqueue->wishes, job, member,
+                                 "This must be the id or the key of a job.");
     }
     if (jobs_graph_find(graph, name, length, &sibling)) {
         jobs_graph_wait(graph, job, sibling);
@@ -469,15 +102,15 @@ static int add_parent(struct enqueue *enqueue, struct jobs_graph *graph, size_t 
 static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph)
 {
     size_t circle;
-    for (size_t job = 0; job < enqueue->count; job++) {
-        struct text key = enqueue->wishes[job].key;
-        jobs_graph_name(graph, job, text_data(enqueue, key), key.length);
+    for (size_t job = 0; job < enqueue->wishes.count; job++) {
+        struct jobs_wish_text key = enqueue->wishes.items[job].key;
+        jobs_graph_name(graph, job, jobs_wishes_text(&enqueue->wishes, key), key.length);
     }
-    for (size_t job = 0; job < enqueue->count; job++) {
+    for (size_t job = 0; job < enqueue->wishes.count; job++) {
         struct json_span cursor = {0};
         struct json_span value;
         size_t place = 0;
-        struct json_span list = enqueue->wishes[job].depends_on;
+        struct json_span list = enqueue->wishes.items[job].depends_on;
         while (list.data != NULL && (value = json_element(list, &cursor)).data != NULL) {
             if (add_parent(enqueue, graph, job, place++, value) != 0) {
                 return -1;
@@ -485,28 +118,28 @@ static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph)
         }
     }
     if (jobs_graph_circle(graph, &circle)) {
-        return wrong(enqueue, circle, "depends_on",
-                     "This job waits for itself, or for a job that does.");
+        return jobs_wishes_wrong(&enqueue->wishes, circle, "depends_on",
+                                 "This job waits for itself, or for a job that does.");
     }
     return 0;
 }
 
 /* ---- the answer ---- */
 
-static bool is_new(const struct wish *wish)
+static bool is_new(const struct jobs_wish *wish)
 {
     return wish->outcome == JOB_OUTCOME_OK;
 }
 
 /* `row`: the stored job as JSON in enqueue->scratch; NULL: it is new, or too much is shown already. */
-static void write_one(struct enqueue *enqueue, struct buffer *out, const struct wish *wish,
-                      const struct text *row)
+static void write_one(struct enqueue *enqueue, struct buffer *out, const struct jobs_wish *wish,
+                      const struct jobs_wish_text *row)
 {
     if (row != NULL) {
         buffer_append(out, enqueue->scratch.data + row->at, row->length);
     } else {
-        jobs_view_write_short(out, &wish->id, text_data(enqueue, wish->key), wish->key.length,
-                              wish->status);
+        jobs_view_write_short(out, &wish->id, jobs_wishes_text(&enqueue->wishes, wish->key),
+                              wish->key.length, wish->status);
     }
 }
 
@@ -517,14 +150,14 @@ static void answer(struct enqueue *enqueue, const struct map *rows)
     struct buffer *body = &exchange->api->text;
     int status = 200;
     buffer_clear(body);
-    buffer_append_text(body, enqueue->batch ? "{\"jobs\":[" : "");
-    for (size_t i = 0; i < enqueue->count; i++) {
-        const struct wish *wish = &enqueue->wishes[i];
+    buffer_append_text(body, enqueue->wishes.batch ? "{\"jobs\":[" : "");
+    for (size_t i = 0; i < enqueue->wishes.count; i++) {
+        const struct jobs_wish *wish = &enqueue->wishes.items[i];
         status = is_new(wish) ? 201 : status;
         buffer_append_text(body, i > 0 ? "," : "");
         write_one(enqueue, body, wish, is_new(wish) ? NULL : map_get(rows, &wish->id));
     }
-    buffer_append_text(body, enqueue->batch ? "]}" : "");
+    buffer_append_text(body, enqueue->wishes.batch ? "]}" : "");
     SB_FAULT("api_before_answer");
     exchange_json(exchange, status, body);
     enqueue_destroy(enqueue);
@@ -546,7 +179,7 @@ static void stored(void *arg, enum db_status status, const struct db_result *res
         return;
     }
     int count = db_rows(result);
-    struct text *places = memory_array((size_t)count + 1, sizeof *places);
+    struct jobs_wish_text *places = memory_array((size_t)count + 1, sizeof *places);
     buffer_clear(&enqueue->scratch);
     for (int row = 0; row < count; row++) {
         store_read_job(result, row, &job);
@@ -564,11 +197,11 @@ static void stored(void *arg, enum db_status status, const struct db_result *res
 static void read_known(struct enqueue *enqueue)
 {
     struct exchange *exchange = enqueue->exchange;
-    struct uuid *known = memory_array(enqueue->count, sizeof *known);
+    struct uuid *known = memory_array(enqueue->wishes.count, sizeof *known);
     size_t count = 0;
-    for (size_t i = 0; i < enqueue->count; i++) {
-        if (!is_new(&enqueue->wishes[i])) {
-            known[count++] = enqueue->wishes[i].id;
+    for (size_t i = 0; i < enqueue->wishes.count; i++) {
+        if (!is_new(&enqueue->wishes.items[i])) {
+            known[count++] = enqueue->wishes.items[i].id;
         }
     }
     if (count == 0) {
@@ -585,7 +218,7 @@ static void send_jobs(struct enqueue *enqueue);
 /* Which of them it was is not said. */
 static void unknown_parent(struct enqueue *enqueue)
 {
-    const struct problem_extra extra = {.pointer = enqueue->batch ? "/jobs" : "/depends_on"};
+    const struct problem_extra extra = {.pointer = enqueue->wishes.batch ? "/jobs" : "/depends_on"};
     exchange_problem(enqueue->exchange, PROBLEM_UNKNOWN_PARENT,
                      "A job that depends_on names does not exist. Nothing was done.", &extra);
     enqueue_destroy(enqueue);
@@ -634,8 +267,9 @@ static bool take_outcomes(struct enqueue *enqueue, const struct message_jobs_res
 {
     struct message_list cursor = result->jobs;
     struct message_jobs_result_job one;
-    for (size_t i = 0; i < enqueue->count && message_jobs_result_job_next(&cursor, &one); i++) {
-        struct wish *wish = &enqueue->wishes[i];
+    for (size_t i = 0; i < enqueue->wishes.count && message_jobs_result_job_next(&cursor, &one);
+         i++) {
+        struct jobs_wish *wish = &enqueue->wishes.items[i];
         if (one.outcome == JOB_OUTCOME_NO_PARENT) {
             return false;
         }
@@ -669,8 +303,8 @@ static void queued(void *arg, enum command_state state, const struct message_job
 
 static void encode_jobs(struct enqueue *enqueue)
 {
-    for (size_t i = 0; i < enqueue->count; i++) {
-        const struct wish *wish = &enqueue->wishes[i];
+    for (size_t i = 0; i < enqueue->wishes.count; i++) {
+        const struct jobs_wish *wish = &enqueue->wishes.items[i];
         struct message_enqueue_jobs_job job = {
             .key = text_span(enqueue, wish->key),
             .type = text_span(enqueue, wish->type),
@@ -729,7 +363,7 @@ static void send_jobs(struct enqueue *enqueue)
     uint32_t parent_count = gather_parents(enqueue, &parents);
     struct message_enqueue_jobs message = {
         .actor = command_actor(exchange, actor),
-        .jobs = list_of(&enqueue->jobs, (uint32_t)enqueue->count),
+        .jobs = list_of(&enqueue->jobs, (uint32_t)enqueue->wishes.count),
         .parents = list_of(&parents, parent_count),
     };
     memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
@@ -754,11 +388,10 @@ void jobs_enqueue(struct exchange *exchange)
     struct jobs_graph *graph = NULL;
     bool sound = false;
     enqueue->exchange = exchange;
-    uuid_format(&exchange->id, enqueue->run_text);
     msgpack_sbuffer_init(&enqueue->jobs);
     msgpack_sbuffer_init(&enqueue->parents);
-    if (read_request(enqueue) == 0) {
-        graph = jobs_graph_create(enqueue->count);
+    if (jobs_wishes_read(&enqueue->wishes, exchange) == 0) {
+        graph = jobs_graph_create(enqueue->wishes.count);
         sound = add_parents(enqueue, graph) == 0;
         jobs_graph_destroy(&graph);
     }

@@ -186,7 +186,7 @@ static int read_location(const char *dir, char run_dir[LIMIT_SOCKET_PATH_BYTES +
     if (!found) {
         return error_set(err, "%.200s/location is damaged", dir);
     }
-    snprintf(run_dir, LIMIT_SOCKET_PATH_BYTES + 1, "%s", line + 8);
+    memcpy(run_dir, line + 8, strlen(line + 8) + 1);
     return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "job-runner/jwks.h"
 #include "job-runner/lease.h"
 #include "job-runner/pages.h"
+#include "job-runner/progress.h"
 #include "job-runner/ready.h"
 #include "job-runner/report.h"
 #include "job-runner/rules.h"
@@ -114,6 +115,7 @@ static int start(struct actor *actor, struct error *err)
     runner->report = report_create(runner);
     runner->claim = claim_create(runner);
     runner->lease = lease_create(runner);
+    runner->progress = progress_create(runner);
     runner->pages = pages_create(runner);
     runner->shards = shards_create(runner);
     runner->vitals = vitals_create(runner);
@@ -163,6 +165,7 @@ static void stop(struct actor *actor)
     claim_destroy(&runner->claim);
     report_destroy(&runner->report);
     lease_destroy(&runner->lease);
+    progress_destroy(&runner->progress);
     shards_destroy(&runner->shards);
     rules_destroy(&runner->rules);
     jobs_destroy(&runner->jobs);

@@ -4,6 +4,7 @@
 #include "job-runner/changes.h"
 #include "job-runner/jobs.h"
 #include "job-runner/lease_internal.h"
+#include "job-runner/progress.h"
 #include "job-runner/shards.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/memory.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 20, NOTE_MS = 500, RECORD_MS = 10000 };
+enum { LOOK_MS = 20 };
 
 /* ---- the set ---- */
 
@@ -46,6 +47,7 @@ void lease_drop(struct lease *lease, struct held *held, bool lost)
     void *arg = held->arg;
     map_remove(&lease->by_number, &key);
     map_remove(&lease->by_uuid, &held->job);
+    progress_forget(lease->runner->progress, &held->job);
     free_held(held);
     if (lost && cancelled != NULL) {
         metric_add(METRIC_JOB_LEASES_LOST, 1);
@@ -188,50 +190,21 @@ static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg
 
 /* ---- beats ---- */
 
-/* As its event says it, and the readers of the run hear it at most twice a second. */
-static void pass_on(struct lease *lease, struct held *held, int percent, const char *note,
-                    size_t note_length)
+/* Its readers hear it, and now and then its log. */
+static void pass_on(const struct lease *lease, const struct held *held, int percent,
+                    const char *note, size_t note_length)
 {
-    int64_t now_ms = clock_monotonic_ms();
-    char job[UUID_TEXT_SIZE];
-    struct buffer payload = {0};
-    if (held->noted_ms != 0 && now_ms - held->noted_ms < NOTE_MS) {
-        return;
-    }
-    held->noted_ms = now_ms;
-    uuid_format(&held->job, job);
-    buffer_printf(&payload, "{\"job_id\":\"%s\"", job);
-    if (percent >= 0) {
-        buffer_printf(&payload, ",\"percent\":%d", percent);
-    }
-    if (note_length > 0) {
-        buffer_append_text(&payload, ",\"message\":");
-        buffer_append_json(&payload, note, note_length);
-    }
-    buffer_append_byte(&payload, '}');
-    struct message_job_note message = {.payload = {payload.data, payload.length}};
-    memcpy(message.tenant, held->tenant.bytes, sizeof message.tenant);
-    memcpy(message.run, held->run.bytes, sizeof message.run);
-    commands_note(lease->runner->links.commands, &message);
-    buffer_deinit(&payload);
-}
-
-/* One event in ten seconds. */
-static void record(struct lease *lease, struct held *held, int percent, const char *note,
-                   size_t note_length)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    if (held->recorded_ms != 0 && now_ms - held->recorded_ms < RECORD_MS) {
-        return;
-    }
-    held->recorded_ms = now_ms;
-    changes_send(lease->runner->changes,
-                 &(struct change){.said = {.job = held->job,
-                                           .token = held->token,
-                                           .what = JOB_PROGRESS,
-                                           .percent = percent,
-                                           .reason = {(const uint8_t *)note, note_length}}},
-                 NULL, NULL);
+    const struct job *job = jobs_by_number(lease->runner->jobs, held->id);
+    const struct progress_word word = {.job = held->job,
+                                       .token = held->token,
+                                       .tenant = held->tenant,
+                                       .run = held->run,
+                                       .type = job == NULL ? NULL : job->type,
+                                       .attempt = job == NULL ? 0 : job->attempts + 1,
+                                       .percent = percent,
+                                       .note = note,
+                                       .note_length = note_length};
+    progress_say(lease->runner->progress, &word);
 }
 
 static void take_progress(struct lease *lease, struct held *held, int percent, const char *note,
@@ -248,7 +221,6 @@ static void take_progress(struct lease *lease, struct held *held, int percent, c
     buffer_append_json(&held->progress, note, note_length);
     buffer_append_byte(&held->progress, '}');
     pass_on(lease, held, percent, note, note_length);
-    record(lease, held, percent, note, note_length);
 }
 
 struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,

@@ -16,11 +16,9 @@ struct held {
     struct uuid run;
     unsigned shard;
     uint64_t lease_ms;
-    int64_t over_ms;        /* monotonic, as the next three */
+    int64_t over_ms;        /* monotonic, as the next two */
     int64_t kill_ms;        /* it is to stop, and has until then; 0: it is not to */
     int64_t renewed_ms;     /* the database was last told that it lives, or has said so */
-    int64_t noted_ms;       /* its progress was last passed on */
-    int64_t recorded_ms;    /* its progress was last an event; 0: never */
     uint64_t origin;        /* of the process of ours that claimed it, if that may be dead; or 0 */
     bool delivery;          /* not beaten yet, and the lease is the short one */
     bool beaten;            /* and not yet written */

@@ -38,6 +38,7 @@ struct pages {
     size_t rows;      /* of it so far */
     size_t last_rows; /* of the one before */
     int64_t whole_due_ms;
+    bool lost; /* everything is to be read, but not more often than once a second */
     int64_t lost_pause_until_ms;
     int64_t heard_ms;
     bool page_under_way;
@@ -220,27 +221,6 @@ static void ask(struct pages *pages)
     db_params_deinit(&params);
 }
 
-static void on_go(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
-{
-    struct pages *pages = arg;
-    if (!db_is_connected(pages->db)) {
-        go_in(pages, AGAIN_MS);
-        return;
-    }
-    if (pages->asking_count == 0 && pages->asked_count > 0) {
-        ask(pages);
-    }
-    begin_reading(pages);
-    if (pages->reading != 0 && !pages->page_under_way) {
-        pages->page_under_way = true;
-        pages->page_since = jobs_stamp(pages->runner->jobs);
-        SB_FAULT("jobs_before_page");
-        query_page(pages, pages->after, pages->reading, on_page);
-    }
-}
-
-/* ---- the poll ---- */
-
 static uint32_t our_shards(const struct pages *pages)
 {
     uint32_t ours = 0;
@@ -251,6 +231,40 @@ static uint32_t our_shards(const struct pages *pages)
     }
     return ours;
 }
+
+static void read_what_was_lost(struct pages *pages)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (pages->lost && now_ms >= pages->lost_pause_until_ms) {
+        pages->lost = false;
+        pages->lost_pause_until_ms = now_ms + LOST_PAUSE_MS;
+        pages->wanted |= our_shards(pages);
+    } else if (pages->lost) {
+        go_in(pages, pages->lost_pause_until_ms - now_ms);
+    }
+}
+
+static void on_go(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct pages *pages = arg;
+    if (!db_is_connected(pages->db)) {
+        go_in(pages, AGAIN_MS);
+        return;
+    }
+    if (pages->asking_count == 0 && pages->asked_count > 0) {
+        ask(pages);
+    }
+    read_what_was_lost(pages);
+    begin_reading(pages);
+    if (pages->reading != 0 && !pages->page_under_way) {
+        pages->page_under_way = true;
+        pages->page_since = jobs_stamp(pages->runner->jobs);
+        SB_FAULT("jobs_before_page");
+        query_page(pages, pages->after, pages->reading, on_page);
+    }
+}
+
+/* ---- the poll ---- */
 
 static void on_polled(void *arg, enum db_status status, const struct db_result *result)
 {
@@ -326,11 +340,9 @@ void pages_ask(struct pages *pages, int64_t id)
 
 void pages_lost(struct pages *pages)
 {
-    int64_t now_ms = clock_monotonic_ms();
     metric_add(METRIC_JOB_FRAMES_LOST, 1);
-    pages->wanted |= our_shards(pages);
-    go_in(pages, now_ms < pages->lost_pause_until_ms ? pages->lost_pause_until_ms - now_ms : 0);
-    pages->lost_pause_until_ms = now_ms + LOST_PAUSE_MS;
+    pages->lost = true;
+    go_in(pages, 0);
 }
 
 bool pages_hints_live(const struct pages *pages)
@@ -341,11 +353,6 @@ bool pages_hints_live(const struct pages *pages)
 void pages_heard(struct pages *pages)
 {
     pages->heard_ms = clock_monotonic_ms();
-}
-
-bool pages_is_complete(const struct pages *pages)
-{
-    return pages->reading == 0 && pages->wanted == 0;
 }
 
 struct db *pages_db(const struct pages *pages)

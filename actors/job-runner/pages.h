@@ -30,8 +30,6 @@ void pages_lost(struct pages *pages);
 /* Whether the bus has been heard within the last second. */
 bool pages_hints_live(const struct pages *pages);
 void pages_heard(struct pages *pages);
-/* Whether all shards of ours have been read since they became ours. */
-bool pages_is_complete(const struct pages *pages);
 /* The connection: claim reads payloads over it. */
 struct db *pages_db(const struct pages *pages);
 

@@ -7,6 +7,7 @@
  *   changes   CHANGE_JOBS under way            claim     demand into claims, by changes
  *   report    ends of claims, by changes       lease     beats, lost leases, cancels
  *   executors attempts of built-in kinds       wants     workers that wait over HTTP
+ *   progress  how far jobs are, to readers
  *
  * executors and wants ask claim for jobs, say beats to lease and ends to report; what they leave
  * claimed is given back by report (JOB_RELEASE). job_runner.c calls of both X_create(runner, err),
@@ -32,6 +33,7 @@ struct jobs;
 struct jwks;
 struct lease;
 struct pages;
+struct progress;
 struct ready;
 struct report;
 struct rules;
@@ -58,6 +60,7 @@ struct job_runner {
     struct claim *claim;
     struct report *report;
     struct lease *lease;
+    struct progress *progress;
     struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;

@@ -89,7 +89,11 @@ const struct db_statement store_move_schedule = {
     "                         $5::timestamptz, $6::text)",
 };
 
+/* Whose transactions are whose is not for this role to know, but their locks on themselves are for
+ * everybody; ours is one of them. */
 const struct db_statement store_vitals = {
     "job_runner_vitals",
-    "select pg_stat_get_dead_tuples('job_open'::regclass)",
+    "select l.virtualtransaction, pg_stat_get_dead_tuples('job_open'::regclass)"
+    "  from pg_locks l join pg_stat_activity a on a.pid = l.pid"
+    " where l.locktype = 'virtualxid' and l.granted and a.usesysid is not null",
 };

@@ -14,25 +14,75 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SHOW_MS = 1000, ASK_EVERY = 60, DEAD_ROWS_MAX = 20000 };
+enum {
+    SHOW_MS = 1000,
+    DEAD_ROWS_MAX = 20000,
+    OPEN_MAX_MS = 60000,
+    OPEN_MAX = 200, /* transactions that are remembered */
+    OPEN_ID_SIZE = 24
+};
+
+/* An open transaction, by the name of its lock on itself, which no other ever has. */
+struct sighting {
+    char id[OPEN_ID_SIZE];
+    int64_t first_ms;
+};
 
 struct vitals {
     struct job_runner *runner; /* borrowed */
-    struct event *event;
-    unsigned turns;
+    struct event *show;
+    struct event *ask; /* every jobs.stale_check_ms */
+    struct sighting open[OPEN_MAX];
+    size_t open_count;
 };
 
-static void on_answer(void *arg SB_UNUSED, enum db_status status, const struct db_result *result)
+static int64_t first_seen_ms(const struct vitals *vitals, const char *id, int64_t now_ms)
 {
-    if (status != DB_OK) {
+    for (size_t i = 0; i < vitals->open_count; i++) {
+        if (strcmp(vitals->open[i].id, id) == 0) {
+            return vitals->open[i].first_ms;
+        }
+    }
+    return now_ms;
+}
+
+/* How long the oldest has been seen. */
+static int64_t take_open(struct vitals *vitals, const struct db_result *result)
+{
+    struct sighting open[OPEN_MAX];
+    size_t count = 0;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t oldest_ms = now_ms;
+    for (int row = 0; row < db_rows(result) && count < OPEN_MAX; row++) {
+        size_t length;
+        const char *text = db_bytes(result, row, 0, &length);
+        struct sighting *sighting = &open[count++];
+        snprintf(sighting->id, sizeof sighting->id, "%.*s", (int)length, text);
+        sighting->first_ms = first_seen_ms(vitals, sighting->id, now_ms);
+        oldest_ms = sighting->first_ms < oldest_ms ? sighting->first_ms : oldest_ms;
+    }
+    memcpy(vitals->open, open, count * sizeof *open);
+    vitals->open_count = count;
+    return now_ms - oldest_ms;
+}
+
+static void on_answer(void *arg, enum db_status status, const struct db_result *result)
+{
+    struct vitals *vitals = arg;
+    if (status != DB_OK || db_rows(result) == 0) {
         return;
     }
-    int64_t dead = db_int8(result, 0, 0);
+    int64_t dead = db_int8(result, 0, 1);
+    int64_t open_ms = take_open(vitals, result);
     metric_set(METRIC_JOB_ROWS_DEAD, dead);
-    if (dead > DEAD_ROWS_MAX) {
-        LOG_WARN("dead rows of unfinished jobs are not cleaned up", LOG_INT("rows", dead));
+    metric_set(METRIC_OLDEST_TRANSACTION_MS, open_ms);
+    if (dead > DEAD_ROWS_MAX || open_ms > OPEN_MAX_MS) {
+        LOG_WARN("dead rows of unfinished jobs cannot be cleaned up", LOG_INT("rows", dead),
+                 LOG_INT("oldest_transaction_ms", open_ms));
     }
 }
 
@@ -48,10 +98,15 @@ static void show(const struct job_runner *runner)
 
 static void on_second(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
+    const struct vitals *vitals = arg;
+    show(vitals->runner);
+}
+
+static void on_ask(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
     struct vitals *vitals = arg;
     struct db *db = vitals->runner->links.db;
-    show(vitals->runner);
-    if (vitals->turns++ % ASK_EVERY == 0 && db_is_connected(db)) {
+    if (db_is_connected(db)) {
         db_query(db, &store_vitals, NULL, on_answer, vitals);
     }
 }
@@ -74,12 +129,20 @@ void vitals_dump(const struct job_runner *runner)
     ready_each_queue(runner->ready, clock_real_us(), dump_queue, NULL);
 }
 
+static struct event *every(struct vitals *vitals, int64_t ms, event_callback_fn call)
+{
+    struct event *event = event_new(vitals->runner->actor->base, -1, EV_PERSIST, call, vitals);
+    event_add(event, &(struct timeval){ms / 1000, ms % 1000 * 1000});
+    return event;
+}
+
 struct vitals *vitals_create(struct job_runner *runner)
 {
     struct vitals *vitals = memory_new(sizeof *vitals);
     vitals->runner = runner;
-    vitals->event = event_new(runner->actor->base, -1, EV_PERSIST, on_second, vitals);
-    event_add(vitals->event, &(struct timeval){SHOW_MS / 1000, 0});
+    vitals->show = every(vitals, SHOW_MS, on_second);
+    vitals->ask =
+        every(vitals, settings_int(runner->actor->settings, SETTING_JOBS_STALE_CHECK_MS), on_ask);
     return vitals;
 }
 
@@ -88,7 +151,8 @@ void vitals_destroy(struct vitals **vitals)
     if (*vitals == NULL) {
         return;
     }
-    event_free((*vitals)->event);
+    event_free((*vitals)->show);
+    event_free((*vitals)->ask);
     free(*vitals);
     *vitals = NULL;
 }

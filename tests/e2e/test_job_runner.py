@@ -314,6 +314,19 @@ def test_a_runner_that_stood_still_ends_only_what_is_over(box, client):
     assert again["id"] == short and report(client, again, "complete").status_code == 200
 
 
+def test_the_clock_of_the_database_decides_that_a_lease_is_over(box, client):
+    run, queue = client.new_run(), fresh_queue()
+    job, = enqueue(client, run, {"job_type": "outside", "queue": queue})
+    claim(client, queue, lease_ms=200)
+    until, = box.database().rows("update job_open set lease_until = clock_timestamp() + interval '1 second' where job_id = %s"
+                                 " returning lease_until", job)[0]  # fmt: skip
+    wait_until(lambda: "RETRYING" in story(box, job), "the lease to be over")
+    ended = box.database().value("select max(ts) from run_events where run_id = %s and event_type = 'JOB_RETRYING'", run)
+    assert ended >= until
+    again = claim(client, queue)
+    assert report(client, again, "complete").status_code == 200
+
+
 def test_progress_is_written_with_the_beats_and_recorded(box, client):
     run, queue = client.new_run(), fresh_queue()
     job, = enqueue(client, run, {"job_type": "outside", "queue": queue})
@@ -406,6 +419,13 @@ def test_a_death_while_leases_are_looked_after_loses_nothing(box, client, point)
     assert report(client, given, "complete").status_code == 409
     assert report(client, again, "complete").status_code == 200
     assert story(box, job) == ["QUEUED", "STARTED", "RETRYING", "STARTED", "COMPLETED"]
+
+
+def test_a_forgotten_transaction_is_seen(box):
+    with box.database().connect(role="api", autocommit=False) as connection:
+        connection.execute("select 1")
+        wait_until(lambda: box.metric("oldest_transaction_ms") > 500, "its age to be told")
+    wait_until(lambda: box.metric("oldest_transaction_ms") < 500, "its end to be told")
 
 
 def test_nothing_is_held_when_all_is_done(box):

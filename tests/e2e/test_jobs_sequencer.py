@@ -191,6 +191,14 @@ def test_children_wait_for_all_their_parents(box, bus):
     late = bus.enqueue_many(run, [new_job(), new_job(on_dep_fail="continue")], [(0, b), (1, b), (0, a)])
     assert bus.change(late[0]["job"], "SKIP")["status"] == "cancelled"
     assert open_row(box, late[1]["job"], "deps_left, dep_failed") == (0, False)
+    parent = bus.enqueue(run)["job"]
+    waiting = bus.enqueue_many(run, [new_job()], [(0, parent)])[0]["job"]
+    bus.change(waiting, "CANCEL")
+    told = bus.change_many(change(waiting, "RETRY"), change(waiting, "CLAIM", token=run))
+    assert [answer["outcome"] for answer in told] == ["OK", "NOT_READY"], "begun again, it still waits"
+    assert open_row(box, waiting, "deps_left") == (1,)
+    bus.complete(parent, bus.claim(parent))
+    bus.complete(waiting, bus.claim(waiting))
     unknown = bus.enqueue_many(run, [new_job(), new_job()], [(1, "nobody")])
     assert [answer["outcome"] for answer in unknown] == ["NO_PARENT"] * 2
     ring = [new_job(key="r1"), new_job(key="r2")]
@@ -212,6 +220,14 @@ def test_the_end_of_a_run_ends_its_jobs_first(box, bus):
     assert kinds(box, told["run"]) == ["RUN_STARTED", "JOB_QUEUED", "JOB_STARTED", "JOB_COMPLETED", "RUN_FINISHED"]
     assert box.database().rows("select status::text, parent_run_id::text from runs where run_id = %s", told["run"]) == [
         ("finished", run)]  # fmt: skip
+
+
+def test_a_run_that_another_rolls_back_takes_its_jobs_along(box, bus):
+    thread = str(uuid.uuid4())
+    run = bus.create(thread=thread)
+    bus.enqueue_many(run, [new_job(), new_job()])
+    bus.create(thread=thread, strategy=4)
+    assert kinds(box, run)[3:] == ["JOB_CANCELLED", "JOB_CANCELLED", "RUN_CANCELLED"]
 
 
 def test_a_cancelled_run_cancels_what_waits_and_tells_what_runs(box, bus):

@@ -1,12 +1,14 @@
 """Deaths of the sequencer between two steps of what it does to jobs. These need a build with fault points."""
 
 import json
+import random
 import uuid
 
 import pytest
 from harness.jobs import Heard, Jobs, change, new_job
 from harness.paths import fault_bin_dir
 from harness.server import Server
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not (fault_bin_dir() / "signalbox-sequencer").exists(), reason="needs a build with fault points"
@@ -21,7 +23,7 @@ CUSTOM = 17
 @pytest.fixture(scope="module")
 def fault_box():
     server = Server({"restart.late_deaths": 1000, "restart.early_deaths": 1000, "restart.total_deaths": 10000,
-                     "sequencer.jobs_cached": 64, "jobs.per_run_max": 300}, faults=True)  # fmt: skip
+                     "sequencer.jobs_cached": 64, "jobs.per_run_max": 300, "runs.timer_ms": 100}, faults=True)  # fmt: skip
     try:
         server.start()
         yield server
@@ -119,6 +121,78 @@ def test_a_death_while_a_run_with_jobs_ends(box, bus, point):
     assert kinds(box, run)[22:] == ["JOB_CANCELLED"] * 20 + ["RUN_FINISHED"]
     assert bus.complete(told[0]["job"], token)["outcome"] == "LEASE_LOST"
     assert box.database().value("select count(*) from job_open where run_id = %s", run) == 0
+
+
+class Story:
+    """Commands about few jobs in any order, many on their way at once."""
+
+    def __init__(self, seed, senders):
+        self.random, self.senders = random.Random(seed), senders
+        self.run = senders[0].create()
+        self.jobs, self.keys, self.tokens = [], [], {}
+
+    def enqueue(self, bus):
+        pick, batch = self.random, []
+        for _ in range(pick.randrange(1, 6)):
+            self.keys.append(pick.choice(self.keys) if self.keys and pick.random() < 0.2 else str(uuid.uuid4()))
+            more = {"child": str(uuid.uuid4())} if pick.random() < 0.15 else {"debounce_ms": pick.choice([0, 0, 1])}
+            if pick.random() < 0.02:
+                more["payload"] = "{"
+            batch.append(new_job(key=self.keys[-1], max_attempts=pick.choice([1, 2, 3]),
+                                 on_dep_fail=pick.choice(["cancel", "fail", "continue"]), **more))  # fmt: skip
+        parents = [{"index": index, "parent": pick.choice(self.jobs[-15:] + [job["job"] for job in batch[:index]])}
+                   for index in range(len(batch)) if pick.random() < 0.5 and self.jobs]  # fmt: skip
+        return bus.send("ENQUEUE_JOBS", run=self.run, jobs=batch, parents=parents)
+
+    def one_change(self):
+        pick = self.random
+        job = pick.choice(self.jobs[-25:])
+        what = pick.choice(["CLAIM"] * 5 + ["COMPLETE"] * 3 + ["FAIL"] * 2 + [
+            "RELEASE", "EXPIRE", "PROGRESS", "CANCEL", "KILL", "RETRY", "SKIP"])  # fmt: skip
+        if what == "CLAIM" and (job not in self.tokens or pick.random() < 0.5):
+            self.tokens[job] = str(uuid.uuid4())
+        token = self.tokens.get(job, str(uuid.uuid4())) if what != "RETRY" else str(uuid.uuid4())
+        return change(job, what, token=token, kind=pick.choice(["retryable", "fatal", "rate_limited"]), retry_ms=1,
+                      result=pick.choice(["", "1", "{"]) if what == "COMPLETE" else "")  # fmt: skip
+
+    def send(self, bus):
+        chance = self.random.random()
+        if chance < 0.3 or not self.jobs:
+            return self.enqueue(bus)
+        if chance < 0.95:
+            return bus.send_changes(*(self.one_change() for _ in range(self.random.randrange(1, 12))))
+        run, self.run = self.run, self.senders[0].create()
+        if chance < 0.97:
+            return bus.send("CANCEL_RUN", run=run, actor="test", payload="{}")
+        return bus.send_append(run, events=[{"type": self.random.choice([2, 3, 4]), "payload": "{}", "subject": ""}])
+
+    def round(self):
+        sent = [(bus, self.send(bus)) for bus in self.random.choices(self.senders, k=self.random.randrange(1, 30))]
+        for bus, number in sent:
+            for told in bus.answer(number, 30).get("jobs", ()):
+                job = str(uuid.UUID(bytes=told[0]))
+                if told[1] == 0 and job not in self.jobs:
+                    self.jobs.append(job)
+
+
+@pytest.mark.requirement("I12")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_any_order_the_tables_stay_true(box, seed):
+    """Deaths between, commands that the database refuses, a memory that is too small; `verify` follows at the end."""
+    with Jobs(box) as one, Jobs(box) as two:
+        story = Story(seed, [one, two])
+        for number in range(24):
+            if number % 8 == 4:
+                box.allow_restart("sequencer-1")
+                box.faults.order(JOB_POINTS[(number // 8 + seed) % 3], "kill")
+            story.round()
+    assert "0 violations" in box.command("verify").stdout
+
+
+def test_an_agent_that_falls_silent_takes_its_jobs_along(box, bus):
+    run = bus.create(liveness_ms=300)
+    bus.enqueue_many(run, [new_job(), new_job()])
+    wait_until(lambda: kinds(box, run)[3:] == ["JOB_CANCELLED", "JOB_CANCELLED", "RUN_FAILED"], "the end of the run", 10)
 
 
 def test_more_jobs_than_memory_holds(box, bus):

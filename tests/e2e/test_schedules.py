@@ -4,7 +4,9 @@ import datetime
 import json
 import zoneinfo
 
+import psycopg
 import pytest
+from e2e.test_statements import statements_of
 from harness.client import assert_problem
 from harness.keys import make_tenant
 from harness.openapi import Document
@@ -131,6 +133,43 @@ def test_a_tenant_has_its_own_and_at_most_a_thousand(box, other):
     box.database().execute("delete from job_schedules where tenant_id = %s", tenant)
 
 
+@pytest.mark.requirement("K14", "I10")
+def test_a_schedule_moves_only_from_where_it_was_seen(box):
+    client, database = box.client(make_tenant(box, "moving")), box.database()
+    tenant = client.get("/api/v1/session").json()["tenant_id"]
+    made(client, "s", spec="0 3 * * *")
+    query = "select move_job_schedule(%s, 's', %s, '2031-01-02', '2031-01-01', null)"
+    row = "select next_at, last_at from job_schedules where tenant_id = %s"
+    before = database.rows(row, tenant)
+    assert database.value(query, tenant, "2030-01-01", role="job_runner") is False
+    made(client, "s", spec="0 3 * * *", enabled=False)
+    assert database.value(query, tenant, before[0][0], role="job_runner") is False
+    made(client, "s", spec="0 3 * * *")
+    assert database.rows(row, tenant) == before
+    assert database.value(query, tenant, before[0][0], role="job_runner") is True
+    assert [str(time)[:10] for time in database.rows(row, tenant)[0]] == ["2031-01-02", "2031-01-01"]
+    for role, forbidden in (("api", query.replace("%s", "null")), ("job_runner", "update job_schedules set enabled = true"),
+                            ("sequencer", "select 1 from job_schedules")):  # fmt: skip
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.value(forbidden, role=role)
+    client.request("DELETE", "/api/v1/schedules/s")
+
+
+def test_what_is_due_is_found_by_its_index(box):
+    statement = next(text for text in statements_of("actors/job-runner/store.c") if "from job_schedules" in text)
+    with box.database().connect(autocommit=False) as connection:
+        connection.execute(
+            "insert into job_schedules (tenant_id, name, spec, job_type, queue, max_attempts, next_at) "
+            "select tenant_id, 'n' || n, '@daily', 't', 'q' || n, 3, now() + n * interval '1 minute' "
+            "from (select tenant_id from tenants limit 1) t, generate_series(1, 20000) n")  # fmt: skip
+        connection.execute("analyze job_schedules")
+        connection.execute("prepare due as " + statement)
+        rows = connection.execute("explain execute due('{0,2,4,6,8,10,12,14}', 100, now() + interval '5 s')").fetchall()
+        connection.rollback()
+    plan = "\n".join(row[0] for row in rows)
+    assert "job_schedules_due" in plan and "Seq Scan" not in plan, plan
+
+
 # ---- their ticks ----
 
 
@@ -139,7 +178,7 @@ def ticking_server():
     from harness.server import Server
 
     server = Server(
-        {"jobs.poll_ms": 100, "job_runner.count": 2, "restart.late_deaths": 1000, "restart.early_deaths": 1000, "restart.total_deaths": 10000},
+        {"jobs.poll_ms": 60000, "job_runner.count": 2, "restart.late_deaths": 1000, "restart.early_deaths": 1000, "restart.total_deaths": 10000},
         faults=(fault_bin_dir() / "signalbox-job-runner").exists(),
     )  # fmt: skip
     try:
@@ -172,6 +211,11 @@ class Ticking:
     def due(self, name, next_at):
         self.database.execute(
             "update job_schedules set next_at = %s where tenant_id = %s and name = %s", next_at, self.tenant, name)  # fmt: skip
+        self.look()
+
+    def look(self):
+        """The runners look when a schedule is written, not only now and then."""
+        made(self.client, "look", enabled=False)
 
     def moved(self, name, beyond=None):
         """Until its next tick lies ahead again."""
@@ -247,6 +291,24 @@ def test_a_tick_that_is_queued_again_is_not_doubled(ticking):
     assert ticking.database.value("select count(*) from run_heads where tenant_id = %s", ticking.tenant) == 1
 
 
+@pytest.mark.requirement("K14")
+def test_rests(ticking):
+    """One that is off, and one whose spec nobody can read."""
+    last = latest_long()
+    made(ticking.client, "off", spec=LONG, enabled=False)
+    ticking.due("off", stamp(last))
+    made(ticking.client, "broken", spec=LONG)
+    ticking.database.execute("update job_schedules set spec = 'x', next_at = now() where tenant_id = %s and name = 'broken'", ticking.tenant)
+    ticking.look()
+    wait_until(lambda: ticking.row("broken")[2] is not None, "the error to be noted")
+    assert ticking.row("broken")[0] is None and "field 1 (minute)" in ticking.row("broken")[2]
+    assert shown(ticking.client, "broken")["last_error"].startswith("spec: ")
+    assert made(ticking.client, "broken", spec=LONG)["last_error"] is None
+    assert ticking.ticks("broken") == ticking.ticks("off") == []
+    made(ticking.client, "off", spec=LONG)
+    assert stamp(ticking.row("off")[0].timestamp()) == stamp(last + LONG_S), "from now on, nothing is made up for"
+
+
 @pytest.mark.requirement("R070", "K14", "I12")
 def test_a_runner_that_dies_between_queueing_and_moving(ticking):
     if not ticking.server.faults:
@@ -263,20 +325,3 @@ def test_a_runner_that_dies_between_queueing_and_moving(ticking):
     wait_until(lambda: ticking.row("dies")[0].timestamp() > last, "the next runner to move it on", 30)
     assert ticking.ticks("dies") == [stamp(last)]
     ticking.server.all_healthy()
-
-
-@pytest.mark.requirement("K14")
-def test_rests(ticking):
-    """One that is off, one that was changed while it was due, and one whose spec nobody can read."""
-    last = latest_long()
-    made(ticking.client, "off", spec=LONG, enabled=False)
-    ticking.due("off", stamp(last))
-    made(ticking.client, "broken", spec=LONG)
-    ticking.database.execute("update job_schedules set spec = 'x', next_at = now() where tenant_id = %s and name = 'broken'", ticking.tenant)
-    wait_until(lambda: ticking.row("broken")[2] is not None, "the error to be noted")
-    assert ticking.row("broken")[0] is None and "field 1 (minute)" in ticking.row("broken")[2]
-    assert shown(ticking.client, "broken")["last_error"].startswith("spec: ")
-    assert made(ticking.client, "broken", spec=LONG)["last_error"] is None
-    assert ticking.ticks("broken") == ticking.ticks("off") == []
-    made(ticking.client, "off", spec=LONG)
-    assert stamp(ticking.row("off")[0].timestamp()) == stamp(last + LONG_S), "from now on, nothing is made up for"

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -37,9 +38,9 @@ static void test_offsets_are_those_of_the_c_library(void **state)
         for (time_t at = -2208988800; at < 7258118400; at += 1234567) {
             struct zone_period period = zone_period(zone, at);
             assert_true(period.begin <= at && at < period.end);
-            int64_t instants[] = {at, period.begin, period.begin - 1};
-            for (size_t k = 0; k < (period.begin > seen && period.begin > -2208988800 ? 3 : 1);
-                 k++) {
+            bool changes = period.begin > seen && period.begin > -2208988800;
+            int64_t instants[] = {at, changes ? period.begin : at, changes ? period.begin - 1 : at};
+            for (size_t k = 0; k < 3; k++) {
                 time_t instant = instants[k];
                 struct tm tm;
                 localtime_r(&instant, &tm);
