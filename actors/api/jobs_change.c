@@ -125,6 +125,8 @@ static void change(struct exchange *exchange, enum job_change what, const struct
         .what = what, .reason = command_span(reason->data, reason->length), .percent = -1};
     msgpack_sbuffer_init(&changes);
     memcpy(one.job, exchange->id.bytes, sizeof one.job);
+    struct uuid token = uuid_new(); /* asked again after a death, it is known by this */
+    memcpy(one.token, token.bytes, sizeof one.token);
     message_change_jobs_change_encode(&changes, &one);
     struct message_change_jobs message = {
         .actor = command_actor(exchange, actor),

@@ -122,7 +122,9 @@ static int send_some(struct sweep *sweep, size_t count)
     msgpack_sbuffer_init(&changes);
     for (size_t i = 0; i < count; i++) {
         struct message_change_jobs_change one = {.what = JOB_RETRY, .percent = -1};
+        struct uuid token = uuid_new(); /* asked again after a death, it is known by this */
         memcpy(one.job, sweep->jobs[sweep->next + i].bytes, sizeof one.job);
+        memcpy(one.token, token.bytes, sizeof one.token);
         message_change_jobs_change_encode(&changes, &one);
     }
     struct message_change_jobs message = {

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ struct attempt {
     const struct kind *kind;
     struct attempt_watcher watcher;
     enum state state;
+    bool own;       /* the server's: no job */
     bool cancelled; /* the job is to stop, or its claim is lost */
     bool completed; /* the end that was reported last */
     int64_t id;
@@ -83,6 +85,21 @@ struct attempt *attempt_create(struct job_runner *runner, const struct claimed *
     return attempt;
 }
 
+struct attempt *attempt_create_own(struct job_runner *runner, const struct kind *kind,
+                                   const char *payload, const struct attempt_watcher *watcher)
+{
+    struct attempt *attempt = memory_new(sizeof *attempt);
+    *attempt = (struct attempt){.runner = runner,
+                                .kind = kind,
+                                .watcher = *watcher,
+                                .own = true,
+                                .number = 1,
+                                .key = memory_string(kind->type),
+                                .payload = memory_string(payload),
+                                .payload_length = strlen(payload)};
+    return attempt;
+}
+
 static void forget_events(struct attempt *attempt)
 {
     for (size_t i = 0; i < attempt->events_count; i++) {
@@ -99,7 +116,7 @@ void attempt_destroy(struct attempt **attempt)
         return;
     }
     assert((*attempt)->state != STATE_WORKING);
-    if ((*attempt)->state != STATE_SETTLED) {
+    if ((*attempt)->state != STATE_SETTLED && !(*attempt)->own) {
         lease_end((*attempt)->runner->lease, (*attempt)->id, &(*attempt)->token);
     }
     forget_events(*attempt);
@@ -210,9 +227,30 @@ static void on_reported(void *arg, enum job_outcome outcome)
     settle(attempt, attempt->completed && outcome == JOB_OUTCOME_OK);
 }
 
+/* What a tenant reads in the job is for the operator here. */
+static void end_own(struct attempt *attempt, const struct report_change *change)
+{
+    struct message_span said = change->what == JOB_COMPLETE ? change->result : change->reason;
+    char text[REASON_BYTES_MAX];
+    snprintf(text, sizeof text, "%.*s", (int)said.length,
+             said.length == 0 ? "" : (const char *)said.data);
+    if (change->what == JOB_FAIL) {
+        LOG_WARN("upkeep failed", LOG_TEXT("kind", attempt->kind->type), LOG_TEXT("reason", text));
+    } else {
+        LOG_INFO("upkeep done", LOG_TEXT("kind", attempt->kind->type), LOG_TEXT("result", text));
+    }
+    attempt->state = STATE_SETTLED;
+    attempt->watcher.ended(attempt->watcher.arg, attempt);
+    attempt->watcher.settled(attempt->watcher.arg, attempt, change->what == JOB_COMPLETE);
+}
+
 static void end(struct attempt *attempt, struct report_change *change)
 {
     assert(attempt->state == STATE_WORKING); /* a kind ends its attempt exactly once */
+    if (attempt->own) {
+        end_own(attempt, change);
+        return;
+    }
     attempt->state = STATE_ENDED;
     say(attempt, change);
     attempt->watcher.ended(attempt->watcher.arg, attempt);
@@ -254,6 +292,9 @@ void attempt_release(struct attempt *attempt)
 void attempt_progress(struct attempt *attempt, int percent, const char *note)
 {
     size_t length = strlen(note);
+    if (attempt->own) {
+        return;
+    }
     struct lease_answer answer =
         lease_beat(attempt->runner->lease, &attempt->job, &attempt->token, percent, note,
                    length > NOTE_BYTES_MAX ? NOTE_BYTES_MAX : length);

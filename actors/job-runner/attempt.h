@@ -28,6 +28,10 @@ struct attempt_watcher {
  * attempt_destroy(). */
 struct attempt *attempt_create(struct job_runner *runner, const struct claimed *claimed,
                                const struct kind *kind, const struct attempt_watcher *watcher);
+/* One of the server's own: no job, no claim, nothing is reported; its end is logged and settled at
+ * once. Tenant and run are nil. */
+struct attempt *attempt_create_own(struct job_runner *runner, const struct kind *kind,
+                                   const char *payload, const struct attempt_watcher *watcher);
 /* Not while the kind works on it. */
 void attempt_destroy(struct attempt **attempt);
 /* Lets the kind begin; one that was cancelled meanwhile is released. */

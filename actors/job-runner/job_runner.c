@@ -25,6 +25,7 @@
 #include "job-runner/rules.h"
 #include "job-runner/schedule.h"
 #include "job-runner/shards.h"
+#include "job-runner/upkeep.h"
 #include "job-runner/vitals.h"
 #include "job-runner/wants.h"
 #include "runtime/base/clock.h"
@@ -71,6 +72,9 @@ static void drain(struct actor *actor, int64_t deadline_ms)
     }
     shards_leave(runner->shards);
     executors_drain(runner->executors);
+    if (runner->upkeep != NULL) {
+        upkeep_stop(runner->upkeep);
+    }
     if (runner->wants != NULL) {
         wants_drain(runner->wants);
     }
@@ -127,6 +131,7 @@ static int start(struct actor *actor, struct error *err)
     if (runner->by_hand != NULL) {
         return 0; /* workers ask the slots of the supervisor */
     }
+    runner->upkeep = upkeep_create(runner);
     runner->wants = wants_create(runner, err);
     return runner->wants == NULL ? -1 : 0;
 }
@@ -149,6 +154,7 @@ static void stop(struct actor *actor)
     actor->draining = true; /* who waits for the outside is told that nothing comes any more */
     hints_destroy(&runner->hints);
     executors_destroy(&runner->executors);
+    upkeep_destroy(&runner->upkeep);
     wants_destroy(&runner->wants);
     fetch_destroy(&runner->fetch);
     vitals_destroy(&runner->vitals);

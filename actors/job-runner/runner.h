@@ -8,6 +8,7 @@
  *   report    ends of claims, by changes       lease     beats, lost leases, cancels
  *   executors attempts of built-in kinds       wants     workers that wait over HTTP
  *   progress  how far jobs are, to readers
+ *   schedule  ticks of schedules into jobs    ticks     which of them (pure)
  *
  * executors and wants ask claim for jobs, say beats to lease and ends to report; what they leave
  * claimed is given back by report (JOB_RELEASE). job_runner.c calls of both X_create(runner, err),
@@ -39,6 +40,7 @@ struct report;
 struct rules;
 struct schedule;
 struct shards;
+struct upkeep;
 struct vitals;
 struct wants;
 
@@ -63,6 +65,7 @@ struct job_runner {
     struct schedule *schedule;
     struct vitals *vitals;
     struct executors *executors;
+    struct upkeep *upkeep;   /* NULL: started by hand */
     struct by_hand *by_hand; /* NULL: a child of the supervisor */
     struct wants *wants;
     struct event *begin;    /* at the start, until the database is there */

@@ -111,10 +111,11 @@ static void quota_refused(struct refusal *refusal, const struct message_result *
     static const char *const names[] = {[QUOTA_RUNS_PER_DAY] = "runs_per_day",
                                         [QUOTA_EVENTS_PER_DAY] = "events_per_day",
                                         [QUOTA_BYTES_PER_DAY] = "bytes_per_day",
-                                        [QUOTA_CONCURRENT_RUNS] = "concurrent_runs"};
-    bool known = result->quota > QUOTA_NONE && result->quota <= QUOTA_CONCURRENT_RUNS;
+                                        [QUOTA_CONCURRENT_RUNS] = "concurrent_runs",
+                                        [QUOTA_JOBS_PER_RUN] = "jobs_per_run"};
+    bool known = result->quota > QUOTA_NONE && result->quota <= QUOTA_JOBS_PER_RUN;
     (void)refusal_set(refusal, PROBLEM_QUOTA_EXCEEDED, "A quota of the tenant is used up.");
-    if (known && result->quota != QUOTA_CONCURRENT_RUNS) {
+    if (known && result->quota < QUOTA_CONCURRENT_RUNS) {
         refusal->retry_after_s = DAY_S - clock_real_us() / (1000 * 1000) % DAY_S;
     }
     refusal->extra = (struct problem_extra){.name = known ? names[result->quota] : NULL,

@@ -9,10 +9,6 @@
 #define MISPLACED \
     "((seq = 1) <> (event_type = 'RUN_STARTED') and (seq > 1 or event_type <> 'RUN_CANCELLED'))"
 
-#define JOB_END                                                                        \
-    "case r.status when 'success' then 'JOB_COMPLETED' when 'error' then 'JOB_FAILED'" \
-    " when 'cancelled' then 'JOB_CANCELLED' end "
-
 const char *const invariants_count_sql =
     "select (select count(*) from runs where run_id between $1::uuid and $2::uuid),"
     "       (select count(*) from run_events where run_id between $1::uuid and $2::uuid)";
@@ -177,47 +173,6 @@ const struct invariant invariants[] = {
      "  from runs r join run_heads h using (run_id)"
      " where r.run_id between $1::uuid and $2::uuid and h.last_seq < r.fork_seq"},
 
-    {"jobs", INVARIANT_RUNS,
-     "a job is open until it ends, and its queueing and its end are in the log of its run",
-     "select r.run_id::text, coalesce(r.finish_seq, r.enqueue_seq)::text,"
-     "       'job ' || r.job_id || ' ' || concat_ws('; ',"
-     "           case when q.seq is null then 'is not queued at seq ' || r.enqueue_seq end,"
-     "           case when (r.status = 'pending') <> (o.id is not null)"
-     "                then 'is ' || r.status || case when o.id is null then ' and not open'"
-     "                     else ' and open' end end,"
-     "           case when (r.status = 'pending') <> (r.finish_seq is null)"
-     "                then 'is ' || r.status || ' with its end at '"
-     "                     || coalesce(r.finish_seq::text, 'no seq') end,"
-     "           case when r.finish_seq is not null and f.seq is null"
-     "                then 'is ' || r.status || ', which seq ' || r.finish_seq"
-     "                     || ' does not say' end)"
-     "  from job_records r left join job_open o on o.id = r.id"
-     "  left join run_events q on q.run_id = r.run_id and q.seq = r.enqueue_seq"
-     "   and q.event_type = 'JOB_QUEUED' and q.payload->>'job_id' = r.job_id::text"
-     "  left join run_events f on f.run_id = r.run_id and f.seq = r.finish_seq"
-     "   and f.event_type::text = " JOB_END "and f.payload->>'job_id' = r.job_id::text"
-     " where r.run_id between $1::uuid and $2::uuid"
-     "   and (q.seq is null or (r.status = 'pending') <> (o.id is not null)"
-     "        or (r.status = 'pending') <> (r.finish_seq is null)"
-     "        or (r.finish_seq is not null and f.seq is null))"
-     " union all "
-     /* One end a job, unless it was begun again after that one. */
-     "select e.run_id::text, e.seq::text, 'is an end of job ' || (e.payload->>'job_id') || ', '"
-     "       || case when r.id is null then 'which there is not'"
-     "               else 'which has ' || coalesce('its end at seq ' || r.finish_seq, 'not ended')"
-     "               end"
-     "  from run_events e join runs u on u.run_id = e.run_id"
-     "  left join job_records r on r.job_id::text = e.payload->>'job_id'"
-     " where e.run_id between $1::uuid and $2::uuid and e.seq > coalesce(u.fork_seq, 0)"
-     "   and e.event_type in ('JOB_COMPLETED', 'JOB_FAILED', 'JOB_CANCELLED')"
-     "   and (r.run_id, r.finish_seq) is distinct from (e.run_id, e.seq)"
-     "   and not exists (select from job_pruned p where p.tenant_id = e.tenant_id"
-     "                      and p.job_id::text = e.payload->>'job_id')"
-     "   and not exists (select from run_events n where n.run_id in (r.run_id, e.run_id)"
-     "                      and n.event_type in ('JOB_QUEUED', 'JOB_RETRYING')"
-     "                      and n.position > e.position"
-     "                      and n.payload->>'job_id' = e.payload->>'job_id')"},
-
     {"usage", INVARIANT_TENANTS, "the usage of tenants is what the log holds, and what was pruned",
      "select null, null, 'usage of tenant ' || tenant_id || ' on ' || day || ': '"
      "       || coalesce(u.runs, 0) || ' runs and ' || coalesce(u.events, 0) || ' events, '"
@@ -305,7 +260,15 @@ const struct invariant invariants[] = {
      "dead: '"
      "       || (d.id is not null)"
      "  from kept r left join job_dead d on d.tenant_id = r.tenant_id and d.id = r.id"
-     " where (r.status = 'error') <> (d.id is not null)"},
+     " where (r.status = 'error') <> (d.id is not null)"
+     " union all "
+     "select t.run_id::text, t.seq::text, 'is an end of job ' || t.job || ', which there is not'"
+     "  from told t join runs u on u.run_id = t.run_id"
+     "  left join job_records r"
+     "    on r.job_id = case when t.job ~ '^[0-9a-f-]{36}$' then t.job::uuid end"
+     " where t.event_type <> 'JOB_QUEUED' and t.seq > coalesce(u.fork_seq, 0) and r.id is null"
+     "   and not exists (select from job_pruned p where p.tenant_id = u.tenant_id"
+     "                      and p.job_id::text = t.job)"},
 
     {"positions", INVARIANT_LOG,
      "positions are unique, the last one is the shard's, no outbox is ahead of it",

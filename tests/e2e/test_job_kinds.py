@@ -310,6 +310,19 @@ def test_reconcile_finds_what_does_not_fit_and_repairs_nothing(client, box):
     assert run(client, "reconcile", {"all": True})["result"]["violations"] == []
 
 
+@pytest.mark.requirement("R123")
+def test_the_server_reconciles_by_itself(own_box):
+    """Without a run or a job of anybody's."""
+    box = own_box({"jobs.reconcile_ms": 300})
+    run_id = box.client().new_run()
+    wait_until(lambda: '"violations_total\\":0' in box.log.tail(50), "a clean result in the log")
+    assert box.database().value("select count(*) from job_records") == 0 and len(box.client().log(run_id)) == 1
+    box.allow_error("an invariant of the database is broken")
+    box.database().execute("update run_heads set closed = true where run_id = %s", run_id)
+    wait_until(lambda: run_id in "".join(line for line in box.log.tail(50).splitlines() if "an invariant" in line), "the error")
+    box.database().execute("update run_heads set closed = false where run_id = %s", run_id)
+
+
 def test_reconcile_is_bounded(client):
     runs = [client.new_run() for _ in range(3)]
     result = run(client, "reconcile", {"runs_max": 2}, run_id=runs[0])["result"]

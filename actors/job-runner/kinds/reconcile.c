@@ -53,6 +53,7 @@ struct reconcile {
     enum phase phase;
     bool begun;
     bool failed;
+    struct error why;
     size_t waiting;      /* answers */
     size_t check;        /* PHASE_WHOLE: the next one */
     struct uuid after;   /* the last run looked at */
@@ -94,10 +95,12 @@ static void go_in(struct reconcile *reconcile, int64_t ms)
 }
 
 /* From the loop, never from an answer of the connection that goes with it. */
-static void fail(struct reconcile *reconcile)
+static void fail(struct reconcile *reconcile, const struct db_result *result)
 {
     if (!reconcile->failed) {
         reconcile->failed = true;
+        error_set(&reconcile->why, "%s",
+                  result == NULL ? "the database is away" : db_message(result));
         go_in(reconcile, 0);
     }
 }
@@ -185,7 +188,7 @@ static void on_checked(void *arg, enum db_status status, const struct db_result 
         buffer_printf(&reconcile->skipped, "%s\"%s\"", reconcile->skipped.length == 0 ? "" : ",",
                       invariant->name);
     } else {
-        fail(reconcile);
+        fail(reconcile, result);
     }
     if (reconcile->waiting == 0 && !reconcile->failed) {
         page_done(reconcile);
@@ -302,7 +305,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
 {
     struct reconcile *reconcile = arg;
     if (status != DB_OK || reconcile->failed) {
-        fail(reconcile);
+        fail(reconcile, result);
         return;
     }
     reconcile->page = db_rows(result);
@@ -343,8 +346,9 @@ static void ask_page(struct reconcile *reconcile)
 static void on_go(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
     struct reconcile *reconcile = arg;
+    struct error why = reconcile->why;
     if (reconcile->failed) {
-        attempt_fail(destroy(reconcile), JOB_CLASS_RETRYABLE, "the database is away", 0);
+        attempt_fail(destroy(reconcile), JOB_CLASS_RETRYABLE, why.text, 0);
     } else if (attempt_is_cancelled(reconcile->attempt)) {
         attempt_release(destroy(reconcile));
     } else if (reconcile->phase == PHASE_RUNS) {
@@ -381,7 +385,7 @@ static void on_progress(void *arg, enum db_status status, const struct db_result
     struct reconcile *reconcile = arg;
     size_t length;
     if (status != DB_OK || reconcile->failed) {
-        fail(reconcile);
+        fail(reconcile, result);
         return;
     }
     if (db_rows(result) == 1 && !db_is_null(result, 0, 0)) {
@@ -397,7 +401,7 @@ static void on_connected(void *arg, bool up)
     struct uuid job = attempt_job(reconcile->attempt);
     struct db_params params = {0};
     if (!up) {
-        fail(reconcile);
+        fail(reconcile, NULL);
         return;
     }
     db_param_uuid(&params, &job);
