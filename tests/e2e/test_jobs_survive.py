@@ -15,7 +15,7 @@ from harness.paths import ROOT, trajectories
 from harness.processes import Process
 from harness.server import Server
 from harness.trajectories import load
-from harness.waiting import wait_until
+from harness.waiting import WaitTimeout, wait_until
 
 PIECES, MERGES = 180, 18
 FAULTS_S = 6.0
@@ -132,7 +132,10 @@ def test_two_hundred_jobs_happen_once_whatever_dies(box):
         answer = client.post(f"/api/v1/runs/{run}/jobs", {"jobs": wanted})
         assert answer.status_code == 201 and len(wanted) == 200, answer.text
         break_things(box, workers, random.Random(seed))
-        wait_until(lambda: dead(workers) or not unfinished(box), "the end of all jobs", 40)
+        try:
+            wait_until(lambda: dead(workers) or not unfinished(box), "the end of all jobs", 40)
+        except WaitTimeout as error:
+            raise AssertionError(f"{error}: {unfinished(box)}\n{box.output()}") from None
         assert not dead(workers)
     finally:
         for n in workers.running:
