@@ -492,6 +492,8 @@ static int decode_socket_state(const uint8_t *frame, size_t length, struct messa
     return 0;
 }
 
+#include "tests/unit/proto_job_samples.h"
+
 static const struct sample {
     enum message_type type;
     const char *name;
@@ -515,6 +517,7 @@ static const struct sample {
     {MESSAGE_SOCKET_STATE, "SOCKET_STATE", encode_socket_state, decode_socket_state},
     {MESSAGE_FETCH, "FETCH", encode_fetch, decode_fetch},
     {MESSAGE_FETCHED, "FETCHED", encode_fetched, decode_fetched},
+    PROTO_JOB_SAMPLES,
 };
 enum { SAMPLES = sizeof(samples) / sizeof(samples[0]) };
 
