@@ -1799,7 +1799,7 @@ CREATE UNIQUE INDEX job_records_job ON public.job_records USING btree (job_id);
 
 CREATE UNIQUE INDEX job_records_key ON public.job_records USING btree (tenant_id, job_key);
 
-CREATE INDEX job_records_newest ON public.job_records USING btree (tenant_id, id DESC);
+CREATE INDEX job_records_newest ON public.job_records USING btree (uuid_send(tenant_id), id DESC);
 
 CREATE INDEX job_records_run ON public.job_records USING btree (run_id, id);
 

@@ -35,6 +35,8 @@ _Static_assert(REQUEST_LIMIT_MAX + 1 == 1001, "the text of the statements says t
 
 /* `w`: the table along whose index the way goes. */
 #define BY_TENANT "w.tenant_id = $1::uuid"
+/* As in the index job_records_newest. */
+#define NEWEST_OF_TENANT "uuid_send(w.tenant_id) = uuid_send($1::uuid)"
 #define BY_RUN BY_TENANT " and w.run_id = $6::uuid"
 #define BY_KEY BY_TENANT " and w.job_key = $7::text"
 #define ROWS(table, way)                                                                      \
@@ -60,7 +62,7 @@ _Static_assert(REQUEST_LIMIT_MAX + 1 == 1001, "the text of the statements says t
 enum way { WAY_NEWEST, WAY_RUN, WAY_KEY, WAY_OPEN, WAY_DEAD, WAYS };
 
 static const struct db_statement lists[WAYS] = {
-    [WAY_NEWEST] = {"api_list_jobs", LIST("job_records", BY_TENANT)},
+    [WAY_NEWEST] = {"api_list_jobs", LIST("job_records", NEWEST_OF_TENANT)},
     [WAY_RUN] = {"api_list_jobs_run", LIST("job_records", BY_RUN)},
     [WAY_KEY] = {"api_list_jobs_key", LIST("job_records", BY_KEY)},
     [WAY_OPEN] = {"api_list_jobs_open", LIST("job_open", BY_TENANT)},
