@@ -9,7 +9,7 @@ fault-build:
 
 .PHONY: check-system
 check-system: all fault-build ## every black-box test against the release build (build/fault where fault points are needed)
-	$(PYTEST) -q -n $(WORKERS) --dist loadfile --durations=20 tests/harness tests/contract tests/e2e tests/chaos/test_checker.py $(TESTS)
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile --durations=20 tests/harness tests/contract tests/e2e tests/chaos/test_checker.py tests/chaos/test_job_checker.py $(TESTS)
 
 .PHONY: chaos-quick chaos
 chaos-quick: fault-build ## kill, stop and restart everything under load, ten minutes; last line: rounds, acks, violations

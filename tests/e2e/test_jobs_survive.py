@@ -113,6 +113,9 @@ def box():
     server = Server(SETTINGS)
     try:
         server.start()
+        # What a runner works on outlives its shard: if it dies then, the next owner knows only that the lease is not over.
+        owners = "select count(distinct owner) from job_shards where owner <> ''"
+        wait_until(lambda: server.database().value(owners) == 2, "both runners to have shards")
         yield server
         server.allow_error(".")
         for actor in server.actors():
