@@ -142,7 +142,7 @@ static void drop_item(struct job_item *item)
         item->job->users--;
         item->job = NULL;
     }
-    if (item->run != NULL && item->run->batch_new) {
+    if (item->run != NULL && (item->job == NULL || item->run->batch_new)) {
         item->run->users--;
         item->run = NULL;
     }

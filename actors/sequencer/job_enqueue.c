@@ -71,6 +71,20 @@ static void make_plan(struct plan *plan, const struct sequencer *sequencer,
 
 /* ---- what stands against it ---- */
 
+/* The message's own new job that the item names. A name may be in the plan as something else: hashes
+ * of keys can be worked out by whoever asks, and ids of runs are no jobs. */
+static const struct message_enqueue_jobs_job *own_job(const struct plan *plan,
+                                                      const struct job_item *item)
+{
+    const struct message_enqueue_jobs_job *job = map_get(&plan->places, &item->name);
+    bool same =
+        job != NULL &&
+        (item->key.length > 0 ? item->key.length == job->key.length &&
+                                    memcmp(item->key.data, job->key.data, job->key.length) == 0
+                              : memcmp(item->name.bytes, job->job, sizeof job->job) == 0);
+    return same ? job : NULL;
+}
+
 /* Of the tenant, or one of the message's own. */
 static bool parents_exist(const struct plan *plan, const struct sequencer *sequencer,
                           const struct command *command)
@@ -80,8 +94,7 @@ static bool parents_exist(const struct plan *plan, const struct sequencer *seque
         const struct job_item *item = &work->items[work->jobs_count + i];
         const struct job *job = known_job(sequencer, item);
         bool own = job != NULL && uuid_equal(&job->tenant, &command->tenant);
-        if (plan->is_new[work->parents[i].index] && !own &&
-            map_get(&plan->places, &item->name) == NULL) {
+        if (plan->is_new[work->parents[i].index] && !own && own_job(plan, item) == NULL) {
             return false;
         }
     }
@@ -98,7 +111,7 @@ static bool parents_end(const struct plan *plan, const struct job_work *work)
         memory_array(work->parents_count + 1, sizeof(void *));
     size_t left = work->jobs_count;
     for (size_t i = 0; i < work->parents_count; i++) {
-        parents[i] = map_get(&plan->places, &work->items[work->jobs_count + i].name);
+        parents[i] = own_job(plan, &work->items[work->jobs_count + i]);
     }
     for (bool more = true; more && left > 0;) {
         more = false;

@@ -310,7 +310,7 @@ static void put_all(struct db_params *params, const struct batch *batch)
 void jobs_params(struct sequencer *sequencer, struct batch *batch)
 {
     struct db_params *params = &batch->params;
-    if (batch->rows_count > 0) {
+    if (batch->rows_count > 0 || batch->creates_count > 0) { /* a pending run has no event */
         put_dedup(params, batch);
     } else {
         db_params_clear(params);
