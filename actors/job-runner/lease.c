@@ -295,17 +295,15 @@ static uint64_t parse_origin(const char *text)
     return origin;
 }
 
-/* Of a claim of an executor of another process of this instance, the number of that process; else 0.
- * The database decides whether it lives. */
+/* Of a claim of an executor of another job-runner, or of an earlier process of this one, the number
+ * of that process; else 0. The database decides whether it lives. */
 static uint64_t other_origin(const struct lease *lease, const char *worker)
 {
-    const struct actor *actor = lease->runner->actor;
-    size_t length = strlen(actor->instance);
-    if (worker == NULL || strncmp(worker, actor->instance, length) != 0 || worker[length] != '/') {
-        return 0;
-    }
-    uint64_t origin = parse_origin(worker + length + 1);
-    return origin == actor->origin ? 0 : origin;
+    static const char name[] = "job-runner-";
+    const char *slash =
+        worker == NULL || strncmp(worker, name, sizeof name - 1) != 0 ? NULL : strchr(worker, '/');
+    uint64_t origin = slash == NULL ? 0 : parse_origin(slash + 1);
+    return origin == lease->runner->actor->origin ? 0 : origin;
 }
 
 static struct held *add(struct lease *lease, const struct job *job)

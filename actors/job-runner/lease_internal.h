@@ -19,7 +19,7 @@ struct held {
     int64_t over_ms;        /* monotonic, as the next two */
     int64_t kill_ms;        /* it is to stop, and has until then; 0: it is not to */
     int64_t renewed_ms;     /* the database was last told that it lives, or has said so */
-    uint64_t origin;        /* of the process of ours that claimed it, if that may be dead; or 0 */
+    uint64_t origin;        /* of another job-runner process whose executor claimed it; or 0 */
     bool delivery;          /* not beaten yet, and the lease is the short one */
     bool beaten;            /* and not yet written */
     bool ending;            /* being confirmed, or its EXPIRE or KILL is under way */

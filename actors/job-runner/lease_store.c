@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOOK_AGAIN_MS = 2000 }; /* whether the process of a claim lives */
+
 /* ---- beats ---- */
 
 static bool is_to_be_renewed(const struct held *held, int64_t now_ms)
@@ -140,9 +142,9 @@ static void judge(struct lease *lease, struct held *held, const struct db_result
     if (held->delivery && db_bool(result, row, 2)) {
         held->delivery = false;
         held->over_ms = now_ms + (int64_t)held->lease_ms;
-    } else if (held->origin != 0 && db_bool(result, row, 3)) {
-        held->origin = 0;
-        held->over_ms = now_ms + (int64_t)held->lease_ms;
+    } else if (held->origin != 0 && db_bool(result, row, 3) && left_ms > 0) {
+        /* It renews the lease itself, as long as it lives. */
+        held->over_ms = now_ms + (left_ms < LOOK_AGAIN_MS ? left_ms : LOOK_AGAIN_MS);
     } else if (held->delivery || held->origin != 0 || left_ms <= 0) {
         lease_expire(lease, held);
         return;

@@ -94,3 +94,13 @@ def test_a_worker_who_comes_back_under_its_name_does_not_keep_what_the_dead_one_
     wait_until(over, "the end of the dead one's lease")
     assert jobs.say("complete", dead).status_code == 409
     assert jobs.said("complete", again)["status"] == "success"
+
+
+@pytest.mark.requirement("I12")
+def test_the_claim_of_an_executor_whose_process_has_gone_is_not_waited_for(box, bus):
+    """Whichever job-runner it was: its minute of lease is not over."""
+    run = bus.create()
+    job = bus.enqueue(run, type="report")["job"]
+    bus.claim(job, worker="job-runner-9/7b/1", lease_ms=60_000)
+    wait_until(lambda: "JOB_RETRYING" in [kind for _, kind, _ in box.database().events(run)], "another attempt")
+    assert open_row(box, job, "attempts, token") == (1, None)

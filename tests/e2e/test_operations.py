@@ -15,7 +15,7 @@ from harness.waiting import wait_until
 
 PROMTOOL = shutil.which("promtool")
 # Names that are fixed elsewhere (R163) or say their unit on purpose; promtool wants base units.
-UNIT_IN_NAME = {"signalbox_outbox_lag_ms", "signalbox_loop_delay_us", "signalbox_jobs_oldest_ms"}
+UNIT_IN_NAME = {"signalbox_outbox_lag_ms", "signalbox_loop_delay_us", "signalbox_jobs_oldest_ms", "signalbox_oldest_transaction_ms"}
 RULES = ROOT / "ops/prometheus/signalbox.rules.yml"
 DASHBOARD = ROOT / "ops/grafana/signalbox.json"
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="no promtool")

@@ -67,7 +67,8 @@ def test_starts_in_order_and_says_so():
 def test_a_child_gets_what_the_contract_says_and_nothing_else():
     with running() as supervisor:
         for line in supervisor.log(message="up"):
-            wanted = {"api": "metrics,public,settings", "sequencer": "commands,events,metrics,settings"}
+            wanted = {"api": "metrics,public,settings", "sequencer": "commands,events,metrics,settings",
+                      "job-runner": "jobs,metrics,settings"}  # fmt: skip
             actor, _, number = line["actor"].rpartition("-")
             if actor == "streamer":  # the listener of its slot, and that of the other one
                 wanted[actor] = f"handover,handover-{3 - int(number)},metrics,settings"
