@@ -147,30 +147,27 @@ const struct db_statement store_statements[STORE_COUNT] = {
          "  where r.run_id = any($1::uuid[]) and r.create_origin = any($2::int8[])"
          "    and r.create_no = any($3::int8[])"},
     /* Jobs by id, and by tenant and key, each with the head of its run. */
-    /* What a run's row says is worked out once a run, however many of its jobs are asked for. */
+    /* Heads once a run: counting for each of its jobs takes longer than a statement may. */
     [STORE_RESOLVE_JOBS] =
         {"resolve_jobs",
-         "with named as materialized"
-         " (select id from job_records where job_id = any($1::uuid[])"
-         "   union"
-         "  select t.id from unnest($2::uuid[], $3::text[]) as k (tenant, key)"
-         "    join lateral (select id from job_records j"
-         "                   where j.tenant_id = k.tenant and j.job_key = k.key limit 1) t on "
-         "true),"
-         " found as materialized"
-         " (select m.* from named n join job_memory m on m.id = n.id),"
-         " of_run as materialized"
-         " (select h.run_id, h.last_seq, r.status::text as run_status, r.liveness_ms,"
-         " " OPEN_QUESTIONS(
-             "r.run_id") " as questions, r.thread_id,"
-                         " " OPEN_JOBS(
-                             "r.run_id") " as jobs"
-                                         "    from (select distinct run_id from found) f"
-                                         "    join run_heads h on h.run_id = f.run_id join runs r "
-                                         "on r.run_id = f.run_id)"
-                                         " select f.*, o.last_seq, o.run_status, o.liveness_ms, "
-                                         "o.questions, o.thread_id, o.jobs"
-                                         "   from found f join of_run o on o.run_id = f.run_id"},
+         "with found as materialized"
+         "   (select m.* from (select id from job_records where job_id = any($1::uuid[])"
+         "        union"
+         "        select t.id from unnest($2::uuid[], $3::text[]) as k (tenant, key)"
+         "          join lateral (select id from job_records j"
+         "                         where j.tenant_id = k.tenant and j.job_key = k.key"
+         "                         limit 1) t on true) n"
+         "      join job_memory m on m.id = n.id),"
+         " heads as materialized"
+         "   (select h.run_id, h.last_seq, r.status::text, r.liveness_ms,"
+         "           " OPEN_QUESTIONS("r.run_id") " as open, r.thread_id," OPEN_JOBS(
+             "r.run_id") " as jobs"
+                         "      from (select distinct run_id from found) d"
+                         "      join run_heads h on h.run_id = d.run_id"
+                         "      join runs r on r.run_id = d.run_id)"
+                         " select f.*, h.last_seq, h.status, h.liveness_ms, h.open, h.thread_id,"
+                         "        h.jobs"
+                         "  from found f join heads h on h.run_id = f.run_id"},
     [STORE_RESOLVE_PRUNED] =
         {"resolve_pruned",
          "select k.tenant, k.key, p.job_id,"

@@ -2,10 +2,12 @@
 when it is not thought of."""
 
 import hashlib
+import re
 import time
 import uuid
 
 import pytest
+from e2e.test_statements import statements_of
 from harness.jobs import Jobs, change, new_job
 
 KEY_OF_JOBS = 3  # enum key_scope of actors/sequencer/sequencer.h
@@ -53,3 +55,19 @@ def test_a_name_of_something_else_is_no_parent(box, bus, named):
     assert [answer["outcome"] for answer in told] == ["NO_PARENT", "NO_PARENT"]
     assert box.database().value("select count(*) from job_records where job_key = %s", key) == 0
     assert generation(box) == before
+
+
+def test_the_jobs_of_a_run_are_counted_once_not_for_each_of_them(box, bus):
+    """10,000 parents of a run of 10,000 jobs took longer than statement_timeout: asked again for ever, with all behind it."""
+    run = bus.create()
+    jobs = [answer["job"] for answer in bus.enqueue_many(run, [new_job() for _ in range(50)])]
+    statement = next(text for text in statements_of("actors/sequencer/store.c") if "any($1::uuid[])        union" in text)
+    with box.database().connect("sequencer") as connection:
+        connection.execute("set plan_cache_mode = force_generic_plan")
+        connection.execute("prepare looked_at as " + statement)
+        explained = "explain (analyze, timing off) execute looked_at(%s, '{}', '{}')"
+        listed = "{" + ",".join(jobs) + "}"
+        plan = "\n".join(row[0] for row in connection.execute(explained.replace("%s", f"'{listed}'")))
+        connection.execute("deallocate looked_at")
+    counts = re.findall(r"job_records j\w* .*rows=50 loops=(\d+)|job_records_run on job_records j\w* .*loops=(\d+)", plan)
+    assert counts and all("50" not in count for count in counts), plan
