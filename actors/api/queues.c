@@ -98,11 +98,15 @@ static bool is_done(struct asking *asking, enum db_status status, const struct d
         tell_runners(exchange, result);
     }
     bool waiting = exchange_resume(exchange);
-    if (waiting && status == DB_OK) {
+    bool refused = status == DB_OK && store_read_refused(result);
+    if (waiting && status == DB_OK && !refused) {
         return true;
     }
     free(asking);
-    if (waiting) {
+    if (waiting && refused) {
+        exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD,
+                         "A tenant may set 1,000 queues and pause 1,000 job types.", NULL);
+    } else if (waiting) {
         listing_failed(exchange, status);
     }
     return false;

@@ -66,6 +66,9 @@ static const struct db_statement get_queue = {
 
 /* ---- what is asked of them ---- */
 
+/* Every job-runner reads and keeps them all: names that a tenant chooses have an end. */
+#define RULES_MAX "1000"
+
 #define RULES "paused, concurrency, key_concurrency, rate_per_minute, rate_burst"
 #define RULES_OF(from)                                                                        \
     "jsonb_build_object('paused', " from ".paused, 'concurrency', " from ".concurrency, "     \
@@ -84,9 +87,11 @@ static const struct db_statement set_queue = {
     "api_set_queue",
     "with old as (select " RULES " from job_queues where tenant_id = $1::uuid and queue = $2::text), "
     "     made as (insert into job_queues as q (tenant_id, queue, " RULES ") "
-    "              values ($1::uuid, $2::text, coalesce($3::boolean, false), nullif($4::integer, 0), "
-    "                      coalesce(nullif($5::integer, 0), 1), nullif($6::integer, 0), "
-    "                      coalesce(nullif($7::integer, 0), 1)) "
+    "              select $1::uuid, $2::text, coalesce($3::boolean, false), nullif($4::integer, 0), "
+    "                     coalesce(nullif($5::integer, 0), 1), nullif($6::integer, 0), "
+    "                     coalesce(nullif($7::integer, 0), 1) "
+    "               where exists (select from old) or "
+    "                     (select count(*) from job_queues where tenant_id = $1::uuid) < " RULES_MAX " "
     "              on conflict (tenant_id, queue) do update "
     "                 set (" RULES ", updated_at) = row (" AFTERWARDS ", now()) "
     "               where (" AFTERWARDS ") is distinct from "
@@ -94,7 +99,8 @@ static const struct db_statement set_queue = {
     "              returning queue, " RULES "), "
     "     noted as (" NOTE "select $9::uuid, $1::uuid, $8::text, 'queue.set', made.queue, "
     "                      (select " RULES_OF("old") " from old), " RULES_OF("made") " from made) "
-    "select exists (select from made)"};
+    "select exists (select from made), not exists (select 1 from made union all select 1 from old) "
+    "  and (select count(*) from job_queues where tenant_id = $1::uuid) >= " RULES_MAX};
 
 static const struct db_statement reset_queue = {
     "api_reset_queue",
@@ -102,15 +108,19 @@ static const struct db_statement reset_queue = {
     "              returning queue, " RULES "), "
     "     noted as (" NOTE "select $4::uuid, $1::uuid, $3::text, 'queue.reset', gone.queue, "
                       RULES_OF("gone") ", null from gone) "
-    "select exists (select from gone)"};
+    "select exists (select from gone), false"};
 
 static const struct db_statement pause_jobs = {
     "api_pause_jobs",
-    "with made as (insert into job_pauses (tenant_id, job_type) values ($1::uuid, $2::text) "
+    "with old as (select from job_pauses where tenant_id = $1::uuid and job_type = $2::text), "
+    "     made as (insert into job_pauses (tenant_id, job_type) select $1::uuid, $2::text "
+    "               where $2::text = '' or "
+    "                     (select count(*) from job_pauses where tenant_id = $1::uuid) < " RULES_MAX " "
     "              on conflict (tenant_id, job_type) do nothing returning job_type), "
     "     noted as (" NOTE "select $4::uuid, $1::uuid, $3::text, 'jobs.pause', job_type, "
     "                      null, jsonb_build_object('paused', true) from made) "
-    "select exists (select from made)"};
+    "select exists (select from made), not exists (select 1 from made union all select 1 from old) "
+    "  and (select count(*) from job_pauses where tenant_id = $1::uuid) >= " RULES_MAX};
 
 static const struct db_statement resume_jobs = {
     "api_resume_jobs",
@@ -118,7 +128,7 @@ static const struct db_statement resume_jobs = {
     "              returning job_type), "
     "     noted as (" NOTE "select $4::uuid, $1::uuid, $3::text, 'jobs.resume', job_type, "
     "                      jsonb_build_object('paused', true), null from gone) "
-    "select exists (select from gone)"};
+    "select exists (select from gone), false"};
 
 /* ---- dead jobs: $1 tenant, $2 behind, $3 queue, $4 job type, $5 run ---- */
 
@@ -233,6 +243,11 @@ void store_pause_jobs(struct store *store, const struct uuid *tenant, const char
                       bool paused, const char *actor, db_done_fn *done, void *arg)
 {
     change(store, tenant, job_type, actor, paused ? &pause_jobs : &resume_jobs, done, arg);
+}
+
+bool store_read_refused(const struct db_result *result)
+{
+    return db_bool(result, 0, 1);
 }
 
 bool store_read_changed(const struct db_result *result)

@@ -45,6 +45,8 @@ void store_reset_queue(struct store *store, const struct uuid *tenant, const cha
 void store_pause_jobs(struct store *store, const struct uuid *tenant, const char *job_type,
                       bool paused, const char *actor, db_done_fn *done, void *arg);
 bool store_read_changed(const struct db_result *result);
+/* The tenant has as many names with something asked of them as it may. */
+bool store_read_refused(const struct db_result *result);
 
 /* Dead jobs, oldest first, behind `after`: at most STORE_QUEUES_DEAD_COUNTED, of the first
  * STORE_DEAD_LOOKED_AT that there are. */

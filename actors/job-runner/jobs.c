@@ -374,6 +374,7 @@ static void drop_those(struct jobs *jobs, uint32_t shards, uint64_t since, bool 
 
 void jobs_lose_shard(struct jobs *jobs, unsigned shard)
 {
+    jobs->fresh &= ~(1U << shard); /* its reading does not end any more */
     drop_those(jobs, 1U << shard, UINT64_MAX, false);
     lease_lose_shard(jobs->runner->lease, shard);
 }

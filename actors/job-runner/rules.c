@@ -5,13 +5,14 @@
 #include "job-runner/ready.h"
 #include "job-runner/runner.h"
 #include "job-runner/store.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/list.h"
 #include "runtime/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_QUEUE = 0, KIND_PAUSE = 1 };
+enum { KIND_QUEUE = 0, KIND_PAUSE = 1, UNKNOWN_MAX_MS = 500 };
 
 /* One row that ready knows of. */
 struct rule {
@@ -29,6 +30,8 @@ struct rules {
     bool reading;
     bool again;
     bool known;
+    bool read;                /* once at least */
+    int64_t unknown_since_ms; /* monotonic, while they are not known */
 };
 
 static struct rule *find(struct rules *rules, int kind, const struct uuid *tenant, const char *name,
@@ -117,6 +120,7 @@ static void on_rows(void *arg, enum db_status status, const struct db_result *re
         }
         drop_unseen(rules);
         rules->known = !rules->again;
+        rules->read = true;
         claim_kick(rules->runner->claim);
     }
     if (rules->again) {
@@ -137,13 +141,18 @@ void rules_read(struct rules *rules)
 
 void rules_changed(struct rules *rules)
 {
+    if (rules->known) {
+        rules->unknown_since_ms = clock_monotonic_ms();
+    }
     rules->known = false;
     rules_read(rules);
 }
 
 bool rules_are_known(const struct rules *rules)
 {
-    return rules->known;
+    /* A tenant that changes its rules without a pause does not stop the claims of the others. */
+    return rules->known ||
+           (rules->read && clock_monotonic_ms() - rules->unknown_since_ms >= UNKNOWN_MAX_MS);
 }
 
 struct rules *rules_create(struct job_runner *runner)

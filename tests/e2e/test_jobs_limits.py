@@ -89,3 +89,22 @@ def test_so_many_a_minute(jobs):
     assert jobs.claim(wait_ms=100, max=10) == []
     take_back(jobs, f"queues/{jobs.queue}")
     wait_until(lambda: found.extend(jobs.claim(wait_ms=100)) or len(found) == 4, "the rest")
+
+
+@pytest.mark.parametrize(("table", "path", "body"), [("job_queues", "queues", {"paused": True}), ("job_pauses", "job-types", {})])
+def test_names_that_a_tenant_chooses_have_an_end(jobs, patient, table, path, body):
+    """Every job-runner keeps all of them."""
+    name = "queue" if table == "job_queues" else "job_type"
+    tenant = jobs.client.get("/api/v1/session").json()["tenant_id"]
+    end = "" if table == "job_queues" else "/pause"
+    with patient.database().connect() as connection:
+        connection.execute(f"insert into {table} (tenant_id, {name}) select '{tenant}', 'n' || g from generate_series(1, 1000) g")
+    try:
+        refused = jobs.client.request("PUT", f"/api/v1/{path}/one-more{end}", json=body)
+        assert refused.status_code == 422, refused.text
+        put(jobs, f"{path}/n7{end}", **body)
+    finally:
+        with patient.database().connect() as connection:
+            connection.execute(f"delete from {table} where tenant_id = '{tenant}' and {name} like 'n%'")
+    put(jobs, f"{path}/one-more{end}", **body)
+    take_back(jobs, f"{path}/one-more{end}")
