@@ -45,7 +45,10 @@ static void given_back(void *arg, enum command_state state,
                        const struct message_jobs_result *result)
 {
     struct surplus *surplus = arg;
-    bool done = state == COMMAND_DONE && result->outcome == OUTCOME_OK;
+    bool done = state == COMMAND_DONE; /* a refusal stays one: those claims end by their leases */
+    if (done && result->outcome != OUTCOME_OK) {
+        LOG_WARN("claims that nobody took were not taken back", LOG_INT("claims", surplus->sent));
+    }
     if (done) {
         metric_add(METRIC_JOB_CLAIMS_UNUSED, (int64_t)surplus->sent);
         buffer_consume(&surplus->claims, surplus->sent * sizeof(struct claim));

@@ -208,7 +208,10 @@ static void settle(struct claim *claim, struct taken *taken)
     if (!taken->granted || !(taken->read || taken->missing)) {
         return;
     }
-    if (taken->missing || demand->closed || demand->room == 0 || claim->runner->actor->draining) {
+    /* Without a lease (its shard has gone meanwhile) nobody would renew it. */
+    bool watched = lease_is_watched(claim->runner->lease, taken->job->id, &taken->job->token);
+    if (!watched || taken->missing || demand->closed || demand->room == 0 ||
+        claim->runner->actor->draining) {
         release(claim, taken);
     } else {
         hand_over(claim, taken);

@@ -118,8 +118,11 @@ static void on_ended(void *arg, const struct change_outcome *outcome)
         outcome->outcome == JOB_OUTCOME_NOT_FOUND) {
         lease_drop(ending.lease, held, true);
     } else {
+        /* Not as we thought: the row says how it is. */
         held->ending = false;
+        held->kill_ms = 0;
         live_from_now(ending.lease, held, held->lease_ms);
+        jobs_doubt(ending.lease->runner->jobs, ending.id);
     }
 }
 
@@ -261,6 +264,11 @@ void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint
     if (held->kill_ms != 0) {
         mark_cancelled(lease, held);
     }
+}
+
+bool lease_is_watched(const struct lease *lease, int64_t id, const struct uuid *token)
+{
+    return lease_find(lease, id, token) != NULL;
 }
 
 /* Until the outcome of its report is known it is watched like anybody's. */
