@@ -51,12 +51,11 @@ static const char help[] =
     "jobs.stale_check_ms)\n"
     "  --help                     this\n"
     "\n"
-    "Jobs are in 16 shards, by tenant and queue, which all runners share. This one is one more, "
-    "by\n"
-    "the name HOST/manual-PID: the server's own give it its part within a second, and take it "
-    "back\n"
-    "when it ends. It sees the jobs of its part only; --dry-run looks at all. To do everything\n"
-    "by hand, run the server with jobs.executors = 0: it then works on none itself.\n"
+    "It claims beside the server's own runners, whatever is due first, as worker manual-PID, and "
+    "takes\n"
+    "nothing else away from them: they look after leases, schedules and workers outside. To do "
+    "all by\n"
+    "hand, run the server with jobs.executors = 0: it then works on no built-in kind itself.\n"
     "Log lines go to standard error; log.level and the other settings are the server's.\n";
 
 /* ---- the command line ---- */

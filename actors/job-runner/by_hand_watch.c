@@ -16,13 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    LOOK_MS = 50,
-    SHARE_MS = 2500, /* by then the others have given us our part of the shards, or there is none */
-    DRAIN_MS = 5000,
-    GIVE_UP_MS = 30000,
-    EXIT_NOTHING = 3
-};
+enum { LOOK_MS = 50, DRAIN_MS = 5000, GIVE_UP_MS = 30000, EXIT_NOTHING = 3 };
 
 struct by_hand {
     struct job_runner *runner; /* borrowed */
@@ -47,13 +41,13 @@ static void finish(struct by_hand *by_hand, int exit_code, const char *why)
     actor_drain(actor, DRAIN_MS);
 }
 
-/* Its part of the shards is here and read, and there is nothing in it that it could take. */
-static bool has_nothing(const struct by_hand *by_hand, int64_t now_ms)
+/* All shards are read, and there is nothing in them that it could take. */
+static bool has_nothing(const struct by_hand *by_hand)
 {
     const struct job_runner *runner = by_hand->runner;
     return executors_count(runner->executors).begun == 0 && claim_under_way(runner->claim) == 0 &&
-           now_ms - by_hand->begun_ms >= SHARE_MS && shards_count(runner->shards) > 0 &&
-           jobs_is_known(runner->jobs) && executors_due(runner->executors) == 0;
+           shards_count(runner->shards) > 0 && jobs_is_known(runner->jobs) &&
+           executors_due(runner->executors) == 0;
 }
 
 static void look(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
@@ -64,7 +58,7 @@ static void look(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
     if (by_hand->limit > 0 && count.settled >= by_hand->limit && count.busy == 0) {
         bool failed = by_hand->once && count.success == 0;
         finish(by_hand, failed ? EXIT_CODE_FAILED : EXIT_CODE_DONE, "as many jobs as asked for");
-    } else if (by_hand->once && has_nothing(by_hand, now_ms)) {
+    } else if (by_hand->once && has_nothing(by_hand)) {
         finish(by_hand, EXIT_NOTHING, "nothing to do");
     } else if (by_hand->once && count.begun == 0 && now_ms - by_hand->begun_ms >= GIVE_UP_MS) {
         finish(by_hand, EXIT_CODE_FAILED, "database or sequencer cannot be reached");

@@ -152,7 +152,8 @@ void lease_expire(struct lease *lease, struct held *held)
 /* Ends what has had its grace, and gathers what seems to be over. */
 static bool look_at(struct lease *lease, struct held *held, int64_t now_ms)
 {
-    if (held->ending || !shards_is_ours(lease->runner->shards, held->shard)) {
+    const struct shards *shards = lease->runner->shards;
+    if (held->ending || !shards_is_ours(shards, held->shard) || shards_are_visited(shards)) {
         return false;
     }
     if (held->kill_ms != 0 && now_ms >= held->kill_ms) {

@@ -304,7 +304,8 @@ static void on_look(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *ar
     if (schedule->looking || !list_is_empty(&schedule->moves)) {
         return; /* the end of the round looks again */
     }
-    if (!db_is_connected(runner->links.db) || shards_count(runner->shards) == 0) {
+    if (!db_is_connected(runner->links.db) || shards_count(runner->shards) == 0 ||
+        shards_are_visited(runner->shards)) {
         look_in(schedule, AGAIN_MS * 1000);
         return;
     }

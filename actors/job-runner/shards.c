@@ -26,6 +26,7 @@ struct shards {
     uint32_t ours; /* a bit each */
     int64_t asked_ms;
     int64_t until_ms; /* monotonic: ours if nothing else is heard */
+    bool visited;     /* all of them */
     bool asking;
     bool leaving;
     bool left;
@@ -50,6 +51,11 @@ bool shards_is_ours(const struct shards *shards, unsigned shard)
 unsigned shards_count(const struct shards *shards)
 {
     return (unsigned)__builtin_popcount(shards->ours);
+}
+
+bool shards_are_visited(const struct shards *shards)
+{
+    return shards->visited;
 }
 
 static void become(struct shards *shards, uint32_t ours)
@@ -106,6 +112,11 @@ static void on_hold(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *ar
     if (shards->asking || shards->leaving || !db_is_connected(db)) {
         return;
     }
+    if (shards->visited) {
+        shards->until_ms = INT64_MAX;
+        become(shards, (1U << JOB_SHARDS) - 1);
+        return;
+    }
     struct db_params params = {0};
     put_name(shards, &params);
     db_param_int4(&params, LEASE_MS);
@@ -132,6 +143,11 @@ void shards_leave(struct shards *shards)
     }
     shards->leaving = true;
     become(shards, 0);
+    if (shards->visited) {
+        shards->left = true;
+        job_runner_settle(shards->runner);
+        return;
+    }
     put_name(shards, &params);
     db_query(shards->runner->links.db, &store_leave_shards, &params, on_left, shards);
     db_params_deinit(&params);
@@ -152,6 +168,7 @@ struct shards *shards_create(struct job_runner *runner)
     struct shards *shards = memory_new(sizeof *shards);
     char host[256] = "";
     shards->runner = runner;
+    shards->visited = settings_text(runner->actor->settings, SETTING_JOBS_BY_HAND)[0] != '\0';
     (void)gethostname(host, sizeof host - 1);
     snprintf(shards->name, sizeof shards->name, "%s/%s", host, runner->actor->instance);
     shards->hold_event = event_new(runner->actor->base, -1, EV_PERSIST, on_hold, shards);

@@ -43,7 +43,8 @@ static void on_timer(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *a
     const struct job_runner *runner = upkeep->runner;
     again_in(upkeep, INT64_MAX);
     if (settings_bool(runner->actor->settings, SETTING_JOBS_RECONCILE) && upkeep->attempt == NULL &&
-        !runner->actor->draining && shards_is_ours(runner->shards, FIRST_SHARD)) {
+        !runner->actor->draining && shards_is_ours(runner->shards, FIRST_SHARD) &&
+        !shards_are_visited(runner->shards)) {
         upkeep->attempt =
             attempt_create_own(upkeep->runner, &kind_reconcile, payload,
                                &(struct attempt_watcher){on_ended, on_settled, upkeep});

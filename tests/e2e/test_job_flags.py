@@ -6,7 +6,6 @@ import subprocess
 import pytest
 from harness import paths
 from harness.client import random_id
-from harness.keys import first_tenant
 from harness.server import Server
 from harness.waiting import wait_until
 
@@ -31,11 +30,9 @@ def box(server):
 
 
 @pytest.fixture(scope="module")
-def queues(server):
-    """Names of queues in shards that the second of two runners holds; each is used once."""
-    tenant = first_tenant(server)
-    shards = server.database().rows("select n, job_shard(%s, 'by hand ' || n) from generate_series(1, 200) n", tenant)
-    return iter([f"by hand {n}" for n, shard in shards if shard % 2 == 1])
+def queues():
+    """Each is used once; they are in many shards."""
+    return (f"by hand {n}" for n in range(1000))
 
 
 def by_hand(box, *arguments, directory=None, timeout=60):
@@ -64,7 +61,7 @@ def test_help_names_every_flag():
     assert answer.returncode == 0
     for flag in ("--dir", "--once", "--max-jobs", "--dry-run", "--poll-interval", "--stale-check-interval"):
         assert flag in answer.stdout
-    assert "within a second" in answer.stdout
+    assert "jobs.executors = 0" in answer.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,9 +124,8 @@ def test_once_does_one_job_and_says_how_it_went(box, client, queues):
     assert by_hand(box, "--once").returncode == 3
     worker = client.get(f"/api/v1/jobs/{first}").json()["last_worker"]
     assert worker.startswith("manual-")
-    # It has left: the server's own runner has everything again.
-    wait_until(lambda: runners(box) == ["job-runner-1"], "the runner to be gone")
-    wait_until(lambda: box.database().value("select count(distinct owner) from job_shards") == 1, "the shards to be back")
+    # It was a visitor: the server's own runner has had everything all the time.
+    assert runners(box) == ["job-runner-1"] and box.database().value("select count(distinct owner) from job_shards") == 1
 
 
 @pytest.mark.requirement("R085")
@@ -154,7 +150,7 @@ def test_without_a_limit_it_works_until_it_is_told_to_stop(box, client, queues):
     finally:
         process.kill()
         process.communicate()
-    wait_until(lambda: runners(box) == ["job-runner-1"], "the runner to be gone")
+    assert runners(box) == ["job-runner-1"]
 
 
 @pytest.mark.requirement("R073")
