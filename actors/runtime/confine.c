@@ -52,7 +52,7 @@ static const struct row {
     {"api", GROUP_EVERY | GROUP_ACCEPT},
     {"sequencer", GROUP_EVERY | GROUP_ACCEPT},
     {"streamer", GROUP_EVERY | GROUP_ACCEPT},
-    {"job-runner", GROUP_EVERY | GROUP_CHILDREN},
+    {"job-runner", GROUP_EVERY | GROUP_ACCEPT | GROUP_CHILDREN},
     {"exporter", GROUP_EVERY},
     {"fetcher", GROUP_EVERY},
 };
