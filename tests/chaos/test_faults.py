@@ -11,10 +11,13 @@ import signal
 import threading
 
 import pytest
+from chaos import job_load
 from chaos.campaign import fault_points
 from harness.processes import Process
 from harness.rogue import NotPermitted, RogueSequencer
 from harness.waiting import wait_until
+
+WATCHDOG_S = 12.0  # watchdog.abort_ms and watchdog.kill_ms
 
 COUNTS = {  # quick, nightly
     "sequencer": (40, 1000), "api": (20, 300), "streamer": (20, 300), "job-runner": (20, 300), "exporter": (10, 150),
@@ -212,9 +215,9 @@ def test_other_actors_are_stopped_and_go_on(campaign):
 
 @pytest.mark.requirement("I16")
 def test_a_hung_main_loop_is_replaced(campaign):
-    """A fault point that spins: the watchdog must end it."""
+    """A fault point that spins: the watchdog must end it. Until then no lease can be ended either: that is a write."""
     server = campaign.server
-    with campaign.phase("hung loop") as phase:
+    with campaign.phase("hung loop", overdue_s=job_load.OVERDUE_S + WATCHDOG_S) as phase:
         for _ in rounds("hung loop"):
             before = server.actor("sequencer-1")
             server.faults.order("sequencer_after_receive", "spin")
