@@ -2,8 +2,8 @@
 # table and fails below the floor in tests/coverage-floor ("full N" and "quick N", per cent of lines). COVERAGE=quick runs the
 # black-box tests listed here only: what CI holds within its time. Processes that are killed lose their counts.
 COVERAGE ?= full
-COVERAGE_QUICK := $(addprefix tests/e2e/test_,agui.py append.py commands.py events_formats.py operations.py runs.py settings.py streams.py \
-  websocket.py)
+COVERAGE_QUICK := $(addprefix tests/e2e/test_,agui.py append.py commands.py events_formats.py job_kinds.py jobs_api.py jobs_lists.py \
+  jobs_sequencer.py jobs_workers.py operations.py runs.py schedules.py settings.py streams.py websocket.py)
 COVERAGE_TESTS := $(if $(filter quick,$(COVERAGE)),$(COVERAGE_QUICK),tests/e2e)
 COVERAGE_OUT := build/coverage
 
