@@ -8,6 +8,7 @@ from harness import paths
 from harness.client import random_id
 from harness.server import Server
 from harness.waiting import wait_until
+from harness.workers import Jobs
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,30 @@ def test_without_a_limit_it_works_until_it_is_told_to_stop(box, client, queues):
         process.kill()
         process.communicate()
     assert runners(box) == ["job-runner-1"]
+
+
+@pytest.mark.requirement("I12")
+def test_it_ends_nobodys_lease(box, client, queues):
+    """The beats of a worker are in the memory of the server's own runner long before they are in the table."""
+    jobs = Jobs(client)
+    job_id = queue(client, name := next(queues), run_id=jobs.run, kind="of a worker outside")
+    command = [str(box.bin / "signalbox-job-runner"), "--dir", str(box.dir), "--max-jobs", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=box.env(), stdin=subprocess.DEVNULL)
+    try:
+        seen = queue(client, name)
+        wait_until(lambda: statuses(client, [seen]) == ["success"], "the visitor to be at work")
+        claim, = jobs.claim(queues=[name], lease_ms=600)
+        over = "select lease_until + interval '300 ms' < clock_timestamp() from job_open where job_id = %s"
+
+        def is_over_in_the_table():
+            assert jobs.said("heartbeat", claim)["cancel"] is False
+            return box.database().value(over, job_id)
+
+        wait_until(is_over_in_the_table, "the lease to be over for who reads the table only")
+        assert jobs.said("complete", claim)["attempts"] == 1
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.mark.requirement("R073")
