@@ -33,7 +33,19 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+enum { HOLD_MS = 1000 }; /* for the first connection to the database, longer than one takes */
+
 /* ---- start ---- */
+
+/* Until then connections wait in the listener, or go to another api: none is refused because this
+ * one is new. */
+static void database_connected(void *arg, bool up)
+{
+    struct api *api = arg;
+    if (up && api->server != NULL) {
+        http_server_accept(api->server);
+    }
+}
 
 /* What is keyed by the installation's secret. */
 static int start_keys(struct api *api, struct error *err)
@@ -65,6 +77,7 @@ static int start_server(struct api *api, struct error *err)
     api->server = http_server_create(&(struct http_server_options){.base = actor->base,
                                                                    .settings = actor->settings,
                                                                    .listener = listener,
+                                                                   .hold_ms = HOLD_MS,
                                                                    .head = front_head,
                                                                    .handle = front_handle,
                                                                    .body = front_body,
@@ -85,7 +98,7 @@ static int start(struct actor *actor, struct error *err)
     if (sodium_init() < 0) {
         return error_set(err, "libsodium cannot be used");
     }
-    api->store = store_create(actor);
+    api->store = store_create(actor, database_connected, api);
     if (start_keys(api, err) != 0) {
         return -1;
     }

@@ -118,7 +118,8 @@ static const char session_settings[] =
     "-c statement_timeout=5s -c plan_cache_mode=force_custom_plan -c jit=off "
     "-c max_parallel_workers_per_gather=0";
 
-struct store *store_create(const struct actor *actor)
+struct store *store_create(const struct actor *actor, void (*connected)(void *arg, bool up),
+                           void *arg)
 {
     struct store *store = memory_new(sizeof *store);
     struct timeval every = {.tv_usec = LOOK_MS * 1000};
@@ -128,6 +129,8 @@ struct store *store_create(const struct actor *actor)
                                          .role = actor->description->database_role,
                                          .application_name = actor->instance,
                                          .session_settings = session_settings,
+                                         .connected = connected,
+                                         .arg = arg,
                                      });
     store->clock = event_new(actor->base, -1, EV_PERSIST, look, store);
     (void)event_add(store->clock, &every);

@@ -18,8 +18,10 @@ struct store;
 /* A page stops growing here (bytes of payloads or metadata), whatever its limit in rows. */
 #define STORE_PAGE_BYTES 4194304
 
-/* Never waits. Returns, caller destroys with store_destroy (outstanding queries end as DB_LOST). */
-struct store *store_create(const struct actor *actor);
+/* Never waits. `connected` tells each time the connection has come up or gone. Returns, caller destroys
+ * with store_destroy (outstanding queries end as DB_LOST). */
+struct store *store_create(const struct actor *actor, void (*connected)(void *arg, bool up),
+                           void *arg);
 void store_destroy(struct store **store);
 bool store_is_connected(const struct store *store);
 

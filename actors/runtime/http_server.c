@@ -243,6 +243,7 @@ static void read_settings(struct http_server *server, const struct settings *set
 struct http_server *http_server_create(const struct http_server_options *options, struct error *err)
 {
     static const int on = 1;
+    int failed;
     struct http_server *server = memory_new(sizeof *server);
     server->base = options->base;
     server->options = *options;
@@ -260,12 +261,24 @@ struct http_server *http_server_create(const struct http_server_options *options
     assert(server->accept != NULL && server->accept_retry != NULL && server->resume != NULL);
     /* Accepted sockets inherit it; a local socket has no such option. */
     (void)setsockopt(options->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    start_accepting(server);
-    if (!server->accepting) {
+    if (options->hold_ms > 0) {
+        const struct timeval hold = {options->hold_ms / 1000, options->hold_ms % 1000 * 1000};
+        failed = event_add(server->accept_retry, &hold);
+    } else {
+        start_accepting(server);
+        failed = server->accepting ? 0 : -1;
+    }
+    if (failed != 0) {
         error_set(err, "cannot watch the listener");
         http_server_destroy(&server);
     }
     return server;
+}
+
+void http_server_accept(struct http_server *server)
+{
+    event_del(server->accept_retry);
+    start_accepting(server);
 }
 
 void http_server_destroy(struct http_server **server_at)

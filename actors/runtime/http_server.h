@@ -41,6 +41,7 @@ struct http_server_options {
     struct event_base *base;
     const struct settings *settings; /* http.* limits; borrowed for http_server_create */
     int listener;                    /* bound and listening, non-blocking; stays the caller's */
+    int hold_ms; /* nothing is accepted for so long, unless http_server_accept is called */
     /* The head is complete. Return the limit of this request's body in bytes (above it: 413), or -1
      * after having answered already (the body is then not read and the connection closes behind the
      * answer if one is pending). With -1 the answer may also come later. */
@@ -68,6 +69,8 @@ struct http_server_options {
 
 struct http_server *http_server_create(const struct http_server_options *options,
                                        struct error *err);
+/* Begins to accept now; again, it changes nothing. */
+void http_server_accept(struct http_server *server);
 void http_server_destroy(struct http_server **server);
 /* Takes no new connections; idle ones are closed, others after their answer (`Connection: close`).
  * `done` is called once when none is left. */

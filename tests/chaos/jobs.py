@@ -155,8 +155,8 @@ class Lane(threading.Thread):
         """Of any: of most there is nothing to try again."""
         for key, job_id in self.chance.sample(self.known(), min(3, len(self.known()))):
             if not cancels(key):
-                status, text, _ = self.client.ask("POST", f"/api/v1/jobs/{job_id}/retry", {})
-                if status != 409:
+                status, text, doubt = self.client.ask("POST", f"/api/v1/jobs/{job_id}/retry", {})
+                if status != 409 or doubt:  # refused the second time, because the first has begun it again
                     self.retried.append(job_id)
                 if status not in (0, 200, 409):
                     self.problems.append(f"{self.name}: retry: {status} {text[:200]}")

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+import httpx
 import pytest
 from harness.client import custom
 from harness.processes import Process
@@ -39,7 +40,6 @@ def shot(sturdy):
 
 def append_until_acked(client, run_id, value, key):
     """As a careful client does it: the same key again until there is a definite answer."""
-    import httpx
 
     def once():
         try:
@@ -78,8 +78,6 @@ def test_a_killed_actor_is_replaced_and_nothing_is_lost(shot, name):
 @pytest.mark.requirement("I16")
 def test_a_killed_api_refuses_no_connection(shot):
     """The listener belongs to the supervisor: with one api left, or none for a moment, connections wait."""
-    import httpx
-
     client = shot.client()
     for name in ("api-1", "api-2"):
         shot.settled(name)
@@ -272,8 +270,6 @@ def test_the_database_may_go_and_come(shot, number):
 
 @pytest.mark.requirement("R167")
 def test_ready_tells_when_the_database_is_away(shot):
-    import httpx
-
     shot.allow_error("database|postgres|connection")
     client = shot.client()
     postgres = shot.process_of("postgres")
@@ -513,3 +509,25 @@ def test_a_planned_restart_with_readers_behind_leaves_the_counts_right(own_box):
         stream.close()
     wait_until(lambda: box.metric("streams_catching_up") == 0, "all of them to be gone")
     wait_until(lambda: [a["queued"] for a in box.actors("streamer")] == [0], "the beat to say so")
+
+
+def test_a_new_api_refuses_nobody(own_box):
+    """Who comes before it has reached the database waits in the listener, for milliseconds, and is answered."""
+    box = own_box({"api.count": 1})
+    answers = []
+    for _ in range(6):
+        box.command("restart", "api", timeout=60)
+        answers += [httpx.get(f"{box.url}/api/v1/runs", headers={"Authorization": f"Bearer {box.api_key}"}) for _ in range(4)]
+    assert [answer.text for answer in answers if answer.status_code != 200] == []
+
+
+def test_an_api_without_a_database_says_so(own_box):
+    """It takes connections all the same, after a second."""
+    box = own_box({"api.count": 1})
+    box.allow_error("database|postgres|connection")
+    postgres = box.process_of("postgres")
+    assert postgres.signal(signal.SIGSTOP)  # nobody new gets in
+    box.command("restart", "api", timeout=60)
+    answer = httpx.get(f"{box.url}/api/v1/runs", headers={"Authorization": f"Bearer {box.api_key}"}, timeout=20)
+    postgres.signal(signal.SIGCONT)
+    assert answer.status_code == 503 and answer.json()["type"] == "/problems/unavailable", answer.text
