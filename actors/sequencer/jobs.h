@@ -193,6 +193,13 @@ struct run *job_runs_make(struct sequencer *sequencer, const struct command *com
                           const struct uuid *tenant);
 /* An event is about to be written that ends the run, or asks it to end: its jobs go first. */
 void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_type type);
+/* The server ends the run on account of its job, unless it has ended. */
+void jobs_run_end(struct sequencer *sequencer, struct run *run, enum event_type type,
+                  const char *payload);
+/* RUN_CANCEL_REQUESTED has been added. The run of a job which that has ended does not wait for
+ * anybody: it ends, too. */
+void jobs_run_cancelling(struct sequencer *sequencer, struct run *run);
+#define JOBS_RUN_CANCELLED "{\"reason\":\"job_cancelled\"}"
 
 /* ---- job_params.c, job_publish.c ---- */
 /* Behind the parameters of the append statement, or (`alone`) behind shard, epoch and position. */
