@@ -51,10 +51,11 @@ struct jobs {
     struct map by_id;  /* struct job by its uuid, owned */
     struct map by_key; /* the same by key_hash */
     struct list by_use;
-    uint64_t forgotten_commit; /* the latest commit that made a job which has been evicted since */
-    uint64_t counter;          /* of JOBS frames */
-    bool held;                 /* the jobs of a run have been read for the next command */
-    uint32_t chance;           /* state of the generator for retry pauses */
+    uint64_t
+        forgotten_commit; /* the latest commit that made a job which has been forgotten since */
+    uint64_t counter;     /* of JOBS frames */
+    bool held;            /* the jobs of a run have been read for the next command */
+    uint32_t chance;      /* state of the generator for retry pauses */
 };
 
 /* A job that a command names, and the run whose log it is in. */
@@ -140,6 +141,8 @@ void jobs_link(struct job *job, struct run *run);
 void jobs_unlink_all(struct run *run);
 /* Nobody points to it. */
 void jobs_remove(struct sequencer *sequencer, struct job *job);
+/* The same of one that is, or was, in the table: commands that looked before it was made look again. */
+void jobs_forget(struct sequencer *sequencer, struct job *job);
 
 /* ---- job_batch.c: what a batch does to them ---- */
 /* As the batch being built leaves it. */

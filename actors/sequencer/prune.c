@@ -61,19 +61,10 @@ static void forget_job(struct sequencer *sequencer, const struct uuid *id)
         return;
     }
     if (job->users == 0 && job->batch_job == 0) {
-        jobs_remove(sequencer, job);
+        jobs_forget(sequencer, job);
     } else {
         job->pruned = true;
     }
-}
-
-/* What is being looked up, or was for a command that still waits, may have seen what is gone. A step
- * is a commit like that of a batch, so that looks before and after it can be told apart. */
-static void distrust_looks(struct sequencer *sequencer)
-{
-    sequencer->commits++;
-    sequencer->jobs.forgotten_commit = sequencer->commits;
-    sequencer->resolving_epoch = 0;
 }
 
 static uint64_t uuids(const struct db_result *result, int column)
@@ -124,7 +115,9 @@ static void answered(struct sequencer *sequencer, struct command *command,
         answer->first_seq = prune->what == PRUNE_RUNS ? runs : jobs;
         LOG_INFO("pruned", LOG_UUID("tenant_id", &command->tenant), LOG_INT("jobs", jobs),
                  LOG_INT("runs", runs), LOG_INT("events", answer->quota_used));
-        distrust_looks(sequencer);
+        if (jobs + runs > 0) {
+            sequencer->resolving_epoch = 0; /* what is being looked up may have seen it */
+        }
     }
 }
 
