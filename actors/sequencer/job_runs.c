@@ -88,9 +88,12 @@ static bool has_done(const struct sequencer *sequencer, const struct run *run)
     return false;
 }
 
-void jobs_run_cancelling(struct sequencer *sequencer, struct run *run)
+void jobs_run_cancelling(struct sequencer *sequencer, struct command *command)
 {
-    if (has_done(sequencer, run)) {
+    struct run *run = command->run;
+    if (runs_status(run) == RUN_CANCELLING && has_done(sequencer, run)) {
         jobs_run_end(sequencer, run, EVENT_TYPE_RUN_CANCELLED, JOBS_RUN_CANCELLED);
+        command->result.status = RUN_CANCELLED;
+        command->result.cancel_requested = false;
     }
 }

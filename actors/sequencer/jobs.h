@@ -199,9 +199,9 @@ void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_t
 /* The server ends the run on account of its job, unless it has ended. */
 void jobs_run_end(struct sequencer *sequencer, struct run *run, enum event_type type,
                   const char *payload);
-/* RUN_CANCEL_REQUESTED has been added. The run of a job which that has ended does not wait for
- * anybody: it ends, too. */
-void jobs_run_cancelling(struct sequencer *sequencer, struct run *run);
+/* The command, accepted, has asked its run to end. One that was made for a job which this has ended
+ * waits for nobody: it ends, too. */
+void jobs_run_cancelling(struct sequencer *sequencer, struct command *command);
 #define JOBS_RUN_CANCELLED "{\"reason\":\"job_cancelled\"}"
 
 /* ---- job_params.c, job_publish.c ---- */

@@ -279,7 +279,7 @@ def test_nothing_begins_again_in_a_run_that_is_being_cancelled(box, bus):
 
 def test_a_run_of_a_job_that_waits_is_cancelled_at_once(box, bus):
     """Nobody works in it: there is nothing to wait for until the deadline."""
-    waiting, running = (bus.enqueue(None, child=str(uuid.uuid4())) for _ in range(2))
+    waiting, running, appended = (bus.enqueue(None, child=str(uuid.uuid4())) for _ in range(3))
     more = bus.enqueue(waiting["run"])["job"]
     token, other = bus.claim(running["job"]), bus.claim(more)
     told = [bus.do("CANCEL_RUN", run=job["run"], actor="me", payload="{}") for job in (waiting, running)]
@@ -291,6 +291,9 @@ def test_a_run_of_a_job_that_waits_is_cancelled_at_once(box, bus):
     assert bus.complete(more, other)["outcome"] == "LEASE_LOST"
     assert bus.complete(running["job"], token)["status"] == "cancelled"
     assert kinds(box, running["run"])[3:] == ["RUN_CANCEL_REQUESTED", "JOB_CANCELLED", "RUN_CANCELLED"]
+    by_append = bus.append(appended["run"], events=[{"type": 21, "payload": "{}", "subject": ""}])
+    assert (by_append["first_seq"], by_append["last_seq"], by_append["status"]) == (4, 4, 6)
+    assert kinds(box, appended["run"])[2:] == ["JOB_CANCELLED", "RUN_CANCEL_REQUESTED", "RUN_CANCELLED"]
     again = bus.do("CANCEL_RUN", run=waiting["run"], actor="me", payload="{}")
     assert (again["outcome"], again["duplicate"]) == ("OK", True)
 
