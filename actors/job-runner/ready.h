@@ -78,6 +78,8 @@ size_t ready_take(struct ready *ready, int64_t now_us, const struct ready_filter
 /* The same without taking: what ready_take() would give now. */
 size_t ready_peek(struct ready *ready, int64_t now_us, const struct ready_filter *filter,
                   int64_t *ids_out, size_t max);
+/* When a tenant that had nothing to run last got something while others had: 0: never. */
+int64_t ready_newcomer_us(const struct ready *ready);
 /* When ready_take() may give more than now though nothing is called in between: a job becomes due
  * or a rate allows another. INT64_MAX: never. */
 int64_t ready_next_us(const struct ready *ready, int64_t now_us);
