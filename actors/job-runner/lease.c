@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 20 };
+enum { LOOK_MS = 20, JUMP_MS = 200, HEAR_MS = 100 };
 
 /* ---- the set ---- */
 
@@ -69,7 +69,7 @@ void lease_due(struct lease *lease, int64_t at_ms)
 
 static int64_t due_ms(const struct held *held)
 {
-    if (held->ending) {
+    if (held->ending || held->confirming || held->leaving) {
         return INT64_MAX;
     }
     int64_t over_ms = held->cancelled != NULL ? INT64_MAX : held->over_ms;
@@ -153,7 +153,8 @@ void lease_expire(struct lease *lease, struct held *held)
 static bool look_at(struct lease *lease, struct held *held, int64_t now_ms)
 {
     const struct shards *shards = lease->runner->shards;
-    if (held->ending || !shards_is_ours(shards, held->shard) || shards_are_visited(shards)) {
+    if (held->ending || held->confirming || held->leaving || !shards_is_ours(shards, held->shard) ||
+        shards_are_visited(shards)) {
         return false;
     }
     if (held->kill_ms != 0 && now_ms >= held->kill_ms) {
@@ -164,19 +165,21 @@ static bool look_at(struct lease *lease, struct held *held, int64_t now_ms)
     return held->cancelled == NULL && now_ms >= held->over_ms;
 }
 
-static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+/* Who looks long after he meant to has stood still. Beats that came meanwhile are in the sockets, and
+ * are to be read before a lease seems to be over: the look waits for them, once. */
+static bool has_jumped(struct lease *lease, int64_t now_ms)
 {
-    struct lease *lease = arg;
+    lease->hearing = !lease->hearing && lease->due_ms <= now_ms - JUMP_MS;
+    return lease->hearing;
+}
+
+static void look(struct lease *lease, int64_t now_ms)
+{
     struct held *over[LEASE_CONFIRM_MAX];
     size_t count = 0;
     size_t cursor = 0;
-    int64_t now_ms = clock_monotonic_ms();
     int64_t next_ms = INT64_MAX;
     struct held *held;
-    lease->due_ms = INT64_MAX;
-    if (lease->runner->actor->draining) {
-        return; /* the next owner of the shard looks */
-    }
     while ((held = map_next(&lease->by_number, &cursor)) != NULL) {
         if (look_at(lease, held, now_ms)) {
             if (count < LEASE_CONFIRM_MAX && lease->confirming.count == 0) {
@@ -190,6 +193,22 @@ static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg
         lease_confirm(lease, over, count); /* its answer looks again */
     }
     lease_due(lease, next_ms);
+}
+
+static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct lease *lease = arg;
+    int64_t now_ms = clock_monotonic_ms();
+    bool jumped = has_jumped(lease, now_ms);
+    lease->due_ms = INT64_MAX;
+    if (lease->runner->actor->draining) {
+        return; /* the next owner of the shard looks */
+    }
+    if (jumped) {
+        lease_due(lease, now_ms + HEAR_MS);
+    } else {
+        look(lease, now_ms);
+    }
 }
 
 /* ---- beats ---- */
@@ -224,6 +243,7 @@ static void take_progress(struct lease *lease, struct held *held, int percent, c
     buffer_append_text(&held->progress, ",\"note\":");
     buffer_append_json(&held->progress, note, note_length);
     buffer_append_byte(&held->progress, '}');
+    held->progress_sent = false;
     pass_on(lease, held, percent, note, note_length);
 }
 
@@ -232,7 +252,7 @@ struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
                                size_t note_length)
 {
     struct held *held = map_get(&lease->by_uuid, job);
-    if (held == NULL || held->ending) {
+    if (held == NULL || held->ending || held->leaving) {
         return (struct lease_answer){.state = JOB_BEAT_ELSEWHERE};
     }
     if (!uuid_equal(&held->token, token)) {
@@ -269,7 +289,14 @@ void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint
 
 bool lease_is_watched(const struct lease *lease, int64_t id, const struct uuid *token)
 {
-    return lease_find(lease, id, token) != NULL;
+    const struct held *held = lease_find(lease, id, token);
+    return held != NULL && !held->leaving;
+}
+
+bool lease_is_of(const struct lease *lease, const struct uuid *job, const struct uuid *tenant)
+{
+    const struct held *held = map_get(&lease->by_uuid, job);
+    return held != NULL && uuid_equal(&held->tenant, tenant);
 }
 
 /* Until the outcome of its report is known it is watched like anybody's. */
@@ -347,6 +374,9 @@ void lease_watch(struct lease *lease, const struct job *job)
     }
     if (held == NULL) {
         held = add(lease, job);
+    } else if (held->leaving) {
+        held->leaving = false; /* it has come back */
+        live_from_now(lease, held, held->lease_ms);
     }
     if (job->cancel) {
         mark_cancelled(lease, held);
@@ -413,8 +443,8 @@ void lease_settled(struct lease *lease, const struct uuid *job, const struct uui
     }
 }
 
-/* Beats that were answered are written first: the next owner sees only them. While draining they are
- * still answered here. */
+/* Beats that were answered are written, now or behind the statement under way: the next owner sees
+ * only them. While draining they are still answered here. */
 void lease_lose_shard(struct lease *lease, unsigned shard)
 {
     struct held **lost = memory_array(lease->by_number.count + 1, sizeof(struct held *));
@@ -428,7 +458,11 @@ void lease_lose_shard(struct lease *lease, unsigned shard)
         }
     }
     for (size_t i = 0; i < count && !lease->runner->actor->draining; i++) {
-        lease_drop(lease, lost[i], false);
+        if (lost[i]->beaten || lost[i]->progress.length > 0) {
+            lost[i]->leaving = true;
+        } else {
+            lease_drop(lease, lost[i], false);
+        }
     }
     free(lost);
 }

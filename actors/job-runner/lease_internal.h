@@ -22,9 +22,12 @@ struct held {
     uint64_t origin;        /* of another job-runner process whose executor claimed it; or 0 */
     bool delivery;          /* not beaten yet, and the lease is the short one */
     bool beaten;            /* and not yet written */
-    bool ending;            /* being confirmed, or its EXPIRE or KILL is under way */
+    bool confirming;        /* the database is being asked whether it is over */
+    bool ending;            /* its EXPIRE or KILL is under way */
+    bool leaving;           /* its shard is another's: gone when what was said is written */
     bool told;              /* `cancelled` was called because it is to stop */
-    struct buffer progress; /* JSON, not yet written; empty: none */
+    struct buffer progress; /* JSON, not yet known to be written; empty: none */
+    bool progress_sent;     /* the statement under way says it */
     lease_cancelled_fn *cancelled; /* NULL: not of an executor of this process */
     void *arg;
 };
@@ -46,6 +49,7 @@ struct lease {
     struct event *flush_event;
     struct event *sweep_event;
     int64_t due_ms; /* when due_event comes; INT64_MAX: never */
+    bool hearing;   /* the clock has jumped: what came meanwhile is read before the look */
     struct lease_batch renewing;
     struct lease_batch confirming;
 };
