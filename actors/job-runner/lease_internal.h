@@ -1,4 +1,4 @@
-/* What lease.c and lease_store.c share: the leases that are watched. */
+/* What lease.c, lease_over.c and lease_store.c share: the leases that are watched. */
 #ifndef SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
 #define SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
 
@@ -58,9 +58,20 @@ struct lease {
 struct held *lease_find(const struct lease *lease, int64_t id, const struct uuid *token);
 /* It is watched no more; an executor of ours is told that it has lost it. */
 void lease_drop(struct lease *lease, struct held *held, bool lost);
+
+/* ---- lease_over.c: when it is over ---- */
+
+/* A look then. */
 void lease_due(struct lease *lease, int64_t at_ms);
+/* When it is to be looked at; INT64_MAX: never. */
+int64_t lease_due_ms(const struct held *held);
+void lease_live_from_now(struct lease *lease, struct held *held, uint64_t lease_ms);
+/* It is to stop: an executor of ours hears it now, and everybody has a grace. */
+void lease_mark_cancelled(struct lease *lease, struct held *held);
 /* Its lease is over, or its grace: says so to the sequencer. */
 void lease_expire(struct lease *lease, struct held *held);
+/* The look; of due_event. */
+void lease_on_due(evutil_socket_t fd, short what, void *arg);
 
 /* ---- lease_store.c: what the database is asked ---- */
 
