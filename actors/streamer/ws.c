@@ -365,7 +365,7 @@ static struct ws *create(struct ws_hub *hub, const struct ws_opening *opening)
         hub->message_max, &ws->out,
         &(struct ws_handler){
             .on_message = on_message, .on_pong = on_pong, .on_close = on_close, .arg = ws});
-    ws->ping_ms = clock_monotonic_ms() + 1 + arc4random_uniform((uint32_t)hub->ping_ms);
+    ws->ping_ms = clock_monotonic_ms() + 1 + streamer_jitter(hub->streamer, (uint32_t)hub->ping_ms);
     list_append(&hub->all, &ws->in_all);
     hub->count++;
     metric_add(METRIC_WEBSOCKETS_OPENED, opening->accept != NULL ? 1 : 0);
