@@ -15,7 +15,7 @@ $$;
 create table job_records (
     id bigint primary key,
     job_id uuid not null,
-    tenant_id uuid not null references tenants,
+    tenant_id uuid not null, -- of its run, which the sequencer has in hand: a reference would be looked up for every row
     run_id uuid not null,
     job_key text not null,
     job_type text not null,
@@ -42,7 +42,7 @@ create table job_records (
     finished_at timestamptz,
     enqueue_seq bigint not null,
     finish_seq bigint
-) with (fillfactor = 70);
+) with (fillfactor = 45);
 create unique index job_records_key on job_records (tenant_id, job_key);
 create unique index job_records_job on job_records (job_id);
 create index job_records_run on job_records (run_id, id);
@@ -75,7 +75,7 @@ create table job_open (
     cancel_requested_at timestamptz,
     progress json,                            -- {"percent", "note"}, the last one
     last_error text                           -- of the attempt before
-) with (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0,
+) with (fillfactor = 30, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_cost_delay = 0);
 
 create table job_deps (

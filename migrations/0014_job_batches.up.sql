@@ -229,7 +229,10 @@ begin
                   seq);
         insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard, priority, concurrency_key, run_at,
                               deps_left, dep_failed)
-        select p_position + n.row, n.job, n.tenant, n.run, n.queue, n.type, job_shard(n.tenant, n.queue), n.priority, n.group,
+        select p_position + n.row, n.job, n.tenant, n.run, n.queue, n.type,
+               -- job_shard(), which would be called for every row: being immutable, as a generated column asks, it is not
+               -- taken into the query, because convert_to is only stable.
+               get_byte(sha256(uuid_send(n.tenant) || convert_to(n.queue, 'UTF8')), 0) % 16, n.priority, n.group,
                n.run_at, n.deps_left, n.dep_failed
           from unnest(n_row, n_job, n_tenant, n_run, n_queue, n_type, n_priority, n_group, n_run_at, n_deps_left, n_dep_failed)
             as n (row, job, tenant, run, queue, type, priority, "group", run_at, deps_left, dep_failed);

@@ -311,7 +311,7 @@ CREATE TABLE public.job_open (
     last_error text,
     last_token uuid
 )
-WITH (fillfactor='50', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
+WITH (fillfactor='30', autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_cost_delay='0');
 
 ALTER TABLE public.job_open OWNER TO signalbox_owner;
 
@@ -347,7 +347,7 @@ CREATE TABLE public.job_records (
     finish_seq bigint,
     claim integer DEFAULT 0 NOT NULL
 )
-WITH (fillfactor='70');
+WITH (fillfactor='45');
 
 ALTER TABLE public.job_records OWNER TO signalbox_owner;
 
@@ -415,7 +415,10 @@ begin
                   seq);
         insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard, priority, concurrency_key, run_at,
                               deps_left, dep_failed)
-        select p_position + n.row, n.job, n.tenant, n.run, n.queue, n.type, job_shard(n.tenant, n.queue), n.priority, n.group,
+        select p_position + n.row, n.job, n.tenant, n.run, n.queue, n.type,
+               -- job_shard(), which would be called for every row: being immutable, as a generated column asks, it is not
+               -- taken into the query, because convert_to is only stable.
+               get_byte(sha256(uuid_send(n.tenant) || convert_to(n.queue, 'UTF8')), 0) % 16, n.priority, n.group,
                n.run_at, n.deps_left, n.dep_failed
           from unnest(n_row, n_job, n_tenant, n_run, n_queue, n_type, n_priority, n_group, n_run_at, n_deps_left, n_dep_failed)
             as n (row, job, tenant, run, queue, type, priority, "group", run_at, deps_left, dep_failed);
@@ -1858,9 +1861,6 @@ ALTER TABLE ONLY public.job_pruned
 
 ALTER TABLE ONLY public.job_queues
     ADD CONSTRAINT job_queues_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.job_records
-    ADD CONSTRAINT job_records_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id);
 
 ALTER TABLE ONLY public.job_schedules
     ADD CONSTRAINT job_schedules_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(tenant_id) ON DELETE CASCADE;

@@ -67,10 +67,12 @@ static void set_room(struct executors *executors)
 
 /* ---- attempts ---- */
 
+/* There is room at once, so that the next claim leaves with this end, in one message. */
 static void on_ended(void *arg, struct attempt *attempt SB_UNUSED)
 {
     struct executor *executor = arg;
     executor->executors->working--;
+    set_room(executor->executors);
     next_turn(executor->executors);
 }
 

@@ -9,8 +9,8 @@
 /* Columns of STORE_RESOLVE_JOBS behind those of the job. */
 enum { RUN_LAST_SEQ = JOBS_COLUMNS, RUN_STATUS, RUN_LIVENESS, RUN_OPEN, RUN_THREAD, RUN_JOBS };
 
-/* Columns of STORE_RESOLVE_PRUNED. */
-enum { PRUNED_TENANT, PRUNED_KEY, PRUNED_JOB, PRUNED_STATUS };
+/* Columns of STORE_RESOLVE_JOB_KEYS. */
+enum { KEY_TENANT, KEY_TEXT, KEY_JOB, KEY_PRUNED, KEY_STATUS };
 
 #define FOR_EACH_MISSING(item, sequencer)                                                \
     LIST_FOR_EACH(item##_node, &(sequencer)->queue)                                      \
@@ -59,22 +59,53 @@ static void on_jobs(void *arg, enum db_status status, const struct db_result *re
     resolve_one_done(sequencer);
 }
 
-static void on_pruned(void *arg, enum db_status status, const struct db_result *result)
+static void add_pruned(struct sequencer *sequencer, const struct db_result *result, int row)
+{
+    struct job model = {.pruned = true};
+    size_t length;
+    const char *key = db_bytes(result, row, KEY_TEXT, &length);
+    db_uuid(result, row, KEY_TENANT, &model.tenant);
+    db_uuid(result, row, KEY_PRUNED, &model.job);
+    model.key = (struct message_span){(const uint8_t *)key, length};
+    model.now.status = (enum job_status)db_int4(result, row, KEY_STATUS);
+    if (jobs_get(sequencer, &model.job) == NULL) {
+        (void)jobs_add(sequencer, &model);
+    }
+}
+
+/* The jobs themselves are asked for now, as part of the same look-up. */
+static void ask_found(struct sequencer *sequencer, const struct db_result *result)
+{
+    struct db_params params = {0};
+    size_t count = 0;
+    for (int row = 0; row < db_rows(result); row++) {
+        count += db_is_null(result, row, KEY_JOB) ? 0 : 1;
+    }
+    if (count > 0) {
+        db_array_begin(&params, DB_ARRAY_UUID, count);
+        for (int row = 0; row < db_rows(result); row++) {
+            if (!db_is_null(result, row, KEY_JOB)) {
+                struct uuid job;
+                db_uuid(result, row, KEY_JOB, &job);
+                db_array_uuid(&params, job.bytes);
+            }
+        }
+        db_array_end(&params);
+        resolve_ask(sequencer, STORE_RESOLVE_JOBS, &params, on_jobs);
+        db_params_deinit(&params);
+    }
+}
+
+static void on_keys(void *arg, enum db_status status, const struct db_result *result)
 {
     struct sequencer *sequencer = arg;
     if (resolve_is_usable(sequencer, status, result)) {
         for (int row = 0; row < db_rows(result); row++) {
-            struct job model = {.pruned = true};
-            size_t length;
-            const char *key = db_bytes(result, row, PRUNED_KEY, &length);
-            db_uuid(result, row, PRUNED_TENANT, &model.tenant);
-            db_uuid(result, row, PRUNED_JOB, &model.job);
-            model.key = (struct message_span){(const uint8_t *)key, length};
-            model.now.status = (enum job_status)db_int4(result, row, PRUNED_STATUS);
-            if (jobs_get(sequencer, &model.job) == NULL) {
-                (void)jobs_add(sequencer, &model);
+            if (!db_is_null(result, row, KEY_PRUNED)) {
+                add_pruned(sequencer, result, row);
             }
         }
+        ask_found(sequencer, result);
     }
     resolve_one_done(sequencer);
 }
@@ -126,16 +157,13 @@ static void put_keys(const struct sequencer *sequencer, struct db_params *params
 
 void jobs_ask(struct sequencer *sequencer, struct db_params *params)
 {
-    size_t keys = count_missing(sequencer, true);
-    if (keys == 0 && count_missing(sequencer, false) == 0) {
-        return;
+    if (count_missing(sequencer, false) > 0) {
+        put_ids(sequencer, params);
+        resolve_ask(sequencer, STORE_RESOLVE_JOBS, params, on_jobs);
     }
-    put_ids(sequencer, params);
-    put_keys(sequencer, params);
-    resolve_ask(sequencer, STORE_RESOLVE_JOBS, params, on_jobs);
-    if (keys > 0) {
+    if (count_missing(sequencer, true) > 0) {
         put_keys(sequencer, params);
-        resolve_ask(sequencer, STORE_RESOLVE_PRUNED, params, on_pruned);
+        resolve_ask(sequencer, STORE_RESOLVE_JOB_KEYS, params, on_keys);
     }
 }
 

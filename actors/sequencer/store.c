@@ -146,18 +146,28 @@ const struct db_statement store_statements[STORE_COUNT] = {
          " select r.run_id, r.create_origin, r.create_no, 0, 0 from runs r"
          "  where r.run_id = any($1::uuid[]) and r.create_origin = any($2::int8[])"
          "    and r.create_no = any($3::int8[])"},
-    /* Jobs by id, and by tenant and key, each with the head of its run. */
+    /* What is known under each key: the job, or what pruning has left of it. Apart from the next one, which
+     * costs many times as much even for nothing: most keys are new. */
+    [STORE_RESOLVE_JOB_KEYS] =
+        {"resolve_job_keys",
+         "select k.tenant, k.key, j.job_id, p.job_id, p.status"
+         "  from (select unnest($1::uuid[]) as tenant, unnest($2::text[]) as key) k"
+         "  left join lateral (select job_id from job_records t"
+         "                      where t.tenant_id = k.tenant and t.job_key = k.key limit 1) j"
+         "    on true"
+         "  left join lateral (select job_id, array_position(array['pending', 'running', 'success',"
+         "                            'error', 'cancelled']::job_status[], status) as status"
+         "                       from job_pruned t"
+         "                      where t.tenant_id = k.tenant and t.job_key = k.key limit 1) p"
+         "    on true"
+         " where j.job_id is not null or p.job_id is not null"},
+    /* Jobs, each with the head of its run. */
     /* Heads once a run: counting for each of its jobs takes longer than a statement may. */
     [STORE_RESOLVE_JOBS] =
         {"resolve_jobs",
          "with found as materialized"
-         "   (select m.* from (select id from job_records where job_id = any($1::uuid[])"
-         "        union"
-         "        select t.id from unnest($2::uuid[], $3::text[]) as k (tenant, key)"
-         "          join lateral (select id from job_records j"
-         "                         where j.tenant_id = k.tenant and j.job_key = k.key"
-         "                         limit 1) t on true) n"
-         "      join job_memory m on m.id = n.id),"
+         "   (select m.* from job_records n join job_memory m on m.id = n.id"
+         "     where n.job_id = any($1::uuid[])),"
          " heads as materialized"
          "   (select h.run_id, h.last_seq, r.status::text, r.liveness_ms,"
          "           " OPEN_QUESTIONS("r.run_id") " as open, r.thread_id," OPEN_JOBS(
@@ -168,14 +178,6 @@ const struct db_statement store_statements[STORE_COUNT] = {
                          " select f.*, h.last_seq, h.status, h.liveness_ms, h.open, h.thread_id,"
                          "        h.jobs"
                          "  from found f join heads h on h.run_id = f.run_id"},
-    [STORE_RESOLVE_PRUNED] =
-        {"resolve_pruned",
-         "select k.tenant, k.key, p.job_id,"
-         "       array_position(array['pending', 'running', 'success', 'error',"
-         "                            'cancelled']::job_status[], p.status)"
-         "  from unnest($1::uuid[], $2::text[]) as k (tenant, key)"
-         "  join lateral (select job_id, status from job_pruned t"
-         "                 where t.tenant_id = k.tenant and t.job_key = k.key limit 1) p on true"},
     [STORE_RUN_JOBS] = {"run_jobs", "select m.* from job_records j join job_memory m on m.id = j.id"
                                     "  where j.run_id = any($1::uuid[]) and j.status = 'pending'"},
     [STORE_APPEND] =
