@@ -439,6 +439,16 @@ def test_a_forgotten_transaction_is_seen(box):
     wait_until(lambda: box.metric("oldest_transaction_ms") < 500, "its end to be told")
 
 
+def test_the_dead_are_counted_by_one_runner(box, client):
+    def told():
+        return box.metric("jobs_dead") == box.database().value("select count(*) from job_dead")
+
+    wait_until(told, "the dead to be counted")
+    job, = enqueue(client, client.new_run(), {"payload": {"fail": 9, "class": "fatal"}})
+    wait_state(box, [job], "error")
+    wait_until(lambda: box.metric("jobs_dead") > 0 and told(), "one more")
+
+
 def test_nothing_is_held_when_all_is_done(box):
     wait_until(lambda: box.metric("jobs_stuck") == 0, "no claim to hang")
     assert json.dumps(box.database().rows("select id from job_open where token is not null")) == "[]"
