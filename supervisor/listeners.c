@@ -20,7 +20,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTENERS_PUBLIC_BACKLOG = 4096, LISTENERS_IPC_BACKLOG = 512 };
+/* Each connection to a streamer brings one stream, and thousands may come at once. */
+enum { LISTENERS_PUBLIC_BACKLOG = 4096, LISTENERS_IPC_BACKLOG = 2048 };
 
 static const struct {
     const char *name;

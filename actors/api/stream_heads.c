@@ -98,6 +98,9 @@ static void ask(struct stream_heads *heads)
 
 static void go(struct stream_heads *heads)
 {
+    if (heads->queries == QUERIES_MAX) {
+        return; /* thousands may wait, and each would look at all of them */
+    }
     drop_gone(heads);
     while (heads->queries < QUERIES_MAX && !list_is_empty(&heads->waiting)) {
         ask(heads);

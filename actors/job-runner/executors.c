@@ -17,6 +17,7 @@
 enum {
     LEASE_MS = 60000, /* renewed by lease.h while this process lives */
     LAST_CALL_MS = 3000,
+    NEWCOMER_US = 250000,
     AHEAD_US = 3000, /* what is claimed ahead would begin within this */
     LATE_MS = 100,   /* it has not: others may have it */
     MEAN_OF = 8      /* a new duration counts for so much of the mean */
@@ -58,13 +59,16 @@ static size_t capacity(const struct executors *executors)
 }
 
 /* Short jobs are claimed ahead, as many as are worked on in the time of a commit: a commit of many
- * claims and ends costs little more than one of few. */
+ * claims and ends costs little more than one of few, but takes longer. So not while tenants come that
+ * had nothing waiting, and would wait for it behind the many of another. */
 static size_t ahead(const struct executors *executors)
 {
     const struct settings *settings = executors->runner->actor->settings;
+    int64_t quiet_us = clock_real_us() - ready_newcomer_us(executors->runner->ready);
     int64_t most = settings_int(settings, SETTING_JOBS_CLAIM_AHEAD);
     int64_t count = (int64_t)capacity(executors) * AHEAD_US;
-    if (executors->mean_us < 0 || count == 0 || settings_int(settings, SETTING_JOBS_MAX_JOBS) > 0) {
+    if (executors->mean_us < 0 || count == 0 || quiet_us < NEWCOMER_US ||
+        settings_int(settings, SETTING_JOBS_MAX_JOBS) > 0) {
         return 0;
     }
     count /= executors->mean_us > 0 ? executors->mean_us : 1;

@@ -368,6 +368,8 @@ void catch_up_go(struct streamer *streamer)
         if (more) {
             catch_up_enqueue(run);
         } else if (!list_is_empty(&run->positions)) {
+            /* Those just served may have queued it again; what they want is asked for now, once. */
+            list_remove(&run->in_queue);
             ask_next(run);
         }
         run_release(run);

@@ -391,6 +391,7 @@ void feed_pages_go(struct streamer *streamer)
         if (!list_is_empty(&feed->waiting) && more) {
             feed_pages_enqueue(feed);
         } else if (!list_is_empty(&feed->waiting)) {
+            list_remove(&feed->in_queue); /* those just served may have queued it again */
             ask(feed);
         }
         feed_release(feed);

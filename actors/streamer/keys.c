@@ -4,6 +4,7 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/gcra.h"
 #include "runtime/jwt.h"
 #include "streamer/feed.h"
 #include "streamer/position.h"
@@ -18,6 +19,7 @@ struct key_use {
     struct uuid id;
     struct uuid tenant;
     size_t streams;
+    struct gcra commands;
     bool ended; /* revoked or expired */
 };
 
@@ -46,6 +48,11 @@ void keys_release(struct streamer *streamer, struct key_use *key)
 const struct uuid *keys_id(const struct key_use *key)
 {
     return &key->id;
+}
+
+struct gcra *keys_commands(struct key_use *key)
+{
+    return &key->commands;
 }
 
 bool keys_has_ended(const struct key_use *key)

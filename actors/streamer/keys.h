@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct gcra;
 struct key_use;
 struct streamer;
 
@@ -18,6 +19,8 @@ void keys_release(struct streamer *streamer, struct key_use *key);
 const struct uuid *keys_id(const struct key_use *key);
 /* Revoked or expired: its streams are to be broken off. */
 bool keys_has_ended(const struct key_use *key);
+/* What it has used up of its rate of commands (ws_command.c). Forgotten with its last stream. */
+struct gcra *keys_commands(struct key_use *key);
 size_t keys_streams(struct streamer *streamer, const struct uuid *id);
 /* Asks about all keys in use when it is time; streams of those that are revoked or expired are
  * broken off. Tokens say themselves when they end. */

@@ -42,7 +42,7 @@ void pings_place(struct streamer *streamer, struct reader *reader)
         handoff_place(streamer, reader);
     } else {
         /* At random: thousands that come at once must not be pinged at once for ever. */
-        list_append(&wheel->slots[arc4random_uniform(wheel->count)], &reader->in_slot);
+        list_append(&wheel->slots[streamer_jitter(streamer, wheel->count)], &reader->in_slot);
     }
 }
 

@@ -104,15 +104,15 @@ uint64_t reader_stop(const struct reader *reader, const struct position_source *
                : position_stop(&reader->at, source, reader->stop_after);
 }
 
-static unsigned random_between(unsigned low, unsigned high)
+static unsigned random_between(struct streamer *streamer, unsigned low, unsigned high)
 {
-    return low + arc4random_uniform(high - low + 1);
+    return low + streamer_jitter(streamer, high - low + 1);
 }
 
 void reader_append_head(const struct reader *reader, struct buffer *out)
 {
     const struct projection_format *format = reader_format(reader);
-    unsigned retry_ms = random_between(RETRY_MIN_MS, RETRY_MAX_MS);
+    unsigned retry_ms = random_between(position_streamer(&reader->at), RETRY_MIN_MS, RETRY_MAX_MS);
     if (format == NULL) {
         sse_append_head(out, clock_real_us(), retry_ms);
         return;
@@ -130,7 +130,7 @@ static void refuse(struct streamer *streamer, const struct reader_opening *openi
 {
     struct buffer answer = {0};
     refusal_append(&answer, projection_format(opening->format), clock_real_us(),
-                   random_between(RETRY_REFUSED_MIN_MS, RETRY_REFUSED_MAX_MS));
+                   random_between(streamer, RETRY_REFUSED_MIN_MS, RETRY_REFUSED_MAX_MS));
     if (send(opening->fd, answer.data, answer.length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         LOG_DEBUG("refused stream has gone", LOG_TEXT("error", error_errno(errno)));
     }

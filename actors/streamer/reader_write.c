@@ -24,6 +24,7 @@ struct gathered {
     size_t rest;
     size_t frames;
     size_t last;                   /* of the last chunk */
+    struct buffer said;            /* that it is caught up, behind the frames */
     struct position_source source; /* of the frames */
     struct window_position after;  /* all frames */
     bool stops;                    /* the conversation, there */
@@ -164,6 +165,21 @@ static bool is_live(struct reader *reader)
     return !reader->ending && reader->at.cursor != STREAM_AFTER_JOIN;
 }
 
+/* Whether it has everything behind these frames and is to be told: then that goes with them, which
+ * halves the writes when very many streams are opened at once. What settle() would find later. */
+static bool arrives(const struct reader *reader, const struct gathered *gathered)
+{
+    const struct run *run = position_run(&reader->at);
+    return run != NULL && gathered->frames > 0 && !reader->live && hears(reader) &&
+           gathered->after.skip == 0 && gathered->after.cursor + 1 == run->window.next &&
+           run_has_all(run);
+}
+
+static void gather_text(struct gathered *gathered, const struct buffer *text)
+{
+    gathered->iov[gathered->count++] = (struct iovec){text->data, text->length};
+}
+
 /* False: it cannot go on. */
 static bool gather(struct reader *reader, struct gathered *gathered)
 {
@@ -191,6 +207,9 @@ static bool gather(struct reader *reader, struct gathered *gathered)
         gathered->last = SSE_LAST_CHUNK_LENGTH;
         gathered->iov[gathered->count++] =
             (struct iovec){(char *)(uintptr_t)sse_last_chunk, SSE_LAST_CHUNK_LENGTH};
+    } else if (arrives(reader, gathered)) {
+        sse_append_control(&gathered->said, "caught-up", gathered->after.cursor);
+        gather_text(gathered, &gathered->said);
     }
     return true;
 }
@@ -226,6 +245,10 @@ static bool take(struct reader *reader, const struct gathered *gathered, size_t 
     if (gathered->last > 0) {
         reader->ending = true;
         reader_set_rest(reader, sse_last_chunk + taken, gathered->last - taken);
+    }
+    if (gathered->said.length > 0) {
+        reader->live = true;
+        reader_set_rest(reader, gathered->said.data + taken, gathered->said.length - taken);
     }
     return reader->rest == NULL;
 }
@@ -265,40 +288,43 @@ void reader_unblock(struct reader *reader)
     reader_pump(reader);
 }
 
+/* False: that was all for now, or it is closed. */
+static bool write_gathered(struct reader *reader, struct gathered *gathered)
+{
+    struct msghdr message = {.msg_iov = gathered->iov, .msg_iovlen = (size_t)gathered->count};
+    SB_FAULT("streamer_before_write");
+    /* The end of the body waits for the end of the connection, to arrive together with it: a
+     * client must not believe in between that the connection is free for another request. */
+    int more = gathered->last > 0 || reader->ending ? MSG_MORE : 0;
+    ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+    if (sent < 0 && errno == EINTR) {
+        return true;
+    }
+    if (sent < 0 && errno != EAGAIN) {
+        reader_close(reader, errno == ETIMEDOUT ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
+                     error_errno(errno));
+        return false;
+    }
+    if (sent < 0 || !take(reader, gathered, (size_t)sent)) {
+        block(reader);
+    } else if (reader->ending) {
+        reader_close(reader, READER_CLOSE_ENDED, "end of the run");
+        return false;
+    }
+    return true;
+}
+
 void reader_pump(struct reader *reader)
 {
-    while (!reader->blocked && !reader->at.frozen) {
+    bool goes_on = true;
+    while (goes_on && !reader->blocked && !reader->at.frozen) {
         struct gathered gathered = {.count = 0};
         if (!gather(reader, &gathered)) {
             reader_close(reader, READER_CLOSE_BROKEN, "its position is beyond the run's end");
             return;
         }
-        if (gathered.count == 0) {
-            if (settle(reader)) {
-                continue;
-            }
-            return;
-        }
-        struct msghdr message = {.msg_iov = gathered.iov, .msg_iovlen = (size_t)gathered.count};
-        SB_FAULT("streamer_before_write");
-        /* The end of the body waits for the end of the connection, to arrive together with it: a
-         * client must not believe in between that the connection is free for another request. */
-        int more = gathered.last > 0 || reader->ending ? MSG_MORE : 0;
-        ssize_t sent = sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL | more);
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
-        if (sent < 0 && errno != EAGAIN) {
-            reader_close(reader, errno == ETIMEDOUT ? READER_CLOSE_STALLED : READER_CLOSE_GONE,
-                         error_errno(errno));
-            return;
-        }
-        if (sent < 0 || !take(reader, &gathered, (size_t)sent)) {
-            block(reader);
-        } else if (reader->ending) {
-            reader_close(reader, READER_CLOSE_ENDED, "end of the run");
-            return;
-        }
+        goes_on = gathered.count == 0 ? settle(reader) : write_gathered(reader, &gathered);
+        buffer_deinit(&gathered.said);
     }
 }
 

@@ -90,6 +90,16 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
     }
 }
 
+uint32_t streamer_jitter(struct streamer *streamer, uint32_t below)
+{
+    uint64_t random = streamer->random;
+    random ^= random << 13; /* xorshift64 */
+    random ^= random >> 7;
+    random ^= random << 17;
+    streamer->random = random;
+    return (uint32_t)(((random >> 32) * below) >> 32);
+}
+
 void streamer_show_counts(const struct streamer *streamer)
 {
     if (!streamer->actor->draining) {
@@ -215,6 +225,8 @@ static int start(struct actor *actor, struct error *err)
                                   .connected = on_database,
                                   .arg = streamer};
     actor->state = streamer;
+    arc4random_buf(&streamer->random, sizeof streamer->random);
+    streamer->random |= 1; /* never 0, of which it would come no further */
     streamer->actor = actor;
     streamer->sockets = -1;
     init_lists(streamer);

@@ -95,7 +95,8 @@ struct streamer {
     struct event *wake_event; /* what the callbacks of one pass left to do, done once */
     struct stream_limits limits;
     struct publisher publisher;
-    bool silent; /* and said so in the log */
+    bool silent;     /* and said so in the log */
+    uint64_t random; /* see streamer_jitter */
     struct pool reader_pool;
     struct pool run_pool;
     struct map runs; /* the first struct run by id */
@@ -138,5 +139,8 @@ void streamer_wake(struct streamer *streamer);
 /* Sets the gauges of streams: at a planned restart two processes share their place, and it is the
  * successor's; so one that drains leaves them alone, and every tick puts them right. */
 void streamer_show_counts(const struct streamer *streamer);
+/* Less than `below`, which is not 0; spreads what would happen at once. No secret, and no system call:
+ * thousands of streams come together. */
+uint32_t streamer_jitter(struct streamer *streamer, uint32_t below);
 
 #endif

@@ -8,11 +8,13 @@
 #include "runtime/base/uuid.h"
 #include "runtime/commands.h"
 #include "runtime/feed_cursor.h"
+#include "runtime/gcra.h"
 #include "runtime/submission.h"
 #include "runtime/ws_codec.h"
 #include "streamer/position.h"
 #include "streamer/stream_socket.h"
 #include "streamer/ws.h"
+#include "streamer/ws_share.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -27,7 +29,6 @@ enum {
     WS_PASS_TURNS = 512, /* of subscriptions, before the socket has its own */
     WS_ID_BYTES = 255,   /* of a client's id, without escapes */
     WS_CLOSE_MS = 5000,  /* for the end to be agreed upon */
-    WS_ASK_MS = 5000,    /* for the database to say what there is to follow */
     WS_PINGS_MAX = 2     /* without a pong */
 };
 
@@ -43,12 +44,16 @@ struct ws_hub {
     struct list marked;  /* those with something to do */
     struct list lookups; /* subscriptions to runs whose row is to be looked at */
     struct list feed_lookups;
-    struct map asked; /* struct ws_subscription by number: those that a query is about */
+    struct list crowded; /* connections whose tenant has all its commands under way */
+    struct map asked;    /* struct ws_subscription by number: those that a query is about */
     uint64_t last_number;
     int64_t ping_ms;
     int64_t pause_until_ms; /* after a query that was lost */
+    int64_t ask_ms;         /* for the database to say what there is to follow */
     size_t count;
-    size_t commands_max; /* of one connection */
+    size_t commands_max;     /* of one connection */
+    struct ws_shares shares; /* of one tenant */
+    struct gcra_rule rate;   /* of one key; count 0: none */
     size_t subscriptions_max;
     size_t message_max;
     uint8_t hash_key[16];
@@ -64,6 +69,7 @@ struct ws {
     struct ws_hub *hub;
     struct list in_all;
     struct list in_marked;
+    struct list in_crowded;
     struct list ready;        /* subscriptions that may have something to say, in turn */
     struct map subscriptions; /* by ws_id_key */
     struct list commands;     /* under way */
@@ -133,6 +139,12 @@ static inline size_t ws_pending(const struct ws *ws)
     return ws->out.length - ws->written;
 }
 
+/* Makes its codec, whose findings are taken here. */
+void ws_listen(struct ws *ws);
+
+/* ---- ws_life.c ---- */
+
+void ws_drop_subscriptions(struct ws *ws);
 /* Off the hub, its descriptor closed as ws->how says. */
 void ws_destroy(struct ws *ws);
 
@@ -193,12 +205,45 @@ void ws_lookup_go(struct ws_hub *hub);
 /* Gives up what has been asked for too long. */
 void ws_lookup_tick(struct ws_hub *hub, int64_t now_ms);
 
-/* ---- ws_command.c ---- */
+/* ---- ws_request.c ---- */
 
 /* Each carries out one message, whose members stand in `object`. */
-void ws_command_append(struct ws *ws, struct json_span id, struct json_span object);
-void ws_command_cancel(struct ws *ws, struct json_span id, struct json_span object);
-void ws_command_resume(struct ws *ws, struct json_span id, struct json_span object);
+void ws_request_append(struct ws *ws, struct json_span id, struct json_span object);
+void ws_request_cancel(struct ws *ws, struct json_span id, struct json_span object);
+void ws_request_resume(struct ws *ws, struct json_span id, struct json_span object);
+
+/* ---- ws_command.c ---- */
+
+enum ws_command_kind { WS_COMMAND_APPEND, WS_COMMAND_CANCEL, WS_COMMAND_RESUME };
+
+/* One under way. */
+struct ws_command {
+    struct list in_ws;
+    struct ws_hub *hub;
+    struct ws *ws; /* NULL: the connection has gone */
+    enum ws_command_kind kind;
+    struct uuid tenant;
+    struct uuid run;
+    struct submission_usage usage; /* of an append */
+    int64_t producer_seq;          /* -1: none */
+    size_t bytes;                  /* what its tenant's share is charged with */
+    size_t id_length;
+    char id[];
+};
+
+/* It begins; `bytes` long. To be sent with ws_command_done and itself as `arg`. */
+struct ws_command *ws_command_create(struct ws *ws, enum ws_command_kind kind, struct json_span id,
+                                     const struct uuid *run, size_t bytes);
+/* What sending it returned: when that is not 0, its client is told so, and it is gone. */
+void ws_command_sent(struct ws_command *command, int sent);
+/* Of type command_done_fn. */
+void ws_command_done(void *arg, enum command_state state, const struct message_result *result);
+/* Within the bounds of its connection and its tenant one more may begin. */
+bool ws_command_has_room(const struct ws *ws);
+/* Marks it once its tenant may have room again, if that is what it waits for. */
+void ws_command_await_room(struct ws *ws);
+/* One more command of its key. -1: that is one too many, the refusal says so. */
+SB_MUST_CHECK int ws_command_charge(struct ws *ws);
 /* The connection goes: its commands are carried out, and nobody is told. */
 void ws_command_orphan(struct ws *ws);
 

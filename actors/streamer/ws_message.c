@@ -207,7 +207,7 @@ static void subscribe(struct ws *ws, struct json_span id, struct json_span objec
     subscription->types = wanted.types;
     subscription->latest = wanted.latest;
     subscription->at.cursor = wanted.at.cursor;
-    ws_subscription_begin(subscription, clock_monotonic_ms() + WS_ASK_MS);
+    ws_subscription_begin(subscription, clock_monotonic_ms() + subscription->ws->hub->ask_ms);
 }
 
 /* Nothing is said of what goes well: no event of it follows any answer to what is sent later. */
@@ -245,9 +245,9 @@ static message_fn *find_op(struct json_span op, bool *writes_out)
         bool writes;
     } ops[] = {{"\"subscribe\"", subscribe, false},
                {"\"unsubscribe\"", unsubscribe, false},
-               {"\"append\"", ws_command_append, true},
-               {"\"cancel\"", ws_command_cancel, true},
-               {"\"resume\"", ws_command_resume, true}};
+               {"\"append\"", ws_request_append, true},
+               {"\"cancel\"", ws_request_cancel, true},
+               {"\"resume\"", ws_request_resume, true}};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         if (op.data != NULL && body_is(op, ops[i].name)) {
             *writes_out = ops[i].writes;
@@ -306,6 +306,8 @@ void ws_message_take(struct ws *ws, bool is_text, const uint8_t *bytes, size_t l
         ws_answer_refusal(ws, id, refusal);
     } else if (writes && (ws->rights & STREAM_MAY_APPEND) == 0) {
         (void)refusal_set(refusal, PROBLEM_FORBIDDEN, "The key lacks the scope this needs.");
+        ws_answer_refusal(ws, id, refusal);
+    } else if (writes && ws_command_charge(ws) != 0) {
         ws_answer_refusal(ws, id, refusal);
     } else {
         take(ws, id, object);

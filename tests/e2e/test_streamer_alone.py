@@ -502,3 +502,18 @@ def test_readers_far_behind_share_their_pages(make_stage):
     readers = [stage.open(run, after=n % 40) for n in range(100)]
     for n, reader in enumerate(readers):
         assert reader.seqs(1960) == list(range(n % 40 + 1, n % 40 + 1961))
+
+
+@pytest.mark.requirement("R052")
+def test_a_page_is_read_once_for_all_who_wait_for_it(make_stage):
+    """More readers than are served at once: those served first queue for the next page while others still take this one."""
+    stage = make_stage(stream__page_events=100, stream__sweep_ms=NEVER)
+    streamer = stage.start()
+    run = stage.make_run(500)
+    with stage.connection.transaction():
+        stage.connection.execute("lock table run_events in access exclusive mode")  # nobody gets the first page yet
+        readers = [stage.open(run) for _ in range(600)]
+        wait_until(lambda: streamer.metric("streams_catching_up") == len(readers), "all to wait for a page")
+    for reader in readers:
+        assert reader.seqs(500) == list(range(1, 501))
+    assert streamer.metric("stream_pages_read") == 5
