@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+enum { TOO_LONG_MS = 4000 }; /* of the writer's statement_timeout, 5 s */
+
 bool lone_is_free(const struct sequencer *sequencer)
 {
     return sequencer->lone.command == NULL;
@@ -29,6 +31,14 @@ static void log_failure(const struct sequencer *sequencer, const struct command 
     }
 }
 
+/* Longer than a statement may take (statement_timeout): it would again, while everybody waits. One
+ * that somebody has cancelled comes to the same sqlstate. */
+static bool took_too_long(const struct sequencer *sequencer, const char *sqlstate)
+{
+    return strcmp(sqlstate, "57014") == 0 &&
+           clock_monotonic_ms() - sequencer->lone.sent_ms >= TOO_LONG_MS;
+}
+
 /* Rolled back. */
 static void refused(struct sequencer *sequencer, struct command *command,
                     const struct db_result *result)
@@ -38,8 +48,7 @@ static void refused(struct sequencer *sequencer, struct command *command,
         sequencer_fenced(sequencer);
         return;
     }
-    /* 57014: it took longer than a statement may, and would again while everybody waits. */
-    enum stuck_step step = stuck_is_data(state) || strcmp(state, "57014") == 0
+    enum stuck_step step = stuck_is_data(state) || took_too_long(sequencer, state)
                                ? STUCK_REFUSE
                                : stuck_failed(&sequencer->stuck, state, 1, clock_monotonic_ms());
     log_failure(sequencer, command, result, step);
@@ -91,5 +100,6 @@ void lone_send(struct sequencer *sequencer, struct command *command, int stateme
 {
     sequencer->lone.command = command;
     sequencer->lone.answered = answered;
+    sequencer->lone.sent_ms = clock_monotonic_ms();
     db_query(sequencer->writer, &store_statements[statement], params, on_done, sequencer);
 }

@@ -264,6 +264,7 @@ typedef void lone_answered_fn(struct sequencer *sequencer, struct command *comma
 struct lone {
     struct command *command; /* whose it is, borrowed from the queue; NULL: none */
     lone_answered_fn *answered;
+    int64_t sent_ms;
     int64_t ts_us; /* FORK_RUN: its time */
 };
 
