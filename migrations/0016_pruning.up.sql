@@ -76,7 +76,8 @@ end
 $$;
 
 -- The same through the runs of a tenant, in the order of their making behind (p_after_at, p_after): whole, with their jobs, at
--- most p_max of them and not many more than p_events events at once, because everybody waits.
+-- most p_max of them and not many more than p_events events at once, because everybody waits. One run goes at once however
+-- many events it has: in pieces its rows would be gone before its events, and a feed of the tenant would show half a run.
 create function prune_runs(p_shard integer, p_epoch bigint, p_tenant uuid, p_after_at timestamptz, p_after uuid,
                            p_before timestamptz, p_max integer, p_events bigint, p_dry boolean, p_actor text, p_object text)
 returns table (last_at_out timestamptz, last_out uuid, more_out boolean, runs_out uuid[], jobs_out uuid[], events_out bigint)

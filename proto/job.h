@@ -48,7 +48,8 @@ enum job_outcome {
     JOB_OUTCOME_ENDED = 5, /* CANCEL, PROGRESS: it has ended; RETRY: it has not, or with success */
     JOB_OUTCOME_REFUSED = 6,   /* malformed */
     JOB_OUTCOME_NO_PARENT = 7, /* ENQUEUE, of the whole message: a parent does not exist */
-    JOB_OUTCOME_RUN_CLOSED = 8 /* COMPLETE with events that the run does not take */
+    /* COMPLETE with events that the run does not take; RETRY in a run that is being cancelled */
+    JOB_OUTCOME_RUN_CLOSED = 8
 };
 
 /* Where a job is, for who decides what runs next. */

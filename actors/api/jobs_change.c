@@ -75,8 +75,14 @@ static void changed(void *arg, enum command_state state, const struct message_jo
     }
     SB_FAULT("api_before_answer");
     struct message_list cursor = result->jobs;
-    bool known = message_jobs_result_job_next(&cursor, &one) &&
-                 (one.outcome == JOB_OUTCOME_OK || one.outcome == JOB_OUTCOME_ENDED);
+    bool is_told = message_jobs_result_job_next(&cursor, &one);
+    if (is_told && one.outcome == JOB_OUTCOME_RUN_CLOSED) {
+        exchange_problem(
+            exchange, PROBLEM_RUN_CLOSED,
+            "The job's run is being cancelled; when that has ended the job can be retried.", NULL);
+        return;
+    }
+    bool known = is_told && (one.outcome == JOB_OUTCOME_OK || one.outcome == JOB_OUTCOME_ENDED);
     if (!known) {
         exchange_problem(exchange, PROBLEM_NOT_FOUND, "There is no such job.", NULL);
         return;

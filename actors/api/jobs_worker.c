@@ -6,6 +6,7 @@
  */
 #include "api/command.h"
 #include "api/jobs_claim.h"
+#include "api/jobs_word.h"
 #include "api/request.h"
 #include "api/runners.h"
 #include "api/store_claims.h"
@@ -17,173 +18,6 @@
 
 #include <sodium.h>
 #include <string.h>
-
-enum { NOTE_BYTES_MAX = 512, REASON_BYTES_MAX = 2048, RESULT_BYTES_MAX = 64 << 10 };
-#define RETRY_MAX_MS (31LL * 86400000LL)
-
-/* ---- the request ---- */
-
-/* What a word may say besides the token; bits. */
-enum { SAYS_PROGRESS = 1, SAYS_RESULT = 2, SAYS_ERROR = 4 };
-
-struct word {
-    struct uuid token;
-    int64_t percent;    /* -1: not said */
-    struct buffer text; /* owned: the note, or the reason */
-    struct json_span result;
-    struct json_span events;
-    enum job_class class;
-    int64_t retry_ms;
-};
-
-static int wrong(struct exchange *exchange, const char *pointer, const char *detail)
-{
-    exchange_problem(exchange, PROBLEM_INVALID_PAYLOAD, detail,
-                     &(struct problem_extra){.pointer = pointer});
-    return -1;
-}
-
-static int take_percent(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    if (body_is_null(value)) {
-        return 0;
-    }
-    if (body_number(value, &word->percent) != 0 || word->percent > 100) {
-        return wrong(exchange, "/percent", "percent must be a whole number from 0 to 100.");
-    }
-    return 0;
-}
-
-static int take_note(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    if (body_is_null(value)) {
-        return 0;
-    }
-    if (body_is_string(value)) {
-        body_string(&word->text, value);
-    }
-    if (!body_is_string(value) || word->text.length > NOTE_BYTES_MAX) {
-        return wrong(exchange, "/note", "note must be a text of at most 512 bytes.");
-    }
-    return 0;
-}
-
-static int take_result(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    word->result = value;
-    if (value.length > RESULT_BYTES_MAX) {
-        exchange_problem(exchange, PROBLEM_TOO_LARGE, "The result is larger than 64 KiB.",
-                         &(struct problem_extra){.pointer = "/result"});
-        return -1;
-    }
-    return 0;
-}
-
-/* Words may be longer than what is kept of them: a worker that fails must be able to say so. */
-static int take_error(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    if (body_is_string(value)) {
-        body_string(&word->text, value);
-    }
-    if (word->text.length == 0) {
-        return wrong(exchange, "/error", "error must be a text that is not empty.");
-    }
-    if (word->text.length > REASON_BYTES_MAX) {
-        size_t length = REASON_BYTES_MAX;
-        while ((word->text.data[length] & 0xc0) == 0x80) {
-            length--; /* not within a character */
-        }
-        word->text.length = length;
-    }
-    return 0;
-}
-
-static int take_class(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    static const char *const names[] = {[JOB_CLASS_RETRYABLE] = "\"retryable\"",
-                                        [JOB_CLASS_FATAL] = "\"fatal\"",
-                                        [JOB_CLASS_RATE_LIMITED] = "\"rate_limited\""};
-    if (body_is_null(value)) {
-        return 0;
-    }
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        if (body_is(value, names[i])) {
-            word->class = (enum job_class)i;
-            return 0;
-        }
-    }
-    return wrong(exchange, "/class", "class must be retryable, fatal or rate_limited.");
-}
-
-static int take_retry(struct exchange *exchange, struct json_span value, struct word *word)
-{
-    if (body_is_null(value)) {
-        return 0;
-    }
-    if (body_number(value, &word->retry_ms) != 0 || word->retry_ms > RETRY_MAX_MS) {
-        return wrong(exchange, "/retry_after_ms",
-                     "retry_after_ms must be a whole number from 0 to 2678400000.");
-    }
-    return 0;
-}
-
-static int take_member(struct exchange *exchange, struct json_span name, struct json_span value,
-                       unsigned says, struct word *word)
-{
-    if (body_is(name, "token")) {
-        return body_uuid(value, &word->token) == 0 && !uuid_is_nil(&word->token)
-                   ? 0
-                   : wrong(exchange, "/token", "token must be the one that came with the job.");
-    }
-    if ((says & SAYS_PROGRESS) != 0 && body_is(name, "percent")) {
-        return take_percent(exchange, value, word);
-    }
-    if ((says & SAYS_PROGRESS) != 0 && body_is(name, "note")) {
-        return take_note(exchange, value, word);
-    }
-    if ((says & SAYS_RESULT) != 0 && body_is(name, "result")) {
-        return take_result(exchange, value, word);
-    }
-    if ((says & SAYS_RESULT) != 0 && body_is(name, "events")) {
-        word->events = value;
-        return 0;
-    }
-    if ((says & SAYS_ERROR) != 0 && body_is(name, "error")) {
-        return take_error(exchange, value, word);
-    }
-    if ((says & SAYS_ERROR) != 0 && body_is(name, "class")) {
-        return take_class(exchange, value, word);
-    }
-    if ((says & SAYS_ERROR) != 0 && body_is(name, "retry_after_ms")) {
-        return take_retry(exchange, value, word);
-    }
-    request_unknown_field(exchange, "", name);
-    return -1;
-}
-
-static int read_word(struct exchange *exchange, unsigned says, struct word *word)
-{
-    struct json_span object;
-    struct json_span cursor = {0};
-    struct json_span name;
-    struct json_span value;
-    *word = (struct word){.percent = -1};
-    if (request_body(exchange, false, &object) != 0) {
-        return -1;
-    }
-    while (json_pair(object, &cursor, &name, &value)) {
-        if (take_member(exchange, name, value, says, word) != 0) {
-            return -1;
-        }
-    }
-    if (uuid_is_nil(&word->token)) {
-        return wrong(exchange, "/token", "The token of the claim is needed.");
-    }
-    if ((says & SAYS_ERROR) != 0 && word->text.length == 0) {
-        return wrong(exchange, "/error", "What went wrong is needed.");
-    }
-    return 0;
-}
 
 static void lease_lost(struct exchange *exchange)
 {
@@ -247,8 +81,8 @@ static void beaten(void *arg, const struct message_job_beaten *answer)
 
 static void beat(struct exchange *exchange, unsigned says)
 {
-    struct word word;
-    if (read_word(exchange, says, &word) == 0) {
+    struct jobs_word word;
+    if (jobs_word_read(exchange, says, &word) == 0) {
         struct message_job_beat message = {.percent = word.percent,
                                            .note = command_span(word.text.data, word.text.length)};
         memcpy(message.tenant, exchange->who.tenant.bytes, sizeof message.tenant);
@@ -268,7 +102,7 @@ void jobs_heartbeat(struct exchange *exchange)
 
 void jobs_progress(struct exchange *exchange)
 {
-    beat(exchange, SAYS_PROGRESS);
+    beat(exchange, JOBS_WORD_PROGRESS);
 }
 
 /* ---- ends ---- */
@@ -380,9 +214,10 @@ static int check_type(struct exchange *exchange, uint64_t type)
     return event_type_is_terminal((enum event_type)type) || type == EVENT_TYPE_RUN_INTERRUPTED ||
                    type == EVENT_TYPE_RUN_RESUMED || type == EVENT_TYPE_CLARIFICATION_NEEDED ||
                    type == EVENT_TYPE_CLARIFICATION_ANSWERED
-               ? wrong(exchange, "/events",
-                       "Events that end, interrupt or resume a run cannot come with the end of a "
-                       "job.")
+               ? jobs_word_wrong(
+                     exchange, "/events",
+                     "Events that end, interrupt or resume a run cannot come with the end of a "
+                     "job.")
                : 0;
 }
 
@@ -418,11 +253,11 @@ static int read_events(struct exchange *exchange, struct json_span list,
 
 static void end(struct exchange *exchange, enum job_change what, unsigned says)
 {
-    struct word word;
+    struct jobs_word word;
     struct msgpack_sbuffer events;
     uint32_t event_count = 0;
     msgpack_sbuffer_init(&events);
-    if (read_word(exchange, says, &word) == 0 &&
+    if (jobs_word_read(exchange, says, &word) == 0 &&
         read_events(exchange, word.events, &events, &event_count) == 0) {
         struct message_change_jobs_change change = {
             .what = what,
@@ -440,12 +275,12 @@ static void end(struct exchange *exchange, enum job_change what, unsigned says)
 
 void jobs_complete(struct exchange *exchange)
 {
-    end(exchange, JOB_COMPLETE, SAYS_RESULT);
+    end(exchange, JOB_COMPLETE, JOBS_WORD_RESULT);
 }
 
 void jobs_fail(struct exchange *exchange)
 {
-    end(exchange, JOB_FAIL, SAYS_ERROR);
+    end(exchange, JOB_FAIL, JOBS_WORD_ERROR);
 }
 
 void jobs_release(struct exchange *exchange)

@@ -48,9 +48,10 @@ static void given_back(void *arg, enum command_state state,
     bool done = state == COMMAND_DONE; /* a refusal stays one: those claims end by their leases */
     if (done && result->outcome != OUTCOME_OK) {
         LOG_WARN("claims that nobody took were not taken back", LOG_INT("claims", surplus->sent));
+    } else if (done) {
+        metric_add(METRIC_JOB_CLAIMS_UNUSED, (int64_t)surplus->sent);
     }
     if (done) {
-        metric_add(METRIC_JOB_CLAIMS_UNUSED, (int64_t)surplus->sent);
         buffer_consume(&surplus->claims, surplus->sent * sizeof(struct claim));
     }
     surplus->sent = 0;

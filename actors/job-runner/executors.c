@@ -16,15 +16,20 @@
 
 enum {
     LEASE_MS = 60000, /* renewed by lease.h while this process lives */
-    LAST_CALL_MS = 3000
+    LAST_CALL_MS = 3000,
+    NEWCOMER_US = 250000,
+    AHEAD_US = 3000, /* what is claimed ahead would begin within this */
+    LATE_MS = 100,   /* it has not: others may have it */
+    MEAN_OF = 8      /* a new duration counts for so much of the mean */
 };
 
 struct executor {
     struct list node;
     struct executors *executors;
     struct attempt *attempt; /* owned */
-    bool fresh;              /* to begin in the next turn */
+    bool waiting;            /* claimed; it begins when there is room */
     bool settled;            /* to go in the next turn */
+    int64_t began_us;
 };
 
 struct executors {
@@ -33,8 +38,11 @@ struct executors {
     struct list all; /* struct executor, in the order of their claims */
     struct event *turn;
     struct event *last_call; /* of a drain */
-    size_t working;          /* whose kind has not ended it */
-    bool closed;             /* takes nothing new */
+    struct event *late;
+    size_t waiting;
+    size_t working;  /* begun, and their kind has not ended them */
+    int64_t mean_us; /* how long they work, of late; -1: not known */
+    bool closed;     /* takes nothing new */
     struct executors_count count;
 };
 
@@ -45,12 +53,35 @@ static void next_turn(struct executors *executors)
 
 /* ---- room ---- */
 
+static size_t capacity(const struct executors *executors)
+{
+    return (size_t)settings_int(executors->runner->actor->settings, SETTING_JOBS_EXECUTORS);
+}
+
+/* Short jobs are claimed ahead, as many as are worked on in the time of a commit: a commit of many
+ * claims and ends costs little more than one of few, but takes longer. So not while tenants come that
+ * had nothing waiting, and would wait for it behind the many of another. */
+static size_t ahead(const struct executors *executors)
+{
+    const struct settings *settings = executors->runner->actor->settings;
+    int64_t quiet_us = clock_real_us() - ready_newcomer_us(executors->runner->ready);
+    int64_t most = settings_int(settings, SETTING_JOBS_CLAIM_AHEAD);
+    int64_t count = (int64_t)capacity(executors) * AHEAD_US;
+    if (executors->mean_us < 0 || count == 0 || quiet_us < NEWCOMER_US ||
+        settings_int(settings, SETTING_JOBS_MAX_JOBS) > 0) {
+        return 0;
+    }
+    count /= executors->mean_us > 0 ? executors->mean_us : 1;
+    return (size_t)(count < most ? count : most);
+}
+
 static size_t room_of(const struct executors *executors)
 {
     const struct settings *settings = executors->runner->actor->settings;
-    size_t room = (size_t)settings_int(settings, SETTING_JOBS_EXECUTORS);
+    size_t room = capacity(executors) + ahead(executors);
+    size_t taken = executors->working + executors->waiting;
     int64_t limit = settings_int(settings, SETTING_JOBS_MAX_JOBS);
-    room = room > executors->working ? room - executors->working : 0;
+    room = room > taken ? room - taken : 0;
     if (limit > 0) {
         size_t left = limit > executors->count.begun ? (size_t)(limit - executors->count.begun) : 0;
         room = room > left ? left : room;
@@ -71,9 +102,13 @@ static void set_room(struct executors *executors)
 static void on_ended(void *arg, struct attempt *attempt SB_UNUSED)
 {
     struct executor *executor = arg;
-    executor->executors->working--;
-    set_room(executor->executors);
-    next_turn(executor->executors);
+    struct executors *executors = executor->executors;
+    int64_t took_us = clock_monotonic_us() - executor->began_us;
+    int64_t mean_us = executors->mean_us;
+    executors->mean_us = mean_us < 0 ? took_us : mean_us + (took_us - mean_us) / MEAN_OF;
+    executors->working--;
+    set_room(executors);
+    next_turn(executors);
 }
 
 static void on_settled(void *arg, struct attempt *attempt SB_UNUSED, bool success)
@@ -95,15 +130,50 @@ static void on_given(void *arg, const struct claimed *claimed)
     assert(kind != NULL); /* nothing else was asked for */
     struct executor *executor = memory_new(sizeof *executor);
     executor->executors = executors;
-    executor->fresh = true;
+    executor->waiting = true;
     executor->attempt = attempt_create(executors->runner, claimed, kind,
                                        &(struct attempt_watcher){on_ended, on_settled, executor});
     list_init(&executor->node);
     list_append(&executors->all, &executor->node);
-    executors->working++;
+    executors->waiting++;
     executors->count.begun++;
     executors->count.busy++;
     next_turn(executors);
+}
+
+static void leave_queue(struct executor *executor)
+{
+    executor->waiting = false;
+    executor->began_us = clock_monotonic_us();
+    executor->executors->waiting--;
+    executor->executors->working++;
+}
+
+/* Jobs have become longer than they were. What waits goes back, which costs no attempt. */
+static void on_late(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct executors *executors = arg;
+    LIST_FOR_EACH(node, &executors->all)
+    {
+        struct executor *executor = LIST_ENTRY(node, struct executor, node);
+        if (executor->waiting) {
+            leave_queue(executor);
+            attempt_stop(executor->attempt, false);
+        }
+    }
+    executors->mean_us = (int64_t)LATE_MS * 1000;
+    set_room(executors);
+}
+
+/* Begins to count when something has to wait. */
+static void watch_waiting(struct executors *executors)
+{
+    static const struct timeval late = {LATE_MS / 1000, LATE_MS % 1000 * 1000};
+    if (executors->waiting == 0) {
+        event_del(executors->late);
+    } else if (!event_pending(executors->late, EV_TIMEOUT, NULL)) {
+        event_add(executors->late, &late);
+    }
 }
 
 static void discard(struct executor *executor)
@@ -123,11 +193,12 @@ static void on_turn(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *ar
         struct executor *executor = LIST_ENTRY(node, struct executor, node);
         if (executor->settled) {
             discard(executor);
-        } else if (executor->fresh) {
-            executor->fresh = false;
+        } else if (executor->waiting && executors->working < capacity(executors)) {
+            leave_queue(executor);
             attempt_begin(executor->attempt);
         }
     }
+    watch_waiting(executors);
     metric_set(METRIC_EXECUTORS_BUSY, (int64_t)executors->working);
     set_room(executors);
     if (executors->closed && executors_is_idle(executors)) {
@@ -159,7 +230,9 @@ static void stop_all(struct executors *executors, bool patient)
     LIST_FOR_EACH(node, &executors->all)
     {
         struct executor *executor = LIST_ENTRY(node, struct executor, node);
-        executor->fresh = false;
+        if (executor->waiting) {
+            leave_queue(executor);
+        }
         attempt_stop(executor->attempt, patient);
     }
 }
@@ -181,6 +254,8 @@ int executors_create(struct job_runner *runner, struct error *err)
     list_init(&executors->all);
     executors->turn = event_new(runner->actor->base, -1, 0, on_turn, executors);
     executors->last_call = event_new(runner->actor->base, -1, 0, on_last_call, executors);
+    executors->late = event_new(runner->actor->base, -1, 0, on_late, executors);
+    executors->mean_us = -1;
     executors->demand = open_demand(executors);
     runner->executors = executors;
     set_room(executors);
@@ -200,6 +275,7 @@ void executors_destroy(struct executors **executors)
     }
     event_free((*executors)->turn);
     event_free((*executors)->last_call);
+    event_free((*executors)->late);
     free(*executors);
     *executors = NULL;
 }

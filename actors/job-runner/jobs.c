@@ -202,6 +202,7 @@ static bool update(struct job *job, const struct job_news *news)
                    job->run_at_us != news->run_at_us || job->cancel != news->cancel ||
                    !uuid_equal(&job->token, &news->token) ||
                    (job->state == JOB_STATE_SKIPPED && !job->skipping);
+    job->doubted = false;
     job->state = news->state;
     job->token = news->token;
     job->priority = news->priority;
@@ -223,10 +224,19 @@ static void slow_down(struct jobs *jobs, const struct job *job, const struct job
     }
 }
 
+/* What was read is older than what was heard: a doubt stays one, and is asked about again. */
+static void look_up(struct jobs *jobs, const struct job *job)
+{
+    if (job->doubted) {
+        pages_ask(jobs->runner->pages, job->id);
+    }
+}
+
 void jobs_take(struct jobs *jobs, const struct job_news *news)
 {
     struct job *job = jobs_by_number(jobs, news->id);
     if (news->since != 0 && job != NULL && job->stamp > news->since) {
+        look_up(jobs, job);
         return;
     }
     lease_heard(jobs->runner->lease, news);
@@ -254,6 +264,8 @@ void jobs_gone(struct jobs *jobs, int64_t id, uint64_t since)
     struct job *job = jobs_by_number(jobs, id);
     if (job != NULL && job->stamp <= since) {
         end(jobs, job);
+    } else if (job != NULL) {
+        look_up(jobs, job);
     }
 }
 
@@ -263,6 +275,7 @@ void jobs_doubt(struct jobs *jobs, int64_t id)
     if (job != NULL && job->state != JOB_STATE_RUNNING && !job->claiming) {
         ready_remove(jobs->runner->ready, id);
         job->state = JOB_STATE_BLOCKED; /* as far as we know */
+        job->doubted = true;
     }
     pages_ask(jobs->runner->pages, id);
 }
@@ -285,6 +298,7 @@ static void claimed(struct jobs *jobs, struct job *job, const struct change *cha
         return;
     }
     const char *worker = change->worker;
+    job->doubted = false;
     job->state = JOB_STATE_RUNNING;
     job->token = change->said.token;
     job->lease_ms = change->lease_ms;
@@ -294,6 +308,7 @@ static void claimed(struct jobs *jobs, struct job *job, const struct change *cha
 
 static void released(struct jobs *jobs, struct job *job)
 {
+    job->doubted = false;
     job->state = JOB_STATE_WAITING;
     memset(&job->token, 0, sizeof job->token);
     set_worker(job, (struct message_span){NULL, 0});

@@ -35,6 +35,7 @@ struct job {
     bool cancel;       /* it is to stop */
     bool claiming;     /* a claim of ours on it is under way: ready has given it out */
     bool skipping;     /* our JOB_SKIP is under way */
+    bool doubted;      /* not known to be what `state` says: it is being read */
     uint64_t stamp;    /* when it was last heard of: grows with everything that is heard */
     char *worker;      /* owned; NULL: nobody */
     const char *queue; /* these behind the struct, in the same allocation */

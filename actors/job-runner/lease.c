@@ -1,7 +1,6 @@
 /* See lease.h. */
 #include "job-runner/lease.h"
 
-#include "job-runner/changes.h"
 #include "job-runner/jobs.h"
 #include "job-runner/lease_internal.h"
 #include "job-runner/progress.h"
@@ -12,8 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { LOOK_MS = 20 };
 
 /* ---- the set ---- */
 
@@ -55,143 +52,6 @@ void lease_drop(struct lease *lease, struct held *held, bool lost)
     }
 }
 
-/* Looks no more often than every LOOK_MS, however many are due. */
-void lease_due(struct lease *lease, int64_t at_ms)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    if (at_ms >= lease->due_ms) {
-        return;
-    }
-    lease->due_ms = at_ms > now_ms + LOOK_MS ? at_ms : now_ms + LOOK_MS;
-    int64_t ms = lease->due_ms - now_ms;
-    event_add(lease->due_event, &(struct timeval){ms / 1000, ms % 1000 * 1000});
-}
-
-static int64_t due_ms(const struct held *held)
-{
-    if (held->ending) {
-        return INT64_MAX;
-    }
-    int64_t over_ms = held->cancelled != NULL ? INT64_MAX : held->over_ms;
-    return held->kill_ms != 0 && held->kill_ms < over_ms ? held->kill_ms : over_ms;
-}
-
-static void live_from_now(struct lease *lease, struct held *held, uint64_t lease_ms)
-{
-    held->over_ms = clock_monotonic_ms() + (int64_t)lease_ms;
-    lease_due(lease, due_ms(held));
-}
-
-/* It is to stop: an executor of ours hears it now, and everybody has a grace. */
-static void mark_cancelled(struct lease *lease, struct held *held)
-{
-    if (held->kill_ms == 0) {
-        held->kill_ms = clock_monotonic_ms() +
-                        settings_int(lease->runner->actor->settings, SETTING_JOBS_CANCEL_GRACE_MS);
-        lease_due(lease, due_ms(held));
-    }
-    if (held->cancelled != NULL && !held->told) {
-        held->told = true;
-        held->cancelled(held->arg, false);
-    }
-}
-
-/* ---- what ends ---- */
-
-/* A change of ours that ends a claim. */
-struct ending {
-    struct lease *lease;
-    int64_t id;
-    struct uuid token;
-};
-
-/* OK: the claim is over, frames and jobs say what comes next. Else it is looked at again. */
-static void on_ended(void *arg, const struct change_outcome *outcome)
-{
-    struct ending ending = *(struct ending *)arg;
-    free(arg);
-    struct held *held = outcome == NULL ? NULL : lease_find(ending.lease, ending.id, &ending.token);
-    if (held == NULL) {
-        return;
-    }
-    if (outcome->outcome == JOB_OUTCOME_OK || outcome->outcome == JOB_OUTCOME_LEASE_LOST ||
-        outcome->outcome == JOB_OUTCOME_NOT_FOUND) {
-        lease_drop(ending.lease, held, true);
-    } else {
-        /* Not as we thought: the row says how it is. */
-        held->ending = false;
-        held->kill_ms = 0;
-        live_from_now(ending.lease, held, held->lease_ms);
-        jobs_doubt(ending.lease->runner->jobs, ending.id);
-    }
-}
-
-static void end_claim(struct lease *lease, struct held *held, enum job_change what,
-                      enum job_class class)
-{
-    struct ending *ending = memory_new(sizeof *ending);
-    *ending = (struct ending){lease, held->id, held->token};
-    held->ending = true;
-    changes_send(lease->runner->changes,
-                 &(struct change){.said = {.job = held->job,
-                                           .token = held->token,
-                                           .what = what,
-                                           .class = class,
-                                           .percent = -1}},
-                 on_ended, ending);
-}
-
-/* What was never taken up costs no attempt. */
-void lease_expire(struct lease *lease, struct held *held)
-{
-    metric_add(held->delivery ? METRIC_JOBS_UNDELIVERED : METRIC_JOBS_EXPIRED, 1);
-    end_claim(lease, held, JOB_EXPIRE,
-              held->delivery ? JOB_CLASS_RATE_LIMITED : JOB_CLASS_RETRYABLE);
-}
-
-/* Ends what has had its grace, and gathers what seems to be over. */
-static bool look_at(struct lease *lease, struct held *held, int64_t now_ms)
-{
-    const struct shards *shards = lease->runner->shards;
-    if (held->ending || !shards_is_ours(shards, held->shard) || shards_are_visited(shards)) {
-        return false;
-    }
-    if (held->kill_ms != 0 && now_ms >= held->kill_ms) {
-        metric_add(METRIC_JOBS_KILLED, 1);
-        end_claim(lease, held, JOB_KILL, JOB_CLASS_RETRYABLE);
-        return false;
-    }
-    return held->cancelled == NULL && now_ms >= held->over_ms;
-}
-
-static void on_due(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
-{
-    struct lease *lease = arg;
-    struct held *over[LEASE_CONFIRM_MAX];
-    size_t count = 0;
-    size_t cursor = 0;
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t next_ms = INT64_MAX;
-    struct held *held;
-    lease->due_ms = INT64_MAX;
-    if (lease->runner->actor->draining) {
-        return; /* the next owner of the shard looks */
-    }
-    while ((held = map_next(&lease->by_number, &cursor)) != NULL) {
-        if (look_at(lease, held, now_ms)) {
-            if (count < LEASE_CONFIRM_MAX && lease->confirming.count == 0) {
-                over[count++] = held;
-            }
-        } else if (due_ms(held) > now_ms && due_ms(held) < next_ms) {
-            next_ms = due_ms(held);
-        }
-    }
-    if (count > 0) {
-        lease_confirm(lease, over, count); /* its answer looks again */
-    }
-    lease_due(lease, next_ms);
-}
-
 /* ---- beats ---- */
 
 /* Its readers hear it, and now and then its log. */
@@ -224,6 +84,7 @@ static void take_progress(struct lease *lease, struct held *held, int percent, c
     buffer_append_text(&held->progress, ",\"note\":");
     buffer_append_json(&held->progress, note, note_length);
     buffer_append_byte(&held->progress, '}');
+    held->progress_sent = false;
     pass_on(lease, held, percent, note, note_length);
 }
 
@@ -232,7 +93,7 @@ struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
                                size_t note_length)
 {
     struct held *held = map_get(&lease->by_uuid, job);
-    if (held == NULL || held->ending) {
+    if (held == NULL || held->ending || held->leaving) {
         return (struct lease_answer){.state = JOB_BEAT_ELSEWHERE};
     }
     if (!uuid_equal(&held->token, token)) {
@@ -241,7 +102,7 @@ struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
     }
     held->delivery = false;
     held->beaten = true;
-    live_from_now(lease, held, held->lease_ms);
+    lease_live_from_now(lease, held, held->lease_ms);
     if (percent >= 0 || note_length > 0) {
         take_progress(lease, held, percent, note, note_length);
     }
@@ -261,15 +122,22 @@ void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint
     held->delivery = delivery_ms != 0;
     held->cancelled = cancelled;
     held->arg = arg;
-    live_from_now(lease, held, delivery_ms != 0 ? delivery_ms : lease_ms);
+    lease_live_from_now(lease, held, delivery_ms != 0 ? delivery_ms : lease_ms);
     if (held->kill_ms != 0) {
-        mark_cancelled(lease, held);
+        lease_mark_cancelled(lease, held);
     }
 }
 
 bool lease_is_watched(const struct lease *lease, int64_t id, const struct uuid *token)
 {
-    return lease_find(lease, id, token) != NULL;
+    const struct held *held = lease_find(lease, id, token);
+    return held != NULL && !held->leaving;
+}
+
+bool lease_is_of(const struct lease *lease, const struct uuid *job, const struct uuid *tenant)
+{
+    const struct held *held = map_get(&lease->by_uuid, job);
+    return held != NULL && uuid_equal(&held->tenant, tenant);
 }
 
 /* Until the outcome of its report is known it is watched like anybody's. */
@@ -281,7 +149,7 @@ void lease_end(struct lease *lease, int64_t id, const struct uuid *token)
     }
     held->cancelled = NULL;
     if (shards_is_ours(lease->runner->shards, held->shard)) {
-        live_from_now(lease, held, held->lease_ms);
+        lease_live_from_now(lease, held, held->lease_ms);
     } else {
         lease_drop(lease, held, false);
     }
@@ -334,7 +202,7 @@ static struct held *add(struct lease *lease, const struct job *job)
     held->origin = other_origin(lease, job->worker);
     map_put(&lease->by_number, &key, held);
     map_put(&lease->by_uuid, &held->job, held);
-    live_from_now(lease, held, held->origin != 0 ? 0 : held->lease_ms);
+    lease_live_from_now(lease, held, held->origin != 0 ? 0 : held->lease_ms);
     return held;
 }
 
@@ -347,11 +215,14 @@ void lease_watch(struct lease *lease, const struct job *job)
     }
     if (held == NULL) {
         held = add(lease, job);
+    } else if (held->leaving) {
+        held->leaving = false; /* it has come back */
+        lease_live_from_now(lease, held, held->lease_ms);
     }
     if (job->cancel) {
-        mark_cancelled(lease, held);
+        lease_mark_cancelled(lease, held);
     }
-    lease_due(lease, due_ms(held));
+    lease_due(lease, lease_due_ms(held));
 }
 
 void lease_hold(struct lease *lease, const struct job *job)
@@ -367,7 +238,7 @@ void lease_heard(struct lease *lease, const struct job_news *news)
     }
     if (news->state == JOB_STATE_RUNNING && uuid_equal(&held->token, &news->token)) {
         if (news->cancel) {
-            mark_cancelled(lease, held);
+            lease_mark_cancelled(lease, held);
         }
     } else {
         lease_over(lease, held->id);
@@ -401,7 +272,7 @@ void lease_reported(struct lease *lease, const struct uuid *job, const struct uu
     struct held *held = find_job(lease, job, token);
     if (held != NULL && held->cancelled != NULL) {
         held->cancelled = NULL;
-        live_from_now(lease, held, held->lease_ms);
+        lease_live_from_now(lease, held, held->lease_ms);
     }
 }
 
@@ -413,8 +284,8 @@ void lease_settled(struct lease *lease, const struct uuid *job, const struct uui
     }
 }
 
-/* Beats that were answered are written first: the next owner sees only them. While draining they are
- * still answered here. */
+/* Beats that were answered are written, now or behind the statement under way: the next owner sees
+ * only them. While draining they are still answered here. */
 void lease_lose_shard(struct lease *lease, unsigned shard)
 {
     struct held **lost = memory_array(lease->by_number.count + 1, sizeof(struct held *));
@@ -428,7 +299,11 @@ void lease_lose_shard(struct lease *lease, unsigned shard)
         }
     }
     for (size_t i = 0; i < count && !lease->runner->actor->draining; i++) {
-        lease_drop(lease, lost[i], false);
+        if (lost[i]->beaten || lost[i]->progress.length > 0) {
+            lost[i]->leaving = true;
+        } else {
+            lease_drop(lease, lost[i], false);
+        }
     }
     free(lost);
 }
@@ -464,7 +339,7 @@ struct lease *lease_create(struct job_runner *runner)
     const struct settings *settings = runner->actor->settings;
     lease->runner = runner;
     lease->due_ms = INT64_MAX;
-    lease->due_event = event_new(runner->actor->base, -1, 0, on_due, lease);
+    lease->due_event = event_new(runner->actor->base, -1, 0, lease_on_due, lease);
     lease->flush_event = every(lease, settings_int(settings, SETTING_JOBS_BEAT_FLUSH_MS), on_flush);
     lease->sweep_event =
         every(lease, settings_int(settings, SETTING_JOBS_STALE_CHECK_MS), on_sweep);

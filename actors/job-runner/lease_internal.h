@@ -1,4 +1,4 @@
-/* What lease.c and lease_store.c share: the leases that are watched. */
+/* What lease.c, lease_over.c and lease_store.c share: the leases that are watched. */
 #ifndef SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
 #define SIGNALBOX_JOB_RUNNER_LEASE_INTERNAL_H
 
@@ -22,9 +22,12 @@ struct held {
     uint64_t origin;        /* of another job-runner process whose executor claimed it; or 0 */
     bool delivery;          /* not beaten yet, and the lease is the short one */
     bool beaten;            /* and not yet written */
-    bool ending;            /* being confirmed, or its EXPIRE or KILL is under way */
+    bool confirming;        /* the database is being asked whether it is over */
+    bool ending;            /* its EXPIRE or KILL is under way */
+    bool leaving;           /* its shard is another's: gone when what was said is written */
     bool told;              /* `cancelled` was called because it is to stop */
-    struct buffer progress; /* JSON, not yet written; empty: none */
+    struct buffer progress; /* JSON, not yet known to be written; empty: none */
+    bool progress_sent;     /* the statement under way says it */
     lease_cancelled_fn *cancelled; /* NULL: not of an executor of this process */
     void *arg;
 };
@@ -46,6 +49,7 @@ struct lease {
     struct event *flush_event;
     struct event *sweep_event;
     int64_t due_ms; /* when due_event comes; INT64_MAX: never */
+    bool hearing;   /* the clock has jumped: what came meanwhile is read before the look */
     struct lease_batch renewing;
     struct lease_batch confirming;
 };
@@ -54,9 +58,20 @@ struct lease {
 struct held *lease_find(const struct lease *lease, int64_t id, const struct uuid *token);
 /* It is watched no more; an executor of ours is told that it has lost it. */
 void lease_drop(struct lease *lease, struct held *held, bool lost);
+
+/* ---- lease_over.c: when it is over ---- */
+
+/* A look then. */
 void lease_due(struct lease *lease, int64_t at_ms);
+/* When it is to be looked at; INT64_MAX: never. */
+int64_t lease_due_ms(const struct held *held);
+void lease_live_from_now(struct lease *lease, struct held *held, uint64_t lease_ms);
+/* It is to stop: an executor of ours hears it now, and everybody has a grace. */
+void lease_mark_cancelled(struct lease *lease, struct held *held);
 /* Its lease is over, or its grace: says so to the sequencer. */
 void lease_expire(struct lease *lease, struct held *held);
+/* The look; of due_event. */
+void lease_on_due(evutil_socket_t fd, short what, void *arg);
 
 /* ---- lease_store.c: what the database is asked ---- */
 

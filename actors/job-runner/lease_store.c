@@ -34,6 +34,19 @@ static void lose(struct lease *lease, int64_t id, const struct uuid *token)
     jobs_doubt(lease->runner->jobs, id);
 }
 
+/* What could not be written is said again at the next flush, with the words that came with it. */
+static void settle(struct lease *lease, struct held *held, bool written)
+{
+    held->beaten |= !written;
+    if (written && held->progress_sent) {
+        buffer_clear(&held->progress);
+    }
+    held->progress_sent = false;
+    if (held->leaving && !held->beaten) {
+        lease_drop(lease, held, false);
+    }
+}
+
 static void on_renewed(void *arg, enum db_status status, const struct db_result *result)
 {
     struct lease *lease = arg;
@@ -49,10 +62,10 @@ static void on_renewed(void *arg, enum db_status status, const struct db_result 
     }
     for (size_t i = 0; i < count; i++) {
         struct held *held = lease_find(lease, batch->ids[i], &batch->tokens[i]);
-        if (status != DB_OK && held != NULL) {
-            held->beaten = true; /* said again at the next flush */
-        } else if (status == DB_OK && !alive[i]) {
+        if (status == DB_OK && !alive[i]) {
             lose(lease, batch->ids[i], &batch->tokens[i]);
+        } else if (held != NULL) {
+            settle(lease, held, status == DB_OK);
         }
     }
 }
@@ -63,7 +76,7 @@ static void put_progress(struct db_params *params, struct held *held)
         db_array_null(params);
     } else {
         db_array_bytes(params, held->progress.data, held->progress.length);
-        buffer_clear(&held->progress);
+        held->progress_sent = true;
     }
 }
 
@@ -135,8 +148,8 @@ static void judge(struct lease *lease, struct held *held, const struct db_result
 {
     int64_t now_ms = clock_monotonic_ms();
     int64_t left_ms = db_int8(result, row, 1);
-    held->ending = false;
-    if (held->over_ms > now_ms) {
+    held->confirming = false;
+    if (held->leaving || held->over_ms > now_ms) {
         return; /* beaten meanwhile */
     }
     if (held->delivery && db_bool(result, row, 2)) {
@@ -168,7 +181,7 @@ static void on_confirmed(void *arg, enum db_status status, const struct db_resul
         bool shown =
             status == DB_OK && row < db_rows(result) && db_int8(result, row, 0) == (int64_t)i + 1;
         if (status != DB_OK && held != NULL) {
-            held->ending = false;
+            held->confirming = false;
             held->over_ms = clock_monotonic_ms() + 1000;
         } else if (shown && held != NULL) {
             judge(lease, held, result, row);
@@ -197,7 +210,7 @@ void lease_confirm(struct lease *lease, struct held *const *held, size_t count)
     batch->count = count;
     db_array_begin(&params, DB_ARRAY_INT8, count);
     for (size_t i = 0; i < count; i++) {
-        sorted[i]->ending = true;
+        sorted[i]->confirming = true;
         batch->ids[i] = sorted[i]->id;
         batch->tokens[i] = sorted[i]->token;
         db_array_int8(&params, sorted[i]->id);

@@ -208,8 +208,9 @@ static void ask(struct pages *pages)
 {
     struct db_params params = {0};
     size_t count = pages->asked_count < ASK_MAX ? pages->asked_count : ASK_MAX;
-    memcpy(pages->asking, pages->asked + pages->asked_count - count, count * sizeof(int64_t));
+    memcpy(pages->asking, pages->asked, count * sizeof(int64_t));
     pages->asked_count -= count;
+    memmove(pages->asked, pages->asked + count, pages->asked_count * sizeof(int64_t));
     pages->asking_count = count;
     pages->asking_since = jobs_stamp(pages->runner->jobs);
     db_array_begin(&params, DB_ARRAY_INT8, count);

@@ -43,6 +43,14 @@ void ready_open_item(struct ready_item *item)
     ready_heap_put(&item->group->open, &entry);
 }
 
+void ready_open_due_item(struct ready *ready, struct ready_item *item)
+{
+    if (item->group->lane->tenant->open.count == 0 && ready->turns.count > 0) {
+        ready->newcomer_us = ready->now_us;
+    }
+    ready_open_item(item);
+}
+
 /* Takes it out of the heap it is in. */
 static void leave_heap(struct ready *ready, struct ready_item *item)
 {
@@ -84,7 +92,7 @@ static void begin_waiting(struct ready *ready, struct ready_item *item)
     struct ready_lane *lane = item->group->lane;
     lane->waiting++;
     if (item->run_at_us <= ready->now_us) {
-        ready_open_item(item);
+        ready_open_due_item(ready, item);
         ready_settle_group(ready, item->group);
         return;
     }
@@ -154,6 +162,11 @@ void ready_put(struct ready *ready, const struct ready_job *job)
     }
     ready_remove(ready, job->id);
     begin_waiting(ready, add(ready, job));
+}
+
+int64_t ready_newcomer_us(const struct ready *ready)
+{
+    return ready->newcomer_us;
 }
 
 void ready_put_running(struct ready *ready, const struct ready_job *job)

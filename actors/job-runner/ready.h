@@ -70,14 +70,19 @@ void ready_put_running(struct ready *ready, const struct ready_job *job);
 /* It has ended, or is no concern of ours any more. Unknown ids are ignored. */
 void ready_remove(struct ready *ready, int64_t id);
 bool ready_is_waiting(const struct ready *ready, int64_t id);
+enum { READY_MANY = 16, READY_TURNS = 8 };
 /* Up to `max` jobs that may run at `now_us` and pass the filter, in the order they are to run; they
- * are taken. Returns how many. A take of one tenant alone (filter.tenant) is not one of its turns.
+ * are taken. Returns how many. A turn is one job for each of the tenant's weight, in a take of
+ * READY_MANY and more a READY_TURNS-th of `max`. A take of one tenant alone (filter.tenant) is not one
+ * of its turns.
  * Before many are put, a call with max 0 says what time it is, which makes the puts cheaper. */
 size_t ready_take(struct ready *ready, int64_t now_us, const struct ready_filter *filter,
                   int64_t *ids_out, size_t max);
 /* The same without taking: what ready_take() would give now. */
 size_t ready_peek(struct ready *ready, int64_t now_us, const struct ready_filter *filter,
                   int64_t *ids_out, size_t max);
+/* When a tenant that had nothing to run last got something while others had: 0: never. */
+int64_t ready_newcomer_us(const struct ready *ready);
 /* When ready_take() may give more than now though nothing is called in between: a job becomes due
  * or a rate allows another. INT64_MAX: never. */
 int64_t ready_next_us(const struct ready *ready, int64_t now_us);
@@ -88,7 +93,7 @@ void ready_set_rules(struct ready *ready, const struct uuid *tenant, const char 
 /* type "": all of the tenant. */
 void ready_pause_type(struct ready *ready, const struct uuid *tenant, const char *type,
                       bool paused);
-/* The tenant's share: so many jobs a turn, 1 unless set. */
+/* The tenant's share: its weight, 1 unless set. */
 void ready_set_weight(struct ready *ready, const struct uuid *tenant, unsigned weight);
 /* Its jobs are told to be slower (a callee's 429): nothing of this type of the tenant is taken
  * before. */

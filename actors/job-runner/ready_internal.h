@@ -115,6 +115,7 @@ struct ready {
     int64_t ageing_us;
     int64_t now_us; /* as last said */
     int64_t turn;   /* the last that was given */
+    int64_t newcomer_us;
     struct ready_items items;
     struct ready_heap timers; /* jobs, by run_at */
     struct ready_heap rates;  /* lanes out of rate, by when that ends */
@@ -171,6 +172,8 @@ void ready_tick(struct ready *ready, int64_t now_us);
 /* ---- ready.c ---- */
 /* It waits in its group from now on; the group is to be settled. */
 void ready_open_item(struct ready_item *item);
+/* The same of one that has become due: its tenant may have had nothing before. */
+void ready_open_due_item(struct ready *ready, struct ready_item *item);
 /* It waits, and runs from now on. */
 void ready_run_item(struct ready *ready, struct ready_item *item);
 /* It runs, and waits from now on. */

@@ -238,7 +238,7 @@ static void tick_timers(struct ready *ready)
         struct ready_item *item = READY_HEAP_OF(top->place, struct ready_item, place);
         ready_heap_remove(&ready->timers, &item->place);
         item->group->lane->timed--;
-        ready_open_item(item);
+        ready_open_due_item(ready, item);
         ready_settle_group(ready, item->group);
     }
 }

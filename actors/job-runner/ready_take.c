@@ -155,6 +155,13 @@ static void take_of_tenant(struct ready *ready, struct round *round, struct read
     }
 }
 
+/* Jobs of one turn, for each of the tenant's weight. Who takes many takes short ones, and turns of one
+ * job would put every tenant into every commit, which costs by the tenant. */
+static unsigned turn_jobs(const struct round *round)
+{
+    return round->max < READY_MANY ? 1 : (unsigned)(round->max / READY_TURNS);
+}
+
 /* Its turn goes on. Returns whether it had anything. */
 static bool take_turn(struct ready *ready, struct round *round, struct ready_tenant *tenant)
 {
@@ -164,7 +171,7 @@ static bool take_turn(struct ready *ready, struct round *round, struct ready_ten
     }
     take(ready, round, item);
     if (tenant->credit == 0) {
-        tenant->credit = tenant->weight;
+        tenant->credit = tenant->weight * turn_jobs(round);
     }
     if (--tenant->credit == 0) {
         tenant->turn = ++ready->turn;

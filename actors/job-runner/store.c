@@ -89,6 +89,12 @@ const struct db_statement store_move_schedule = {
     "                         $5::timestamptz, $6::text)",
 };
 
+/* A count that ends, however many there are. */
+const struct db_statement store_dead = {
+    "job_runner_dead",
+    "select count(*) from (select from job_dead limit 100000) as d",
+};
+
 /* Whose transactions are whose is not for this role to know, but their locks on themselves are for
  * everybody; ours is one of them. */
 const struct db_statement store_vitals = {

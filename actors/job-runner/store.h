@@ -35,6 +35,8 @@ extern const struct db_statement store_due_schedules;
 /* $1 uuid tenant, $2 text name, $3 timestamptz due, $4 timestamptz next (null: never), $5
  * timestamptz the tick that was queued (null: none), $6 text error; whether it was still so. */
 extern const struct db_statement store_move_schedule;
+/* How many jobs are dead, at most 100000. */
+extern const struct db_statement store_dead;
 /* Open transactions of clients, at least one; with each: dead rows of job_open. */
 extern const struct db_statement store_vitals;
 

@@ -21,6 +21,7 @@
 enum {
     SHOW_MS = 1000,
     DEAD_ROWS_MAX = 20000,
+    TELLER_SHARD = 0, /* whose owner counts what is counted once */
     OPEN_MAX_MS = 60000,
     OPEN_MAX = 200, /* transactions that are remembered */
     OPEN_ID_SIZE = 24
@@ -38,6 +39,7 @@ struct vitals {
     struct event *ask; /* every jobs.stale_check_ms */
     struct sighting open[OPEN_MAX];
     size_t open_count;
+    bool tells; /* what is counted once for all runners */
 };
 
 static int64_t first_seen_ms(const struct vitals *vitals, const char *id, int64_t now_ms)
@@ -86,6 +88,35 @@ static void on_answer(void *arg, enum db_status status, const struct db_result *
     }
 }
 
+static void on_dead(void *arg, enum db_status status, const struct db_result *result)
+{
+    const struct vitals *vitals = arg;
+    if (status == DB_OK && vitals->tells) {
+        metric_set(METRIC_JOBS_DEAD, db_int8(result, 0, 0));
+    }
+}
+
+static void count_dead(struct vitals *vitals)
+{
+    struct db *db = vitals->runner->links.db;
+    if (vitals->tells && db_is_connected(db)) {
+        db_query(db, &store_dead, NULL, on_dead, vitals);
+    }
+}
+
+/* Who begins to tell counts at once; who does no longer leaves it to the next one. */
+static void take_turn(struct vitals *vitals)
+{
+    const struct shards *shards = vitals->runner->shards;
+    bool tells = shards_is_ours(shards, TELLER_SHARD) && !shards_are_visited(shards);
+    if (tells == vitals->tells) {
+        return;
+    }
+    vitals->tells = tells;
+    metric_set(METRIC_JOBS_DEAD, 0);
+    count_dead(vitals);
+}
+
 static void show(const struct job_runner *runner)
 {
     int64_t now_us = clock_real_us();
@@ -98,8 +129,9 @@ static void show(const struct job_runner *runner)
 
 static void on_second(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
-    const struct vitals *vitals = arg;
+    struct vitals *vitals = arg;
     show(vitals->runner);
+    take_turn(vitals);
 }
 
 static void on_ask(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
@@ -109,6 +141,7 @@ static void on_ask(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg
     if (db_is_connected(db)) {
         db_query(db, &store_vitals, NULL, on_answer, vitals);
     }
+    count_dead(vitals);
 }
 
 static void dump_queue(void *arg SB_UNUSED, const struct uuid *tenant, const char *queue,

@@ -1,6 +1,6 @@
 /* Numbers for /metrics and the log, from memory once a second; every jobs.stale_check_ms what the database knows
  * of the health of job_open: rows that are dead, and the transaction that is open for longest, because
- * it keeps them. */
+ * it keeps them; and how many jobs have died, told by the owner of the first shard only. */
 #ifndef SIGNALBOX_JOB_RUNNER_VITALS_H
 #define SIGNALBOX_JOB_RUNNER_VITALS_H
 

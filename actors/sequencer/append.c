@@ -227,6 +227,9 @@ void append_evaluate(struct sequencer *sequencer, struct command *command)
     take_trial(sequencer->batch, command->run, &trial);
     add_rows(sequencer->batch, command);
     commands_accept(command, first_seq);
+    if (trial.changes) {
+        jobs_run_cancelling(sequencer, command);
+    }
     commands_remember_key(sequencer, command);
     if (producers_concern(command)) {
         producers_advance(sequencer, command);

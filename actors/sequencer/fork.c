@@ -134,63 +134,19 @@ static void done(struct sequencer *sequencer, struct command *command,
     publish_hint(sequencer);
     metric_add(METRIC_RUNS_STARTED, 1);
     LOG_INFO("run forked", LOG_UUID("run_id", &command->run_id), LOG_INT("events", events),
-             LOG_INT("took_us", clock_real_us() - sequencer->fork_ts_us));
-}
-
-/* Rolled back. Whatever the reason: it is this command that cannot be done, unless the log is not
- * where we believe. */
-static void refused(struct sequencer *sequencer, struct command *command,
-                    const struct db_result *result)
-{
-    const char *state = db_sqlstate(result);
-    if (strcmp(state, "SB001") == 0) {
-        sequencer_fenced(sequencer);
-        return;
-    }
-    LOG_ERROR("fork refused", LOG_TEXT("sqlstate", state), LOG_TEXT("error", db_message(result)));
-    if (strcmp(state, "SB002") == 0 &&
-        stuck_failed(&sequencer->stuck, state, 1, clock_monotonic_ms()) == STUCK_AGAIN) {
-        metric_add(METRIC_BATCHES_FAILED, 1);
-        db_reset(sequencer->writer);
-        return;
-    }
-    commands_refuse(command, OUTCOME_REFUSED);
-    command->forked = true;
+             LOG_INT("took_us", clock_real_us() - sequencer->lone.ts_us));
 }
 
 static void answered(struct sequencer *sequencer, struct command *command,
                      const struct db_result *result)
 {
     set_result(command, result);
-    command->forked = true;
     if (command->result.outcome == OUTCOME_QUOTA) {
         (void)quota_admits(sequencer, command, 1, 0, 0); /* says which */
     }
     if (command->result.outcome == OUTCOME_OK && !command->result.duplicate) {
         done(sequencer, command, result);
     }
-}
-
-static void on_forked(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct sequencer *sequencer = arg;
-    struct command *command = sequencer->fork_command;
-    sequencer->fork_command = NULL;
-    if (command == NULL) {
-        return; /* dropped meanwhile */
-    }
-    switch (status) {
-    case DB_OK:
-        answered(sequencer, command, result);
-        break;
-    case DB_REFUSED:
-        refused(sequencer, command, result);
-        break;
-    case DB_LOST:
-        sequencer_lost(sequencer);
-        return;
-    }
-    event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
 /* ---- what is asked ---- */
@@ -227,25 +183,24 @@ void fork_start(struct sequencer *sequencer, struct command *command)
     const struct settings *settings = sequencer->actor->settings;
     const struct account *account = accounts_get(&sequencer->quotas.accounts, &command->tenant);
     struct db_params params = {0};
-    if (sequencer->fork_command != NULL) {
+    if (!lone_is_free(sequencer)) {
         return;
     }
     int64_t now_us = clock_real_us();
-    sequencer->fork_ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us + 1;
-    sequencer->last_ts_us = sequencer->fork_ts_us;
+    sequencer->lone.ts_us = now_us > sequencer->last_ts_us ? now_us : sequencer->last_ts_us + 1;
+    sequencer->last_ts_us = sequencer->lone.ts_us;
     db_param_int4(&params, SEQUENCER_SHARD);
     db_param_int8(&params, (int64_t)sequencer->epoch);
     db_param_int8(&params, sequencer->position);
-    db_param_timestamptz(&params, sequencer->fork_ts_us);
+    db_param_timestamptz(&params, sequencer->lone.ts_us);
     db_param_int8(&params, settings_int(settings, SETTING_RUNS_CANCEL_DEADLINE_MS));
     put_fork(&params, command);
     db_param_bool(&params, quota_admits(sequencer, command, 1, 0, 0));
     db_param_int8(&params, account_usage(account).of[QUOTA_CONCURRENT_RUNS - 1] + 1);
     db_param_int8(&params, settings_int(settings, SETTING_RUNS_FORK_EVENTS_MAX));
     db_param_int8(&params, settings_int(settings, SETTING_RUNS_FORK_BYTES_MAX));
-    sequencer->fork_command = command;
     SB_FAULT("sequencer_fork_before");
-    db_query(sequencer->writer, &store_statements[STORE_FORK], &params, on_forked, sequencer);
+    lone_send(sequencer, command, STORE_FORK, &params, answered);
     db_params_deinit(&params);
     SB_FAULT("sequencer_fork_sent");
 }

@@ -84,13 +84,10 @@ static void end_own_run(struct sequencer *sequencer, struct run *run,
                                                         : EVENT_TYPE_RUN_CANCELLED;
     const char *payload = status == JOB_STATUS_SUCCESS ? "{}"
                           : status == JOB_STATUS_ERROR ? "{\"reason\":\"job_failed\"}"
-                                                       : "{\"reason\":\"job_cancelled\"}";
-    if (command == NULL || status_is_closed(runs_status(run))) {
-        return; /* it is ending by itself */
+                                                       : JOBS_RUN_CANCELLED;
+    if (command != NULL) { /* else it is ending by itself, or about to be cancelled */
+        jobs_run_end(sequencer, run, type, payload);
     }
-    jobs_run_changes(sequencer, run, type); /* others may have put jobs on it */
-    jobs_add_row(sequencer, run, type, jobs_words(payload), NULL);
-    (void)status_next(run->batch_status, type, 0, &run->batch_status);
 }
 
 static void begin_again(struct batch *batch, struct job *job, struct run *run, int64_t seq)

@@ -73,6 +73,17 @@ static enum job_outcome check_events(const struct job_work *work, size_t change,
     return JOB_OUTCOME_OK;
 }
 
+static void count_events(const struct job_work *work, size_t change, int64_t *events,
+                         int64_t *bytes)
+{
+    const struct message_change_jobs_event *event;
+    size_t at = 0;
+    while (next_event(work, change, &at, &event)) {
+        *events += 1;
+        *bytes += (int64_t)event->payload.length;
+    }
+}
+
 static void add_events(struct sequencer *sequencer, const struct command *command, size_t change,
                        struct run *run)
 {
@@ -94,7 +105,9 @@ static struct job_decision decide(struct sequencer *sequencer, const struct comm
     const struct job_now *now = jobs_now(sequencer, item->job);
     struct job_terms terms = {.max_attempts = item->job->max_attempts,
                               .on_dep_fail = item->job->on_dep_fail,
-                              .run_takes = run_takes(run)};
+                              .run_takes = run_takes(run),
+                              .run_stops = runs_status(run) == RUN_CANCELLING,
+                              .asked_again = command->recover};
     struct job_retry retry = retry_rule(sequencer);
     struct job_decision decision = job_rules_change(now, &terms, change, &retry, clock_real_us());
     enum job_outcome outcome = JOB_OUTCOME_OK;
@@ -141,14 +154,38 @@ static struct run *run_of(const struct sequencer *sequencer, const struct job_it
     return uuid_equal(id, &item->run->id) ? item->run : runs_get(sequencer, id);
 }
 
+static bool is_visible(const struct command *command, const struct job *job)
+{
+    return job != NULL && !job->pruned &&
+           (uuid_is_nil(&command->tenant) || uuid_equal(&job->tenant, &command->tenant));
+}
+
+/* Events that come with an end are judged like those of an append, if that end is one. What the
+ * server's own workers write (of any tenant) is only counted. */
+static bool events_are_admitted(struct sequencer *sequencer, struct command *command)
+{
+    const struct job_work *work = command->work;
+    int64_t events = 0;
+    int64_t bytes = 0;
+    if (work->events_count == 0 || uuid_is_nil(&command->tenant)) {
+        return true;
+    }
+    for (size_t i = 0; i < work->changes_count; i++) {
+        const struct job_item *item = &work->items[i];
+        if (work->changes[i].what == JOB_COMPLETE && is_visible(command, item->job) &&
+            decide(sequencer, command, i, run_of(sequencer, item)).event != 0) {
+            count_events(work, i, &events, &bytes);
+        }
+    }
+    return events == 0 || quota_admits(sequencer, command, 0, events, bytes);
+}
+
 static void change_one(struct sequencer *sequencer, struct command *command, size_t i)
 {
     struct job_work *work = command->work;
     struct job_item *item = &work->items[i];
     struct job *job = item->job;
-    bool visible = job != NULL && !job->pruned &&
-                   (uuid_is_nil(&command->tenant) || uuid_equal(&job->tenant, &command->tenant));
-    if (!visible) {
+    if (!is_visible(command, job)) {
         work->answers[i] = (struct job_answer){.job = item->name, .outcome = JOB_OUTCOME_NOT_FOUND};
         return;
     }
@@ -173,6 +210,9 @@ static void change_one(struct sequencer *sequencer, struct command *command, siz
 
 void job_change_evaluate(struct sequencer *sequencer, struct command *command)
 {
+    if (!events_are_admitted(sequencer, command)) {
+        return;
+    }
     commands_nothing_to_do(command);
     for (size_t i = 0; i < command->work->changes_count; i++) {
         change_one(sequencer, command, i);

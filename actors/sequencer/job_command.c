@@ -4,6 +4,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/utf8_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,9 +72,12 @@ static void name_by_key(struct job_item *item, const struct uuid *tenant, struct
 
 /* ---- ENQUEUE_JOBS ---- */
 
+/* What the database takes as text: anything else would stop those that go with it. */
 static bool is_name(struct message_span text, size_t max)
 {
-    return text.length > 0 && text.length <= max && memchr(text.data, '\0', text.length) == NULL;
+    struct utf8_stream utf8 = {0};
+    return text.length > 0 && text.length <= max && memchr(text.data, '\0', text.length) == NULL &&
+           utf8_stream_take(&utf8, text.data, text.length) && utf8_stream_is_whole(&utf8);
 }
 
 static bool is_text(struct message_span text, size_t max)

@@ -274,15 +274,19 @@ static struct job_decision kill_running(const struct job_now *state, const struc
     return decision;
 }
 
-/* The budget of attempts begins again; the fence never does. */
-static struct job_decision try_again(const struct job_now *state, const struct uuid *token,
-                                     int64_t now_us)
+/* The budget of attempts begins again; the fence never does. In a run that is being cancelled nobody
+ * could claim it. Asked for again, what it began may have ended again meanwhile, and stays so. */
+static struct job_decision try_again(const struct job_now *state, const struct job_terms *terms,
+                                     const struct uuid *token, int64_t now_us)
 {
     if (job_rules_is_open(state) && !uuid_is_nil(token) && uuid_equal(&state->last_token, token)) {
         return answer(state, JOB_OUTCOME_OK);
     }
     if (job_rules_is_open(state) || state->status == JOB_STATUS_SUCCESS) {
         return answer(state, JOB_OUTCOME_ENDED);
+    }
+    if (terms->run_stops || terms->asked_again) {
+        return answer(state, terms->run_stops ? JOB_OUTCOME_RUN_CLOSED : JOB_OUTCOME_OK);
     }
     struct job_decision decision = change_to(state, EVENT_TYPE_JOB_QUEUED);
     struct job_now *next = &decision.next;
@@ -344,7 +348,7 @@ struct job_decision job_rules_change(const struct job_now *state, const struct j
     case JOB_KILL:
         return kill_running(state, &token);
     case JOB_RETRY:
-        return try_again(state, &token, now_us);
+        return try_again(state, terms, &token, now_us);
     case JOB_SKIP:
         return skip(state, terms);
     default:

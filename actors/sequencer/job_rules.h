@@ -35,7 +35,9 @@ struct job_now {
 struct job_terms {
     unsigned max_attempts;
     enum job_dep_fail on_dep_fail;
-    bool run_takes; /* its run is open and not being cancelled */
+    bool run_takes;   /* its run is open and not being cancelled */
+    bool run_stops;   /* its run is being cancelled */
+    bool asked_again; /* the command has been decided before; its answer may have been lost */
 };
 
 /* The server's rule for the pause before another attempt. */

@@ -64,3 +64,36 @@ void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_t
         run_ends(sequencer, sequencer->batch->jobs[i].job, run, ends);
     }
 }
+
+void jobs_run_end(struct sequencer *sequencer, struct run *run, enum event_type type,
+                  const char *payload)
+{
+    if (status_is_closed(runs_status(run))) {
+        return;
+    }
+    jobs_run_changes(sequencer, run, type); /* others may have put jobs on it */
+    jobs_add_row(sequencer, run, type, jobs_words(payload), NULL);
+    (void)status_next(run->batch_status, type, 0, &run->batch_status);
+}
+
+/* Whether the batch has ended the job that the run was made for. */
+static bool has_done(const struct sequencer *sequencer, const struct run *run)
+{
+    for (size_t i = 0; i < sequencer->batch->jobs_count; i++) {
+        const struct job_now *now = &sequencer->batch->jobs[i].now;
+        if (now->detached && !job_rules_is_open(now) && uuid_equal(&now->run, &run->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void jobs_run_cancelling(struct sequencer *sequencer, struct command *command)
+{
+    struct run *run = command->run;
+    if (runs_status(run) == RUN_CANCELLING && has_done(sequencer, run)) {
+        jobs_run_end(sequencer, run, EVENT_TYPE_RUN_CANCELLED, JOBS_RUN_CANCELLED);
+        command->result.status = RUN_CANCELLED;
+        command->result.cancel_requested = false;
+    }
+}

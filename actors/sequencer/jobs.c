@@ -116,6 +116,15 @@ void jobs_clear(struct sequencer *sequencer)
     sequencer->jobs.held = false;
 }
 
+void jobs_forget(struct sequencer *sequencer, struct job *job)
+{
+    struct jobs *jobs = &sequencer->jobs;
+    if (job->made_commit > jobs->forgotten_commit) {
+        jobs->forgotten_commit = job->made_commit;
+    }
+    jobs_remove(sequencer, job);
+}
+
 void jobs_evict(struct sequencer *sequencer)
 {
     struct jobs *jobs = &sequencer->jobs;
@@ -132,10 +141,7 @@ void jobs_evict(struct sequencer *sequencer)
             return;
         }
         if (job->users == 0 && job->batch_job == 0) {
-            if (job->made_commit > jobs->forgotten_commit) {
-                jobs->forgotten_commit = job->made_commit;
-            }
-            jobs_remove(sequencer, job);
+            jobs_forget(sequencer, job);
         }
     }
 }

@@ -51,10 +51,11 @@ struct jobs {
     struct map by_id;  /* struct job by its uuid, owned */
     struct map by_key; /* the same by key_hash */
     struct list by_use;
-    uint64_t forgotten_commit; /* the latest commit that made a job which has been evicted since */
-    uint64_t counter;          /* of JOBS frames */
-    bool held;                 /* the jobs of a run have been read for the next command */
-    uint32_t chance;           /* state of the generator for retry pauses */
+    uint64_t
+        forgotten_commit; /* the latest commit that made a job which has been forgotten since */
+    uint64_t counter;     /* of JOBS frames */
+    bool held;            /* the jobs of a run have been read for the next command */
+    uint32_t chance;      /* state of the generator for retry pauses */
 };
 
 /* A job that a command names, and the run whose log it is in. */
@@ -140,6 +141,8 @@ void jobs_link(struct job *job, struct run *run);
 void jobs_unlink_all(struct run *run);
 /* Nobody points to it. */
 void jobs_remove(struct sequencer *sequencer, struct job *job);
+/* The same of one that is, or was, in the table: commands that looked before it was made look again. */
+void jobs_forget(struct sequencer *sequencer, struct job *job);
 
 /* ---- job_batch.c: what a batch does to them ---- */
 /* As the batch being built leaves it. */
@@ -193,6 +196,13 @@ struct run *job_runs_make(struct sequencer *sequencer, const struct command *com
                           const struct uuid *tenant);
 /* An event is about to be written that ends the run, or asks it to end: its jobs go first. */
 void jobs_run_changes(struct sequencer *sequencer, struct run *run, enum event_type type);
+/* The server ends the run on account of its job, unless it has ended. */
+void jobs_run_end(struct sequencer *sequencer, struct run *run, enum event_type type,
+                  const char *payload);
+/* The command, accepted, has asked its run to end. One that was made for a job which this has ended
+ * waits for nobody: it ends, too. */
+void jobs_run_cancelling(struct sequencer *sequencer, struct command *command);
+#define JOBS_RUN_CANCELLED "{\"reason\":\"job_cancelled\"}"
 
 /* ---- job_params.c, job_publish.c ---- */
 /* Behind the parameters of the append statement, or (`alone`) behind shard, epoch and position. */

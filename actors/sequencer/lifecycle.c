@@ -64,6 +64,7 @@ void lifecycle_cancel(struct sequencer *sequencer, struct command *command)
     case RUN_RUNNING:
     case RUN_INTERRUPTED:
         add_event(sequencer, command, EVENT_TYPE_RUN_CANCEL_REQUESTED, payload);
+        jobs_run_cancelling(sequencer, command);
         return;
     case RUN_CANCELLING:
     case RUN_CANCELLED:

@@ -61,7 +61,7 @@ static void forget_job(struct sequencer *sequencer, const struct uuid *id)
         return;
     }
     if (job->users == 0 && job->batch_job == 0) {
-        jobs_remove(sequencer, job);
+        jobs_forget(sequencer, job);
     } else {
         job->pruned = true;
     }
@@ -115,43 +115,10 @@ static void answered(struct sequencer *sequencer, struct command *command,
         answer->first_seq = prune->what == PRUNE_RUNS ? runs : jobs;
         LOG_INFO("pruned", LOG_UUID("tenant_id", &command->tenant), LOG_INT("jobs", jobs),
                  LOG_INT("runs", runs), LOG_INT("events", answer->quota_used));
+        if (jobs + runs > 0) {
+            sequencer->resolving_epoch = 0; /* what is being looked up may have seen it */
+        }
     }
-    command->forked = true;
-}
-
-static void refused(struct sequencer *sequencer, struct command *command,
-                    const struct db_result *result)
-{
-    const char *state = db_sqlstate(result);
-    if (strcmp(state, "SB001") == 0) {
-        sequencer_fenced(sequencer);
-        return;
-    }
-    LOG_ERROR("prune refused", LOG_TEXT("sqlstate", state), LOG_TEXT("error", db_message(result)));
-    commands_refuse(command, OUTCOME_REFUSED);
-    command->forked = true;
-}
-
-static void on_pruned(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct sequencer *sequencer = arg;
-    struct command *command = sequencer->prune_command;
-    sequencer->prune_command = NULL;
-    if (command == NULL) {
-        return; /* dropped meanwhile */
-    }
-    switch (status) {
-    case DB_OK:
-        answered(sequencer, command, result);
-        break;
-    case DB_REFUSED:
-        refused(sequencer, command, result);
-        break;
-    case DB_LOST:
-        sequencer_lost(sequencer);
-        return;
-    }
-    event_active(sequencer->work, EV_TIMEOUT, 0);
 }
 
 /* ---- what is asked ---- */
@@ -187,7 +154,7 @@ void prune_start(struct sequencer *sequencer, struct command *command)
 {
     const struct message_prune *prune = &command->message.prune;
     struct db_params params = {0};
-    if (sequencer->prune_command != NULL) {
+    if (!lone_is_free(sequencer)) {
         return;
     }
     db_param_int4(&params, SEQUENCER_SHARD);
@@ -198,9 +165,7 @@ void prune_start(struct sequencer *sequencer, struct command *command)
     db_param_text(&params, (const char *)prune->actor.data, prune->actor.length);
     db_param_text(&params, prune->object.length == 0 ? "" : (const char *)prune->object.data,
                   prune->object.length);
-    sequencer->prune_command = command;
-    db_query(sequencer->writer,
-             &store_statements[prune->what == PRUNE_RUNS ? STORE_PRUNE_RUNS : STORE_PRUNE_JOBS],
-             &params, on_pruned, sequencer);
+    lone_send(sequencer, command, prune->what == PRUNE_RUNS ? STORE_PRUNE_RUNS : STORE_PRUNE_JOBS,
+              &params, answered);
     db_params_deinit(&params);
 }

@@ -33,8 +33,7 @@ static void drop_commands(struct sequencer *sequencer)
     struct list *first;
     batch_abandon(sequencer);
     sequencer->gate_command = NULL;
-    sequencer->fork_command = NULL;
-    sequencer->prune_command = NULL;
+    sequencer->lone.command = NULL;
     while ((first = list_first(&sequencer->queue)) != NULL) {
         list_remove(first);
         command_destroy(LIST_ENTRY(first, struct command, node));

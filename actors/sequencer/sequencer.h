@@ -256,6 +256,17 @@ struct timers {
     size_t refused_count;                       /* ever */
 };
 
+/* What came of a statement of its own: the command's result. */
+typedef void lone_answered_fn(struct sequencer *sequencer, struct command *command,
+                              const struct db_result *result);
+
+/* The statement of its own that is under way between two batches. */
+struct lone {
+    struct command *command; /* whose it is, borrowed from the queue; NULL: none */
+    lone_answered_fn *answered;
+    int64_t ts_us; /* FORK_RUN: its time */
+};
+
 struct sequencer {
     struct actor *actor; /* borrowed */
     struct db *writer;
@@ -293,10 +304,8 @@ struct sequencer {
     struct command *gate_command; /* whose look is under way; borrowed from the queue */
     unsigned gates_asked;         /* queries under way: the last one is that command's */
     struct timers timers;
-    struct command *fork_command;  /* whose statement is under way; borrowed from the queue */
-    struct command *prune_command; /* the same of PRUNE */
-    int64_t fork_ts_us;            /* its time */
-    size_t split;                  /* at most so many commands in the next batch; 0: no limit */
+    struct lone lone;
+    size_t split; /* at most so many commands in the next batch; 0: no limit */
 
     struct stuck stuck; /* batches that fail for no data of theirs */
 
@@ -397,7 +406,15 @@ bool gate_is_needed(const struct sequencer *sequencer, const struct command *com
 void gate_look(struct sequencer *sequencer, struct command *command);
 void gate_destroy(struct gate **gate);
 
-/* fork.c: FORK_RUN, a statement of its own between two batches. */
+/* lone.c: commands that are a statement of their own between two batches, done by the database. */
+/* Whether none is under way. */
+bool lone_is_free(const struct sequencer *sequencer);
+/* Sends it; only with no batch under way. `answered` is called unless the database refuses: what is
+ * refused for what it holds is refused, the rest is tried again as batches are. */
+void lone_send(struct sequencer *sequencer, struct command *command, int statement,
+               const struct db_params *params, lone_answered_fn *answered);
+
+/* fork.c: FORK_RUN, a statement of its own. */
 /* Whether the command, at the head of the queue, waits for that statement. */
 bool fork_is_needed(const struct command *command);
 /* Sends it, unless it is under way; only with no batch under way. The command can be evaluated when

@@ -111,6 +111,70 @@ int admin_list(const struct cli *cli, const char *path, const char *name, json_t
     return code;
 }
 
+int admin_call_and_print(const struct cli *cli, const char *method, const char *path, json_t *body,
+                         void (*print)(const json_t *answer))
+{
+    json_t *answer = NULL;
+    int code = admin_call(cli, method, path, body, &answer);
+    if (code == EXIT_CODE_DONE && cli->json) {
+        admin_print(answer);
+    } else if (code == EXIT_CODE_DONE) {
+        print(answer);
+    }
+    json_decref(answer);
+    return code;
+}
+
+void admin_escape(struct buffer *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9') || *text == '-' || *text == '_' || *text == '.';
+        if (plain) {
+            buffer_append_byte(out, (uint8_t)*text);
+        } else {
+            buffer_printf(out, "%%%02X", (unsigned char)*text);
+        }
+    }
+}
+
+void admin_member(json_t *body, const char *name, const char *value)
+{
+    if (value != NULL) {
+        json_object_set_new(body, name, json_string(value));
+    }
+}
+
+static void print_member(const char *name, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    printf("%-16s %s\n", name,
+           json_is_string(value)                 ? json_string_value(value)
+           : json_is_null(value) || text == NULL ? "-"
+                                                 : text);
+    free(text);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    while (*names != NULL && strcmp(name, *names) != 0) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+void admin_print_members(const json_t *object, const char *const *without)
+{
+    void *iterator = json_object_iter((json_t *)(uintptr_t)object);
+    for (; iterator != NULL;
+         iterator = json_object_iter_next((json_t *)(uintptr_t)object, iterator)) {
+        const char *name = json_object_iter_key(iterator);
+        if (!is_one_of(name, without)) {
+            print_member(name, json_object_iter_value(iterator));
+        }
+    }
+}
+
 void admin_print(const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT);

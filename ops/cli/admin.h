@@ -6,6 +6,7 @@
 #define SIGNALBOX_CLI_ADMIN_H
 
 #include "ops/cli/cli.h"
+#include "runtime/base/buffer.h"
 
 #include <jansson.h>
 
@@ -15,6 +16,15 @@ int admin_call(const struct cli *cli, const char *method, const char *path, json
                json_t **answer_out);
 /* All pages of a list: `path` with its query, or without; the array `name` of each. As above. */
 int admin_list(const struct cli *cli, const char *path, const char *name, json_t **array_out);
+/* admin_call() whose answer is shown by `print`, or as JSON. */
+int admin_call_and_print(const struct cli *cli, const char *method, const char *path, json_t *body,
+                         void (*print)(const json_t *answer));
+/* `text` as a part of a path or of a query. */
+void admin_escape(struct buffer *out, const char *text);
+/* A text in a body; nothing when it is NULL. */
+void admin_member(json_t *body, const char *name, const char *value);
+/* One line a member, but for those named (NULL behind the last). */
+void admin_print_members(const json_t *object, const char *const *without);
 /* One line of JSON on stdout. */
 void admin_print(const json_t *value);
 /* A member's text, "" when it has none. */

@@ -24,7 +24,7 @@ typedef int command_fn(const struct cli *cli, int argc, char **argv);
 command_fn command_up, command_prepare, command_migrate, command_settings;
 command_fn command_status, command_restart, command_stop, command_reload;
 command_fn command_replay, command_tail, command_verify, command_rebuild, command_doctor;
-command_fn command_tenants, command_keys, command_jobs;
+command_fn command_tenants, command_keys, command_jobs, command_schedules;
 
 /* Prints "signalbox: TEXT" to stderr and returns `code`, so that `return cli_fail(...)` reads well.
  */

@@ -36,49 +36,13 @@ static bool is_id(const char *text)
     return uuid_parse(text, strlen(text), &id) == 0;
 }
 
-/* `text` within a path or a query. */
-static void escape(struct buffer *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                     (*text >= '0' && *text <= '9') || *text == '-' || *text == '_' || *text == '.';
-        if (plain) {
-            buffer_append_byte(out, (uint8_t)*text);
-        } else {
-            buffer_printf(out, "%%%02X", (unsigned char)*text);
-        }
-    }
-}
-
 static void add_parameter(struct buffer *path, const char *name, const char *value)
 {
     if (value != NULL) {
         buffer_append_byte(path, strchr(buffer_text(path), '?') == NULL ? '?' : '&');
         buffer_printf(path, "%s=", name);
-        escape(path, value);
+        admin_escape(path, value);
     }
-}
-
-static void add_member(json_t *body, const char *name, const char *value)
-{
-    if (value != NULL) {
-        json_object_set_new(body, name, json_string(value));
-    }
-}
-
-/* A call whose answer is shown by `print`, or as JSON. */
-static int call_and_print(const struct cli *cli, const char *method, const char *path, json_t *body,
-                          void (*print)(const json_t *answer))
-{
-    json_t *answer = NULL;
-    int code = admin_call(cli, method, path, body, &answer);
-    if (code == EXIT_CODE_DONE && cli->json) {
-        admin_print(answer);
-    } else if (code == EXIT_CODE_DONE) {
-        print(answer);
-    }
-    json_decref(answer);
-    return code;
 }
 
 /* ---- list ---- */
@@ -156,16 +120,6 @@ static int list(const struct cli *cli, const struct wish *wish)
 
 /* ---- show ---- */
 
-static void print_value(const char *name, const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    printf("%-16s %s\n", name,
-           json_is_string(value)                 ? json_string_value(value)
-           : json_is_null(value) || text == NULL ? "-"
-                                                 : text);
-    free(text);
-}
-
 static void print_attempt(const json_t *attempt)
 {
     const char *ended = admin_text(attempt, "ended_at");
@@ -178,17 +132,10 @@ static void print_attempt(const json_t *attempt)
 
 static void print_job(const json_t *job)
 {
-    const char *name;
+    static const char *const lists[] = {"events", "attempts_made", NULL};
     const json_t *value;
     size_t index;
-    void *iterator = json_object_iter((json_t *)job);
-    for (; iterator != NULL; iterator = json_object_iter_next((json_t *)job, iterator)) {
-        name = json_object_iter_key(iterator);
-        value = json_object_iter_value(iterator);
-        if (strcmp(name, "events") != 0 && strcmp(name, "attempts_made") != 0) {
-            print_value(name, value);
-        }
-    }
+    admin_print_members(job, lists);
     const json_t *attempts = json_object_get(job, "attempts_made");
     printf("%s", json_array_size(attempts) > 0 ? "attempts\n" : "");
     json_array_foreach(attempts, index, value)
@@ -216,7 +163,7 @@ static int show(const struct cli *cli, const char *id)
         return no_job(id);
     }
     snprintf(path, sizeof path, "/api/v1/jobs/%s", id);
-    return call_and_print(cli, "GET", path, NULL, print_job);
+    return admin_call_and_print(cli, "GET", path, NULL, print_job);
 }
 
 /* ---- enqueue ---- */
@@ -242,11 +189,11 @@ static int enqueue(const struct cli *cli, const char *type, const struct wish *w
         }
         json_object_set_new(body, "payload", payload);
     }
-    add_member(body, "queue", wish->queue);
-    add_member(body, "job_key", wish->key);
-    add_member(body, "artifact_kind", wish->kind);
+    admin_member(body, "queue", wish->queue);
+    admin_member(body, "job_key", wish->key);
+    admin_member(body, "artifact_kind", wish->kind);
     snprintf(path, sizeof path, "/api/v1/runs/%s/jobs", wish->run);
-    return call_and_print(cli, "POST", path, body, print_line);
+    return admin_call_and_print(cli, "POST", path, body, print_line);
 }
 
 /* ---- cancel and retry of one ---- */
@@ -258,9 +205,9 @@ static int change(const struct cli *cli, const char *verb, const char *id, const
         return no_job(id);
     }
     json_t *body = json_object();
-    add_member(body, "reason", wish->reason);
+    admin_member(body, "reason", wish->reason);
     snprintf(path, sizeof path, "/api/v1/jobs/%s/%s", id, verb);
-    return call_and_print(cli, "POST", path, body, print_line);
+    return admin_call_and_print(cli, "POST", path, body, print_line);
 }
 
 /* ---- retry of many ---- */
@@ -268,9 +215,9 @@ static int change(const struct cli *cli, const char *verb, const char *id, const
 static json_t *filter_of(const struct wish *wish)
 {
     json_t *filter = json_pack("{s:s}", "status", wish->status != NULL ? wish->status : "error");
-    add_member(filter, "queue", wish->queue);
-    add_member(filter, "job_type", wish->type);
-    add_member(filter, "run_id", wish->run);
+    admin_member(filter, "queue", wish->queue);
+    admin_member(filter, "job_type", wish->type);
+    admin_member(filter, "run_id", wish->run);
     return filter;
 }
 
@@ -401,9 +348,9 @@ static int pause_queue(const struct cli *cli, const char *queue, bool pause)
 {
     struct buffer path = {0};
     buffer_append_text(&path, "/api/v1/queues/");
-    escape(&path, queue);
-    int code = call_and_print(cli, "PUT", buffer_text(&path), json_pack("{s:b}", "paused", pause),
-                              print_paused);
+    admin_escape(&path, queue);
+    int code = admin_call_and_print(cli, "PUT", buffer_text(&path),
+                                    json_pack("{s:b}", "paused", pause), print_paused);
     buffer_deinit(&path);
     return code;
 }
@@ -419,10 +366,10 @@ static int pause_or_resume(const struct cli *cli, const struct wish *wish, bool 
         return pause_queue(cli, wish->queue, pause);
     }
     buffer_append_text(&path, wish->all ? "/api/v1/jobs" : "/api/v1/job-types/");
-    escape(&path, wish->all ? "" : wish->type);
+    admin_escape(&path, wish->all ? "" : wish->type);
     buffer_append_text(&path, "/pause");
     int code =
-        call_and_print(cli, pause ? "PUT" : "DELETE", buffer_text(&path), NULL, print_paused);
+        admin_call_and_print(cli, pause ? "PUT" : "DELETE", buffer_text(&path), NULL, print_paused);
     buffer_deinit(&path);
     return code;
 }
@@ -467,7 +414,7 @@ static int run_verb(const struct cli *cli, const char *verb, const char *what,
         return enqueue(cli, what, wish);
     }
     if (strcmp(verb, "queues") == 0) {
-        return call_and_print(cli, "GET", "/api/v1/queues", NULL, print_queues);
+        return admin_call_and_print(cli, "GET", "/api/v1/queues", NULL, print_queues);
     }
     if (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0) {
         return pause_or_resume(cli, wish, verb[0] == 'p');

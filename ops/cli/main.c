@@ -108,6 +108,24 @@ static const struct command commands[] = {
      "  queues               how the queues stand, and what is paused\n"
      "\n"
      "Asks the running server with the key in DIR/api-key. docs/jobs.md says what jobs promise.\n"},
+    {"schedules", command_schedules,
+     "list | show NAME | create NAME --spec SPEC --type TYPE | pause NAME | resume NAME | delete "
+     "NAME",
+     "look at schedules of jobs and steer them",
+     "  list                 by name, with the next time of each\n"
+     "  show NAME            one schedule, and how its last tick went\n"
+     "  create NAME          make one, or put it in the place of the one of this name\n"
+     "    --spec SPEC          when: five fields as of cron, @daily, @every 1h30m\n"
+     "    --type TYPE          what job each of these times queues\n"
+     "    --tz ZONE            whose clocks: Europe/Berlin (default UTC)\n"
+     "    --queue NAME  --payload JSON  --priority N  --attempts N  --concurrency-key KEY\n"
+     "    --missed skip|all|none  what becomes of times when nobody could queue (default skip)\n"
+     "    --paused             it rests until it is resumed\n"
+     "  pause, resume NAME   it rests, or goes on from now\n"
+     "  delete NAME          end it; jobs that are queued stay\n"
+     "\n"
+     "Asks the running server with the key in DIR/api-key. docs/schedules.md says what schedules\n"
+     "promise.\n"},
     {"tenants", command_tenants,
      "create NAME | list | quota ID [--runs N] [--events N] [--bytes N] [--concurrent N]",
      "make and show tenants, say what each may use",

@@ -262,7 +262,7 @@ class JobsBench:
 
         def polls():
             workers = self.ours.workers("--connections", POLLS, *waiting)
-            time.sleep(2)  # what it takes them to come
+            self.ours.until_waiting(POLLS)
             count = self.ours.transactions(seconds)
             seen = self.ours.finish(workers)
             assert seen["jobs"] == 0 and seen["claims"] == 0, seen

@@ -106,6 +106,14 @@ class Ours:
             raise SystemExit("job_workers: " + process.communicate()[1].strip())
         return process
 
+    def until_waiting(self, count):
+        """So many long polls wait, as the apis count them."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.system.metric("workers_waiting") < count:
+            if time.monotonic() > until:
+                raise SystemExit(f"{count} workers do not wait; the installation's log: " + self.system.log.name)
+            time.sleep(0.1)
+
     # ---- what the log says ----
 
     @staticmethod

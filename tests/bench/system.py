@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 import psycopg
 import psycopg.conninfo
@@ -108,6 +109,12 @@ class System:
                 assert status == 201, (status, run)
                 file.write(run["id"] + "\n")
         return path
+
+    def metric(self, name):
+        """Over all actors."""
+        with urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"signalbox_{name}{{"))
 
     def tenant(self, database):
         return str(database.execute("select tenant_id from tenants order by created_at limit 1").fetchone()[0])

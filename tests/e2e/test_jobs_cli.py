@@ -1,4 +1,4 @@
-"""signalbox jobs: what people type."""
+"""signalbox jobs and signalbox schedules: what people type."""
 
 import json
 import pty
@@ -18,10 +18,14 @@ def queue(client):
     client.finish(run_id)
 
 
-def jobs(box, *arguments, code=0):
-    result = box.command("jobs", *arguments, check=False)
+def typed(box, *arguments, code=0):
+    result = box.command(*arguments, check=False)
     assert result.returncode == code, (arguments, result.returncode, result.stdout, result.stderr)
     return result
+
+
+def jobs(box, *arguments, code=0):
+    return typed(box, "jobs", *arguments, code=code)
 
 
 def tell(box, *arguments) -> dict:
@@ -133,4 +137,66 @@ def test_wrong_use_and_what_is_not_there(box, own_box, queue):
     assert own_box(started=False).command("jobs", "list", check=False).returncode == 3
     help_text = box.command("help", "jobs").stdout
     for word in ("list", "show ID", "enqueue TYPE", "retry --all", "cancel ID", "pause, resume", "queues"):
+        assert word in help_text
+
+
+# ---- schedules ----
+
+
+@pytest.fixture
+def nightly(box):
+    """The name of a schedule that is gone behind the test, whatever it was called by then."""
+    name = f"nightly/ä {random_id()}"
+    yield name
+    box.command("schedules", "delete", name, check=False)
+
+
+def schedules(box, *arguments, code=0):
+    return typed(box, "schedules", *arguments, code=code)
+
+
+def told(box, *arguments) -> dict:
+    return json.loads(schedules(box, *arguments, "--json").stdout)
+
+
+@pytest.mark.requirement("R081")
+def test_a_schedule_from_its_making_to_its_end(box, nightly):
+    made = told(box, "create", nightly, "--spec", "30 2 29 2 *", "--type", "of the cli", "--tz", "Europe/Berlin", "--queue", "nights",
+                "--payload", '{"n": [9007199254740993, "ä"]}', "--priority", "-7", "--attempts", "9", "--concurrency-key", "k",
+                "--missed", "none")  # fmt: skip
+    asked = {"name": nightly, "spec": "30 2 29 2 *", "tz": "Europe/Berlin", "job_type": "of the cli", "queue": "nights", "priority": -7,
+             "payload": {"n": [9007199254740993, "ä"]}, "max_attempts": 9, "concurrency_key": "k", "missed": "none"}  # fmt: skip
+    assert made | asked | {"enabled": True} == made and made["next_at"]
+    assert told(box, "show", nightly) == made
+    assert [s["name"] for s in told(box, "list")["schedules"] if s["name"] == nightly] == [nightly]
+    [line] = [line for line in schedules(box, "list").stdout.splitlines() if line.startswith(nightly)]
+    assert made["next_at"] in line and "Europe/Berlin" in line and "of the cli" in line
+    paused = told(box, "pause", nightly)
+    assert paused | asked | {"enabled": False, "next_at": None} == paused, "nothing but that has changed"
+    assert "  paused  " in schedules(box, "list").stdout
+    resumed = told(box, "resume", nightly)
+    assert resumed | asked | {"enabled": True, "next_at": made["next_at"]} == resumed
+    text = schedules(box, "show", nightly).stdout
+    for part in (f"name             {nightly}", "spec             30 2 29 2 *", "last_error       -", '[9007199254740993,"ä"]'):
+        assert part in text, part
+    other = told(box, "create", nightly, "--spec", "@every 1h30m", "--type", "another", "--paused")
+    assert (other["spec"], other["job_type"], other["tz"], other["payload"], other["enabled"]) == ("@every 1h30m", "another", "UTC", {}, False)
+    assert schedules(box, "delete", nightly).stdout == f"{nightly} is deleted\n"
+    assert all(s["name"] != nightly for s in told(box, "list")["schedules"])
+
+
+def test_wrong_use_of_schedules_and_what_is_not_there(box, nightly):
+    good = ("create", nightly, "--spec", "@daily", "--type", "x")
+    for arguments in (
+        (), ("nonsense",), ("list", nightly), ("show",), ("create",), ("pause",), ("resume",), ("delete",), ("create", nightly, "--spec", "@daily"),
+        ("create", nightly, "--type", "x"), (*good, "--payload", "{"), (*good, "--priority", "high"), (*good, "--attempts", "1.5"),
+        (*good, "--attempts", "0"), (*good, "--missed", "some"), (*good, "--tz", "Europe/Nowhere"), ("list", "--spec", "@daily"),
+        ("pause", nightly, "--paused"), ("create", nightly, "--spec", "61 * * * *", "--type", "x"), (*good, "--nonsense"),
+    ):  # fmt: skip
+        assert schedules(box, *arguments, code=2).stderr.startswith("signalbox"), arguments
+    for verb in ("show", "pause", "resume", "delete"):
+        assert schedules(box, verb, nightly, code=4).stderr, verb
+    assert "61 is not within 0-59" in schedules(box, "create", nightly, "--spec", "61 * * * *", "--type", "x", code=2).stderr
+    help_text = box.command("help", "schedules").stdout
+    for word in ("list", "show NAME", "create NAME", "pause, resume NAME", "delete NAME", "--missed"):
         assert word in help_text

@@ -1,15 +1,18 @@
 """What is asked of queues and types holds for the job-runners, and at once: they would look by themselves in ten minutes only."""
 
 import pytest
+from harness.client import assert_problem, random_id
 from harness.server import Server
 from harness.waiting import wait_until
 from harness.workers import Jobs, Poll
+
+PER_RUN = 12
 
 
 @pytest.fixture(scope="module")
 def patient():
     """A server whose job-runners do not look into the table by themselves."""
-    server = Server({"jobs.poll_ms": 600_000})
+    server = Server({"jobs.poll_ms": 600_000, "jobs.per_run_max": PER_RUN})
     try:
         yield server.start()
     finally:
@@ -108,3 +111,17 @@ def test_names_that_a_tenant_chooses_have_an_end(jobs, patient, table, path, bod
             connection.execute(f"delete from {table} where tenant_id = '{tenant}' and {name} like 'n%'")
     put(jobs, f"{path}/one-more{end}", **body)
     take_back(jobs, f"{path}/one-more{end}")
+
+
+def test_so_many_of_one_run_and_the_refusal_names_the_limit(jobs):
+    """Detached ones are in runs of their own, and what has ended makes room."""
+    jobs.enqueue(PER_RUN)
+
+    def one_more(**fields):
+        return jobs.client.post(f"/api/v1/runs/{jobs.run}/jobs", {"job_type": "work", "job_key": random_id(), "queue": jobs.queue} | fields)
+
+    document = assert_problem(one_more(), 429, "quota-exceeded")
+    assert (document["quota"], document["limit"], document["used"]) == ("jobs_per_run", PER_RUN, PER_RUN)
+    assert one_more(detached=True, queue=random_id()).status_code == 201
+    jobs.said("complete", jobs.claim_one())
+    assert one_more().status_code == 201

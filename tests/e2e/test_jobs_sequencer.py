@@ -3,8 +3,9 @@
 import uuid
 
 import pytest
-from harness.commander import encode
+from harness.commander import CUSTOM, encode
 from harness.jobs import Heard, Jobs, change, new_job
+from harness.tenant import Tenant
 
 
 @pytest.fixture
@@ -125,6 +126,21 @@ def test_a_fatal_failure_ends_at_once_and_a_retry_begins_anew(box, bus):
     assert kinds(box, run)[1:] == ["JOB_QUEUED", "JOB_STARTED", "JOB_FAILED", "JOB_QUEUED", "JOB_STARTED", "JOB_COMPLETED"]
 
 
+def test_a_retry_that_is_asked_again_is_not_done_again(box, bus):
+    """Its answer was lost, and meanwhile the job has failed once more: that is what it came to."""
+    run = bus.create()
+    job = bus.enqueue(run)["job"]
+    bus.fail(job, bus.claim(job), kind="fatal")
+    asked = bus.send_changes(change(job, "RETRY", token=str(uuid.uuid4())))
+    assert bus.answer(asked)["jobs"][0][1] == 0
+    bus.fail(job, bus.claim(job), kind="fatal")
+    before = kinds(box, run)
+    bus.send_again(asked)
+    assert bus.answer(asked)["jobs"][0][1:3] == [0, 4], "OK, and in error"
+    assert kinds(box, run) == before
+    assert bus.change(job, "RETRY")["status"] == "pending", "another request is another matter"
+
+
 def test_a_lease_that_is_over_costs_an_attempt_but_not_before_it_was_taken_up(box, bus):
     run = bus.create()
     job = bus.enqueue(run, max_attempts=1)["job"]
@@ -243,6 +259,45 @@ def test_a_cancelled_run_cancels_what_waits_and_tells_what_runs(box, bus):
     assert kinds(box, run)[-1] == "JOB_CANCELLED"
 
 
+def test_nothing_begins_again_in_a_run_that_is_being_cancelled(box, bus):
+    """Nobody could claim it. When the run has ended it goes on in a run of its own."""
+    run = bus.create()
+    job, other = (bus.enqueue(run)["job"] for _ in range(2))
+    bus.fail(job, bus.claim(job), kind="fatal")
+    bus.claim(other)
+    bus.do("CANCEL_RUN", run=run, actor="me", payload="{}")
+    before = kinds(box, run)
+    assert bus.change(job, "RETRY")["outcome"] == "RUN_CLOSED"
+    told = box.client().post(f"/api/v1/jobs/{job}/retry", {})
+    assert (told.status_code, told.json()["type"]) == (409, "/problems/run-closed")
+    assert row(box, job, "status") == ("error",) and kinds(box, run) == before
+    bus.append(run, events=[{"type": 4, "payload": "{}", "subject": ""}])
+    told = bus.change(job, "RETRY")
+    assert told["status"] == "pending" and told["run"] != run
+    assert bus.complete(job, bus.claim(job))["status"] == "success"
+
+
+def test_a_run_of_a_job_that_waits_is_cancelled_at_once(box, bus):
+    """Nobody works in it: there is nothing to wait for until the deadline."""
+    waiting, running, appended = (bus.enqueue(None, child=str(uuid.uuid4())) for _ in range(3))
+    more = bus.enqueue(waiting["run"])["job"]
+    token, other = bus.claim(running["job"]), bus.claim(more)
+    told = [bus.do("CANCEL_RUN", run=job["run"], actor="me", payload="{}") for job in (waiting, running)]
+    assert [answer["status"] for answer in told] == [6, 3], "cancelled, and cancelling"
+    assert kinds(box, waiting["run"])[2:] == ["JOB_QUEUED", "JOB_STARTED", "JOB_CANCELLED", "RUN_CANCEL_REQUESTED", "JOB_CANCELLED",
+                                              "RUN_CANCELLED"]  # fmt: skip
+    ended = "select status::text, wake_at, completed_at is not null from runs where run_id = %s"
+    assert box.database().rows(ended, waiting["run"]) == [("cancelled", None, True)]
+    assert bus.complete(more, other)["outcome"] == "LEASE_LOST"
+    assert bus.complete(running["job"], token)["status"] == "cancelled"
+    assert kinds(box, running["run"])[3:] == ["RUN_CANCEL_REQUESTED", "JOB_CANCELLED", "RUN_CANCELLED"]
+    by_append = bus.append(appended["run"], events=[{"type": 21, "payload": "{}", "subject": ""}])
+    assert (by_append["first_seq"], by_append["last_seq"], by_append["status"]) == (4, 4, 6)
+    assert kinds(box, appended["run"])[2:] == ["JOB_CANCELLED", "RUN_CANCEL_REQUESTED", "RUN_CANCELLED"]
+    again = bus.do("CANCEL_RUN", run=waiting["run"], actor="me", payload="{}")
+    assert (again["outcome"], again["duplicate"]) == ("OK", True)
+
+
 def test_a_detached_job_has_a_run_of_its_own(box, bus):
     run = bus.create()
     bus.finish(run)
@@ -308,6 +363,31 @@ def test_events_of_jobs_count_as_usage(box, bus):
     assert (after[0] - before[0], after[1] - before[1]) == (4, stored)
 
 
+def test_events_of_an_end_are_judged_by_the_quota(box):
+    """Like those of an append; the end itself is let through, and what had been done is only told."""
+    box.allow_error("connection|terminat|database|postgres")
+    with Tenant(box, events=6) as tenant, Jobs(box, tenant.id) as bus:
+        box.database().execute("select pg_terminate_backend(backend_pid) from shards", role="sequencer")  # limits are read anew
+        run = bus.create()
+        job = bus.enqueue(run)["job"]
+        token = bus.claim(job)
+
+        def complete(count, token=token):
+            events = [{"index": 0, "type": CUSTOM, "payload": '{"name":"a","value":1}'}] * count
+            return bus.answer(bus.send_changes(change(job, "COMPLETE", token=token), events=events))
+
+        told = complete(4)
+        assert (told["outcome"], told["quota"], told["quota_limit"], told["quota_used"]) == ("QUOTA", 2, 6, 3)
+        body = {"token": token, "events": [{"type": "CUSTOM", "payload": {"name": "a", "value": 1}}] * 4}
+        refused = box.client(tenant.key).post(f"/api/v1/jobs/{job}/complete", body)
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/quota-exceeded")
+        assert kinds(box, run)[-1] == "JOB_STARTED"
+        assert complete(4, token=run)["jobs"][0][1] == 3, "LEASE_LOST, whatever comes with it"
+        assert complete(3)["jobs"][0][1] == 0 and complete(3)["jobs"][0][1] == 0
+        assert kinds(box, run)[3:] == ["CUSTOM"] * 3 + ["JOB_COMPLETED"]
+        tenant.check_usage()
+
+
 def test_notes_of_runners_are_passed_on_as_they_are(box, bus):
     run = str(uuid.uuid4())
     with Heard(box, b"N") as heard:
@@ -350,6 +430,23 @@ def test_a_poisoned_change_stops_no_other(box, bus):
     assert bus.do("ENQUEUE_JOBS", run=run, jobs=[new_job(payload="{")])["outcome"] == "REFUSED"
     assert bus.do("ENQUEUE_JOBS", run=run, jobs=[new_job(key="")])["outcome"] == "REFUSED"
     assert bus.complete(one, first)["outcome"] == "OK"
+
+
+def test_a_text_that_is_none_stops_no_other(box, bus):
+    """Bytes that are no UTF-8 would be refused by the database with all that goes with them, and can be no key to look for."""
+    run = bus.create()
+    one, two = (answer["job"] for answer in bus.enqueue_many(run, [new_job(), new_job()]))
+    first, second, none = str(uuid.uuid4()), str(uuid.uuid4()), "w\udcff"
+    told = bus.change_many(change(one, "CLAIM", token=first, worker=none), change(one, "CLAIM", token=first),
+                           change(two, "CLAIM", token=second), change(two, "FAIL", token=second, reason=none),
+                           change(one, "PROGRESS", token=first, reason="\udced\udca0\udc80"), change(one, "COMPLETE", token=first,
+                                                                                                  result='"\udcff"'))  # fmt: skip
+    assert [answer["outcome"] for answer in told] == ["REFUSED", "OK", "OK", "REFUSED", "REFUSED", "REFUSED"]
+    for wrong in ("key", "type", "queue", "artifact_kind", "concurrency_key"):
+        assert bus.do("ENQUEUE_JOBS", run=run, jobs=[new_job(**{wrong: none})])["outcome"] == "REFUSED", wrong
+    named = {"jobs": [new_job()], "parents": [{"index": 0, "key": none}]}
+    assert bus.do("ENQUEUE_JOBS", run=run, **named)["outcome"] == "REFUSED"
+    assert [bus.complete(job, token)["outcome"] for job, token in ((one, first), (two, second))] == ["OK", "OK"]
 
 
 def test_jobs_of_others_are_not_there(box, bus):

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness import jobs as wire_jobs
 from harness.client import assert_problem, custom, random_id
 from harness.raw import RawConnection
 from harness.waiting import stays_true, wait_until
@@ -16,6 +17,11 @@ WORDS = ["heartbeat", "progress", "complete", "fail", "release"]
 @pytest.fixture
 def jobs(client):
     return Jobs(client)
+
+
+def bus_of(box, jobs) -> wire_jobs.Jobs:
+    """Commands of the same tenant, which HTTP cannot say."""
+    return wire_jobs.Jobs(box, jobs.client.get("/api/v1/session").json()["tenant_id"])
 
 
 def waiting(box) -> float:
@@ -107,6 +113,22 @@ def test_built_in_kinds_are_not_given_to_workers_who_do_not_ask_for_them(jobs):
     jobs.enqueue(job_type="noop", run_at="2099-01-01T00:00:00Z")
     jobs.enqueue()
     assert [job["job_type"] for job in jobs.claim(max=9, wait_ms=5000)] == ["work"]
+
+
+def test_a_retry_that_is_asked_again_is_known(box, jobs):
+    """The api says each with a token of its own: whoever says the same again gets the same answer, and another one is told that it is too late."""
+    [job_id] = jobs.enqueue()
+    tokens = []
+    with bus_of(box, jobs) as wire:
+        for _ in range(2):
+            jobs.said("fail", jobs.claim_one(), **{"class": "fatal"})
+            answer = jobs.client.post(f"/api/v1/jobs/{job_id}/retry", {})
+            assert answer.status_code == 200 and answer.json()["status"] == "pending"
+            tokens.append(box.database().value("select last_token from job_open where job_id = %s", job_id))
+            assert wire.change(job_id, "RETRY", token=tokens[-1])["outcome"] == "OK"
+            assert wire.change(job_id, "RETRY", token=random_id())["outcome"] == "ENDED"
+    assert None not in tokens and tokens[0] != tokens[1]
+    assert jobs.log().count("JOB_QUEUED") == 3
 
 
 # ---- long polls ----
@@ -292,10 +314,11 @@ def test_an_orderly_restart_while_polls_wait(box, jobs, actor):
     box.command("restart", actor, timeout=60)
     if actor == "api":
         assert [poll.jobs for poll in polls] == [[]] * 4
+        jobs = Jobs(box.client(), jobs.queue)  # on new connections: those that are kept end with the old one
         polls = [Poll(jobs) for _ in range(4)]
     ids = jobs.enqueue(4)
     got = [job for poll in polls for job in poll.jobs]
-    if actor == "api" and len(got) < 4:  # a poll on a kept connection met the old one once more, as it ended
+    if actor == "api" and len(got) < 4:  # a poll met the old one once more, as it ended
         got += jobs.claim(max=4, wait_ms=5000)
     assert sorted(job["id"] for job in got) == sorted(ids) and {job["attempt"] for job in got} == {1}
 

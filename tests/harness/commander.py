@@ -48,11 +48,12 @@ def _value(kind, given, items):
 
 
 def encode(name, request, fields) -> bytes:
+    """Texts with surrogate escapes become the bytes that these stand for."""
     number, declared = MESSAGES[name]
     unknown = set(fields) - {field for field, _, _ in declared}
     assert not unknown, f"{name} has no field {unknown}"
     body = [_value(kind, fields.get(field, _EMPTY[kind]), items) for field, kind, items in declared]
-    return msgpack.packb([1, number, 1, request, 0, 0, body], use_bin_type=True)
+    return msgpack.packb([1, number, 1, request, 0, 0, body], use_bin_type=True, unicode_errors="surrogateescape")
 
 
 def decode(frame) -> tuple:

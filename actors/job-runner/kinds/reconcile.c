@@ -11,6 +11,7 @@
  * has only the names of the checks.
  */
 #include "job-runner/kinds/kinds.h"
+#include "job-runner/kinds/reconcile_internal.h"
 #include "job-runner/payload.h"
 #include "job-runner/store_kinds.h"
 #include "runtime/base/buffer.h"
@@ -26,53 +27,15 @@
 #include <string.h>
 
 enum {
-    CHECKS_MAX = 32,
     PAGE_RUNS = 200,       /* of all */
     PAGE_TENANT_RUNS = 50, /* each is looked at alone */
     RUNS_MAX = 100000,
-    PAUSE_MS = 5,
-    SHOWN_MAX = 50,
-    LOGGED_MAX = 20,
-    DETAIL_BYTES_MAX = 400
+    PAUSE_MS = 5
 };
 
 /* A read-only look that must not hold anything for long; plans depend on the range. */
 static const char session[] = "-c default_transaction_read_only=on -c plan_cache_mode="
                               "force_custom_plan -c statement_timeout=20s";
-
-enum phase { PHASE_RUNS, PHASE_WHOLE, PHASE_OVER };
-
-struct reconcile {
-    struct attempt *attempt;
-    struct db *db;    /* its own */
-    struct event *go; /* the next page, or the end */
-    struct db_statement statements[CHECKS_MAX];
-    bool all;
-    int64_t runs_max;
-    int64_t pause_ms;
-    enum phase phase;
-    bool begun;
-    bool failed;
-    struct error why;
-    size_t waiting;      /* answers */
-    size_t check;        /* PHASE_WHOLE: the next one */
-    struct uuid after;   /* the last run looked at */
-    int64_t after_us;    /* the tenant's: when it was made */
-    struct uuid reached; /* the last run of the page */
-    int64_t reached_us;
-    int64_t page; /* runs on it */
-    bool more;    /* pages after it */
-    int64_t runs;
-    int64_t violations;
-    struct buffer shown; /* JSON, joined by commas */
-    struct buffer skipped;
-};
-
-/* One check under way. */
-struct asked {
-    struct reconcile *reconcile;
-    const struct invariant *invariant;
-};
 
 static struct attempt *destroy(struct reconcile *reconcile)
 {
@@ -94,8 +57,7 @@ static void go_in(struct reconcile *reconcile, int64_t ms)
     event_add(reconcile->go, &(struct timeval){ms / 1000, ms % 1000 * 1000});
 }
 
-/* From the loop, never from an answer of the connection that goes with it. */
-static void fail(struct reconcile *reconcile, const struct db_result *result)
+void reconcile_fail(struct reconcile *reconcile, const struct db_result *result)
 {
     if (!reconcile->failed) {
         reconcile->failed = true;
@@ -103,54 +65,6 @@ static void fail(struct reconcile *reconcile, const struct db_result *result)
                   result == NULL ? "the database is away" : db_message(result));
         go_in(reconcile, 0);
     }
-}
-
-/* ---- what was found ---- */
-
-static void append_cell(struct buffer *out, const char *name, const struct db_result *result,
-                        int row, int column)
-{
-    size_t length = 0;
-    const char *text =
-        db_is_null(result, row, column) ? "" : db_bytes(result, row, column, &length);
-    buffer_printf(out, ",\"%s\":", name);
-    if (length == 0) {
-        buffer_append_text(out, "null");
-    } else {
-        buffer_append_json(out, text, length > DETAIL_BYTES_MAX ? DETAIL_BYTES_MAX : length);
-    }
-}
-
-static void log_violation(const struct invariant *invariant, const struct db_result *result,
-                          int row)
-{
-    struct buffer line = {0};
-    append_cell(&line, "run_id", result, row, 0);
-    append_cell(&line, "seq", result, row, 1);
-    append_cell(&line, "detail", result, row, 2);
-    LOG_ERROR("an invariant of the database is broken", LOG_TEXT("check", invariant->name),
-              LOG_TEXT("violation", buffer_text(&line) + 1));
-    buffer_deinit(&line);
-}
-
-static void take_violation(struct reconcile *reconcile, const struct invariant *invariant,
-                           const struct db_result *result, int row)
-{
-    if (reconcile->violations++ < LOGGED_MAX) {
-        log_violation(invariant, result, row);
-    }
-    metric_add(METRIC_RECONCILE_VIOLATIONS, 1);
-    if (reconcile->violations > SHOWN_MAX) {
-        return;
-    }
-    buffer_printf(&reconcile->shown, "%s{\"check\":\"%s\"", reconcile->shown.length == 0 ? "" : ",",
-                  invariant->name);
-    if (!reconcile->all) {
-        append_cell(&reconcile->shown, "run_id", result, row, 0);
-        append_cell(&reconcile->shown, "seq", result, row, 1);
-        append_cell(&reconcile->shown, "detail", result, row, 2);
-    }
-    buffer_append_byte(&reconcile->shown, '}');
 }
 
 static void finish(struct reconcile *reconcile)
@@ -164,73 +78,6 @@ static void finish(struct reconcile *reconcile)
                   buffer_text(&reconcile->skipped));
     attempt_complete(destroy(reconcile), buffer_text(&result), result.length);
     buffer_deinit(&result);
-}
-
-/* ---- checks ---- */
-
-static void page_done(struct reconcile *reconcile);
-
-static void on_checked(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct asked *asked = arg;
-    struct reconcile *reconcile = asked->reconcile;
-    const struct invariant *invariant = asked->invariant;
-    free(asked);
-    reconcile->waiting--;
-    if (status == DB_OK) {
-        for (int row = 0; row < db_rows(result); row++) {
-            take_violation(reconcile, invariant, result, row);
-        }
-    } else if (status == DB_REFUSED && reconcile->phase == PHASE_WHOLE) {
-        /* Most likely it took too long: the log is large. */
-        LOG_WARN("a check was given up", LOG_TEXT("check", invariant->name),
-                 LOG_TEXT("error", db_message(result)));
-        buffer_printf(&reconcile->skipped, "%s\"%s\"", reconcile->skipped.length == 0 ? "" : ",",
-                      invariant->name);
-    } else {
-        fail(reconcile, result);
-    }
-    if (reconcile->waiting == 0 && !reconcile->failed) {
-        page_done(reconcile);
-    }
-}
-
-static void check(struct reconcile *reconcile, size_t index, const struct uuid *from,
-                  const struct uuid *to)
-{
-    struct db_params params = {0};
-    struct asked *asked = memory_new(sizeof *asked);
-    *asked = (struct asked){reconcile, &invariants[index]};
-    db_param_uuid(&params, from);
-    db_param_uuid(&params, to);
-    reconcile->waiting++;
-    db_query(reconcile->db, &reconcile->statements[index], &params, on_checked, asked);
-    db_params_deinit(&params);
-}
-
-static void check_range(struct reconcile *reconcile, const struct uuid *from, const struct uuid *to)
-{
-    for (size_t i = 0; i < invariants_count; i++) {
-        if (invariants[i].scope == INVARIANT_RUNS) {
-            check(reconcile, i, from, to);
-        }
-    }
-}
-
-/* The next one that reads everything; false: that was the last. */
-static bool check_whole(struct reconcile *reconcile)
-{
-    static const struct uuid first;
-    struct uuid last;
-    memset(last.bytes, 0xff, sizeof last.bytes);
-    while (reconcile->check < invariants_count) {
-        size_t index = reconcile->check++;
-        if (invariants[index].scope != INVARIANT_RUNS) {
-            check(reconcile, index, &first, &last);
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- pages ---- */
@@ -247,7 +94,7 @@ static void say_progress(const struct reconcile *reconcile)
     attempt_progress(reconcile->attempt, -1, note);
 }
 
-static void page_done(struct reconcile *reconcile)
+void reconcile_page_done(struct reconcile *reconcile)
 {
     if (reconcile->phase == PHASE_WHOLE) {
         go_in(reconcile, 0);
@@ -282,7 +129,7 @@ static void take_page_of_all(struct reconcile *reconcile, const struct db_result
     } else {
         memset(reconcile->reached.bytes, 0xff, sizeof reconcile->reached.bytes);
     }
-    check_range(reconcile, &from, &reconcile->reached);
+    reconcile_check_range(reconcile, &from, &reconcile->reached);
 }
 
 static void take_page_of_tenant(struct reconcile *reconcile, const struct db_result *result)
@@ -290,7 +137,7 @@ static void take_page_of_tenant(struct reconcile *reconcile, const struct db_res
     for (int row = 0; row < db_rows(result); row++) {
         db_uuid(result, row, 0, &reconcile->reached);
         reconcile->reached_us = db_timestamptz(result, row, 1);
-        check_range(reconcile, &reconcile->reached, &reconcile->reached);
+        reconcile_check_range(reconcile, &reconcile->reached, &reconcile->reached);
     }
 }
 
@@ -305,7 +152,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
 {
     struct reconcile *reconcile = arg;
     if (status != DB_OK || reconcile->failed) {
-        fail(reconcile, result);
+        reconcile_fail(reconcile, result);
         return;
     }
     reconcile->page = db_rows(result);
@@ -317,7 +164,7 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
     }
     reconcile->begun = true;
     if (reconcile->waiting == 0) {
-        page_done(reconcile); /* the tenant has no run more */
+        reconcile_page_done(reconcile); /* the tenant has no run more */
     }
 }
 
@@ -353,7 +200,7 @@ static void on_go(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
         attempt_release(destroy(reconcile));
     } else if (reconcile->phase == PHASE_RUNS) {
         ask_page(reconcile);
-    } else if (reconcile->phase == PHASE_OVER || !check_whole(reconcile)) {
+    } else if (reconcile->phase == PHASE_OVER || !reconcile_check_whole(reconcile)) {
         finish(reconcile);
     }
 }
@@ -385,7 +232,7 @@ static void on_progress(void *arg, enum db_status status, const struct db_result
     struct reconcile *reconcile = arg;
     size_t length;
     if (status != DB_OK || reconcile->failed) {
-        fail(reconcile, result);
+        reconcile_fail(reconcile, result);
         return;
     }
     if (db_rows(result) == 1 && !db_is_null(result, 0, 0)) {
@@ -401,7 +248,7 @@ static void on_connected(void *arg, bool up)
     struct uuid job = attempt_job(reconcile->attempt);
     struct db_params params = {0};
     if (!up) {
-        fail(reconcile, NULL);
+        reconcile_fail(reconcile, NULL);
         return;
     }
     db_param_uuid(&params, &job);

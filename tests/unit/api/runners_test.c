@@ -34,6 +34,7 @@ struct heard {
     int forgets;
     int beats;
     int released;
+    bool refuses;     /* CHANGE_JOBS, as a whole */
     uint64_t request; /* of the last want or beat */
     uint64_t wait_ms;
     uint8_t token[16]; /* of the last job that was released */
@@ -130,7 +131,7 @@ static void take_changes(struct heard *heard, uint64_t request,
     struct message_list cursor = message->changes;
     struct message_change_jobs_change change;
     struct message_header header = {.request = request};
-    struct message_jobs_result result = {.outcome = OUTCOME_OK};
+    struct message_jobs_result result = {.outcome = heard->refuses ? OUTCOME_REFUSED : OUTCOME_OK};
     struct msgpack_sbuffer frame;
     while (message_change_jobs_change_next(&cursor, &change)) {
         assert_int_equal(change.what, JOB_RELEASE);
@@ -356,6 +357,27 @@ static void test_who_has_gone_is_forgotten_and_his_jobs_go_back(void **state)
     assert_int_equal(fixture->ended, 0);
 }
 
+/* They end by their leases; what comes behind them is given back as ever. */
+static void test_what_is_refused_as_a_whole_is_not_said_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct heard *sequencer = &fixture->heard[SEQUENCER];
+    struct runners_call *call = want(fixture, 60000);
+    asked(fixture, 1);
+    runners_forget(&call);
+    UNTIL(fixture->heard[FIRST].forgets == 1 && fixture->heard[SECOND].forgets == 1);
+    sequencer->refuses = true;
+    give(fixture, FIRST, fixture->heard[FIRST].request, 0x33, false);
+    UNTIL(sequencer->released == 1);
+    UNTIL(surplus_count(fixture->surplus) == 0);
+    sequencer->refuses = false;
+    give(fixture, FIRST, fixture->heard[FIRST].request, 0x44, false);
+    UNTIL(sequencer->released == 2);
+    assert_int_equal(sequencer->token[0], 0x44);
+    UNTIL(surplus_count(fixture->surplus) == 0);
+    assert_int_equal(sequencer->released, 2);
+}
+
 static void test_one_that_comes_back_is_asked_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -435,6 +457,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_elsewhere_from_everybody_waits_to_the_end, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_who_has_gone_is_forgotten_and_his_jobs_go_back, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_refused_as_a_whole_is_not_said_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_one_that_comes_back_is_asked_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_there_is_said_to_be_so, setup, teardown),

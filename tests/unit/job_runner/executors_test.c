@@ -2,6 +2,7 @@
 #include "job-runner/executors.h"
 
 #include "fakes.h"
+#include "runtime/base/clock.h"
 
 #include <event2/event.h>
 
@@ -47,6 +48,66 @@ static void test_room_is_what_is_free(void **state)
     fake_set(SETTING_JOBS_EXECUTORS, "5");
     executors_reload(fake.runner.executors);
     assert_int_equal(fake.room, 3);
+}
+
+/* Many executors: a slow machine must not make a job of nothing long. */
+static void test_short_jobs_are_claimed_ahead(void **state)
+{
+    (void)state;
+    fake_set(SETTING_JOBS_EXECUTORS, "100");
+    fake_set(SETTING_JOBS_CLAIM_AHEAD, "20");
+    fake_start();
+    assert_int_equal(fake.room, 100); /* nothing is known yet */
+    fake_give(1, "noop", "{}", 1);
+    fake_turn();
+    assert_int_equal(fake.room, 120);
+    fake_give(2, "noop", "{\"sleep_ms\":600000}", 1);
+    fake_turn();
+    assert_int_equal(fake.room, 119);
+}
+
+static void test_nothing_is_claimed_ahead_of_a_newcomer(void **state)
+{
+    (void)state;
+    struct ready *ready = fake.runner.ready;
+    const struct ready_filter anything = {0};
+    int64_t ids[1];
+    struct ready_job job = {.queue = "q", .type = "t", .concurrency_key = ""};
+    fake_set(SETTING_JOBS_EXECUTORS, "100");
+    fake_set(SETTING_JOBS_CLAIM_AHEAD, "20");
+    fake_start();
+    (void)ready_take(ready, clock_real_us(), &anything, ids, 0);
+    for (uint8_t i = 1; i <= 2; i++) {
+        job.id = i;
+        job.tenant.bytes[0] = i;
+        ready_put(ready, &job);
+    }
+    fake_give(1, "noop", "{}", 1);
+    fake_turn();
+    assert_int_equal(fake.room, 100);
+}
+
+static void test_what_waits_too_long_goes_back(void **state)
+{
+    (void)state;
+    fake_set(SETTING_JOBS_EXECUTORS, "2");
+    fake_set(SETTING_JOBS_CLAIM_AHEAD, "20");
+    fake_start();
+    for (int64_t id = 1; id <= 3; id++) {
+        fake_give(id, "noop", "{\"sleep_ms\":600000}", 1);
+    }
+    fake_turn();
+    assert_int_equal(fake.reports_count, 0);
+    assert_int_equal(fake.room, 0);
+    while (fake.reports_count == 0) {
+        event_base_loop(fake.actor.base, EVLOOP_ONCE);
+    }
+    assert_int_equal(fake_last()->what, JOB_RELEASE);
+    assert_int_equal(fake_last()->job.bytes[0], 3);
+    assert_int_equal(fake.room, 0);
+    fake_answer(0, JOB_OUTCOME_OK);
+    fake_turn();
+    assert_int_equal(fake.reports_count, 1);
 }
 
 static void test_no_more_than_max_jobs(void **state)
@@ -264,6 +325,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FAKES(test_a_job_is_completed_once),
         WITH_FAKES(test_room_is_what_is_free),
+        WITH_FAKES(test_short_jobs_are_claimed_ahead),
+        WITH_FAKES(test_nothing_is_claimed_ahead_of_a_newcomer),
+        WITH_FAKES(test_what_waits_too_long_goes_back),
         WITH_FAKES(test_no_more_than_max_jobs),
         WITH_FAKES(test_failing_as_told),
         WITH_FAKES(test_a_bad_payload_is_fatal),

@@ -9,6 +9,7 @@
 #include "job-runner/claim.h"
 #include "job-runner/executors.h"
 #include "job-runner/lease.h"
+#include "job-runner/ready.h"
 #include "job-runner/report.h"
 #include "job-runner/runner.h"
 
@@ -172,6 +173,8 @@ static SB_UNUSED int fake_open(void **state)
     fake.actor.settings = settings_create();
     fake.actor.instance = "job-runner-1";
     fake.runner.actor = &fake.actor;
+    fake.runner.ready = ready_create(0);
+    fake_set(SETTING_JOBS_CLAIM_AHEAD, "0");
     return 0;
 }
 
@@ -180,6 +183,7 @@ static SB_UNUSED int fake_close(void **state)
     (void)state;
     executors_destroy(&fake.runner.executors);
     assert_int_equal(fake.leases_count, 0);
+    ready_destroy(&fake.runner.ready);
     event_base_free(fake.actor.base);
     settings_destroy(&fake.actor.settings);
     return 0;

@@ -223,7 +223,8 @@ static inline size_t model_take(struct model *model, int64_t now_us,
             gcra_charge(&queue->rate, &rule, now_us, 1);
         }
         if (filter->tenant == NULL) {
-            tenant->credit = tenant->credit == 0 ? tenant->weight : tenant->credit;
+            unsigned turn = max < READY_MANY ? 1 : (unsigned)(max / READY_TURNS);
+            tenant->credit = tenant->credit == 0 ? tenant->weight * turn : tenant->credit;
             if (--tenant->credit == 0) {
                 tenant->turn = ++model->turn;
             }

@@ -71,6 +71,39 @@ static void test_tenants_take_turns(void **state)
     assert_null(ready);
 }
 
+static void test_a_newcomer_is_seen(void **state)
+{
+    (void)state;
+    struct ready *ready = ready_create(AGEING_US);
+    EXPECT_TAKE(ready, START_US, &anything, 0, 0);
+    put_many(ready, 1, 3, 1);
+    assert_int_equal(ready_newcomer_us(ready), 0); /* nobody waits but itself */
+    put_many(ready, 11, 1, 2);
+    assert_int_equal(ready_newcomer_us(ready), START_US);
+    EXPECT_TAKE(ready, START_US + 1, &anything, 2, 1, 11);
+    put_many(ready, 4, 1, 1);
+    assert_int_equal(ready_newcomer_us(ready), START_US); /* it had some */
+    struct ready_job later = job_of(12, 2);
+    later.run_at_us = START_US + 10;
+    ready_put(ready, &later);
+    assert_int_equal(ready_newcomer_us(ready), START_US);
+    EXPECT_TAKE(ready, START_US + 20, &anything, 1, 2);
+    assert_int_equal(ready_newcomer_us(ready), START_US + 20);
+    ready_destroy(&ready);
+}
+
+static void test_turns_are_longer_when_many_are_taken(void **state)
+{
+    (void)state;
+    struct ready *ready = ready_create(AGEING_US);
+    put_many(ready, 1, 9, 1);
+    put_many(ready, 11, 9, 2);
+    EXPECT_TAKE(ready, START_US, &anything, 16, 1, 2, 11, 12, 3, 4, 13, 14, 5, 6, 15, 16, 7, 8, 17,
+                18);
+    EXPECT_TAKE(ready, START_US, &anything, 15, 9, 19);
+    ready_destroy(&ready);
+}
+
 static void test_weights_are_shares(void **state)
 {
     (void)state;
@@ -488,7 +521,7 @@ static void step_take(struct play *play)
 {
     struct uuid tenant;
     struct ready_filter filter = random_filter(play, &tenant);
-    size_t max = pick(play, 12);
+    size_t max = pick(play, 24);
     int64_t expected[IDS_MAX];
     int64_t peeked[IDS_MAX];
     int64_t taken[IDS_MAX];
@@ -631,6 +664,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tenants_take_turns),
+        cmocka_unit_test(test_a_newcomer_is_seen),
+        cmocka_unit_test(test_turns_are_longer_when_many_are_taken),
         cmocka_unit_test(test_weights_are_shares),
         cmocka_unit_test(test_takes_of_one_tenant_are_no_turns),
         cmocka_unit_test(test_priority_then_age_then_id),

@@ -228,6 +228,35 @@ static void test_cancel_kill_retry_skip(void **state)
     refused(decide(running(), (enum job_change)77, &none), JOB_OUTCOME_REFUSED);
 }
 
+static void test_a_retry_is_one_retry_and_only_where_it_can_run(void **state)
+{
+    (void)state;
+    const struct {
+        struct job_now now;
+        struct job_terms terms;
+        enum job_outcome outcome;
+    } cases[] = {
+        {ended(JOB_STATUS_ERROR), {.run_stops = true}, JOB_OUTCOME_RUN_CLOSED},
+        {ended(JOB_STATUS_CANCELLED), {.run_stops = true}, JOB_OUTCOME_RUN_CLOSED},
+        {ended(JOB_STATUS_ERROR), {.run_stops = true, .asked_again = true}, JOB_OUTCOME_RUN_CLOSED},
+        {ended(JOB_STATUS_ERROR), {.asked_again = true}, JOB_OUTCOME_OK},
+        {ended(JOB_STATUS_CANCELLED), {.asked_again = true}, JOB_OUTCOME_OK},
+        {ended(JOB_STATUS_SUCCESS), {.asked_again = true}, JOB_OUTCOME_ENDED},
+        {ended(JOB_STATUS_SUCCESS), {.run_stops = true}, JOB_OUTCOME_ENDED},
+        {waiting(), {.run_stops = true}, JOB_OUTCOME_ENDED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct message_change_jobs_change change = ask(JOB_RETRY, &other);
+        refused(job_rules_change(&cases[i].now, &cases[i].terms, &change, &retry, now_us),
+                cases[i].outcome);
+    }
+    /* Of a run that has ended it goes on in another. */
+    struct message_change_jobs_change change = ask(JOB_RETRY, &other);
+    struct job_now now = ended(JOB_STATUS_ERROR);
+    struct job_terms closed = {.max_attempts = 3};
+    assert_true(job_rules_change(&now, &closed, &change, &retry, now_us).changes);
+}
+
 static void test_the_end_of_a_run(void **state)
 {
     (void)state;
@@ -266,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_failures_by_class),
         cmocka_unit_test(test_a_lost_lease_raises_the_fence),
         cmocka_unit_test(test_cancel_kill_retry_skip),
+        cmocka_unit_test(test_a_retry_is_one_retry_and_only_where_it_can_run),
         cmocka_unit_test(test_the_end_of_a_run),
         cmocka_unit_test(test_pauses_double_up_to_a_cap),
     };
