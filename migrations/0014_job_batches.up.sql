@@ -210,6 +210,7 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     touched bigint;
     changed bigint[] := '{}';
+    failed bigint[] := '{}';
     statuses constant job_status[] := '{pending,running,success,error,cancelled}';
 begin
     perform 1 from shards where shard = p_shard and epoch = p_epoch for share;
@@ -259,7 +260,9 @@ begin
              where o.id = l.id
             returning o.id
         )
-        select coalesce(array_agg(t.id), '{}') into changed from told t;
+        select coalesce(array_agg(t.id), '{}'),
+               coalesce((select array_agg(h.child) from hit h where h.failed), '{}') -- some may begin again only below
+          into changed, failed from told t;
     end if;
 
     if cardinality(d_id) > 0 then
@@ -329,14 +332,15 @@ begin
             with made as (
                 insert into job_open (id, job_id, tenant_id, run_id, queue, job_type, shard, priority, concurrency_key, run_at,
                                       attempts, claim, token, worker, lease_ms, lease_until, heartbeat_at, started_at,
-                                      cancel_requested_at, last_token, deps_left)
+                                      cancel_requested_at, last_token, deps_left, dep_failed)
                 select r.id, r.job_id, r.tenant_id, r.run_id, r.queue, r.job_type, job_shard(r.tenant_id, r.queue),
                        r.priority, r.concurrency_key, u.run_at, u.attempts, u.claim, u.token, u.worker, u.lease_ms,
                        case when u.token is not null then clock_timestamp() + make_interval(secs => u.lease_ms / 1000.0) end,
                        case when u.token is not null then clock_timestamp() end,
                        case when u.token is not null then clock_timestamp() end,
                        case when u.cancel then p_ts end, u.last_token,
-                       (select count(*) from job_deps d where d.child = r.id and not d.done)
+                       (select count(*) from job_deps d where d.child = r.id and not d.done),
+                       r.on_dep_fail <> 2 and r.id = any (failed)
                   from unnest(u_id, u_made, u_run_at, u_attempts, u_claim, u_token, u_worker, u_lease_ms, u_cancel, u_last_token)
                     as u (id, made, run_at, attempts, claim, token, worker, lease_ms, cancel, last_token)
                   join job_records r on r.id = u.id

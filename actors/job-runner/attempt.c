@@ -6,6 +6,7 @@
 #include "job-runner/runner.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
+#include "runtime/utf8_stream.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -171,11 +172,21 @@ static void say(struct attempt *attempt, struct report_change *change)
     report_send(attempt->runner->report, change, on_reported, attempt);
 }
 
+/* As far as it is valid UTF-8: the sequencer refuses anything else, and words of others may have been
+ * cut within a character. */
 static struct message_span text_span(const char *text)
 {
-    size_t length = strlen(text);
-    return (struct message_span){(const uint8_t *)text,
-                                 length > REASON_BYTES_MAX ? REASON_BYTES_MAX : length};
+    struct message_span span = {(const uint8_t *)text, 0};
+    struct utf8_stream utf8 = {0};
+    for (size_t i = 0; i < REASON_BYTES_MAX && text[i] != '\0'; i++) {
+        if (!utf8_stream_take(&utf8, span.data + i, 1)) {
+            break;
+        }
+        if (utf8_stream_is_whole(&utf8)) {
+            span.length = i + 1;
+        }
+    }
+    return span;
 }
 
 /* The sequencer does not take what was completed: no repetition makes that better. */

@@ -222,6 +222,22 @@ def test_children_wait_for_all_their_parents(box, bus):
         "outcome"] == "REFUSED"  # fmt: skip
 
 
+def test_a_child_that_begins_again_as_its_parent_fails_does_not_run(box, bus):
+    """In one batch: the statement tells the child that it makes, too."""
+    run = bus.create()
+    parent = bus.enqueue(run)["job"]
+    jobs = [new_job(), new_job(on_dep_fail="fail"), new_job(on_dep_fail="continue")]
+    children = [answer["job"] for answer in bus.enqueue_many(run, jobs, [(n, parent) for n in range(3)])]
+    bus.change_many(*(change(child, "CANCEL") for child in children))
+    fails = change(parent, "FAIL", token=bus.claim(parent), kind="fatal")
+    told = bus.change_many(*(change(child, "RETRY") for child in children), fails)
+    assert [answer["outcome"] for answer in told] == ["OK"] * 4
+    # A job-runner may have said so already: it is OK again.
+    assert [bus.change(child, "CLAIM", token=run)["outcome"] for child in children[:2]] == ["NOT_READY"] * 2
+    assert [bus.change(child, "SKIP")["status"] for child in children[:2]] == ["cancelled", "error"]
+    assert bus.complete(children[2], bus.claim(children[2]))["outcome"] == "OK"
+
+
 def test_the_end_of_a_run_ends_its_jobs_first(box, bus):
     run = bus.create()
     waiting, running = (bus.enqueue(run)["job"] for _ in range(2))

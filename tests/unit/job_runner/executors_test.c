@@ -266,6 +266,25 @@ static void on_settled(void *arg, struct attempt *attempt, bool success)
     *(int *)arg = success ? 1 : 2;
 }
 
+static void fail_with_a_cut(struct attempt *attempt)
+{
+    attempt_fail(attempt, JOB_CLASS_FATAL, "caf\xc3\xa9 \xc3", 0);
+}
+
+static void test_words_that_were_cut(void **state)
+{
+    (void)state;
+    static const struct kind cut = {.type = "cut", .begin = fail_with_a_cut};
+    int settled = 0;
+    struct attempt_watcher watcher = {on_ended, on_settled, &settled};
+    struct claimed claimed = {.id = 5, .key = "k", .type = "cut", .lease_ms = 1};
+    struct attempt *attempt = attempt_create(&fake.runner, &claimed, &cut, &watcher);
+    attempt_begin(attempt);
+    assert_string_equal(fake_last()->reason, "caf\xc3\xa9 ");
+    fake_answer(0, JOB_OUTCOME_OK);
+    attempt_destroy(&attempt);
+}
+
 static void test_a_patient_stop(void **state)
 {
     (void)state;
@@ -336,6 +355,7 @@ int main(void)
         WITH_FAKES(test_a_refused_completion_fails_the_job),
         WITH_FAKES(test_a_drain_gives_everything_back),
         WITH_FAKES(test_a_patient_stop),
+        WITH_FAKES(test_words_that_were_cut),
         WITH_FAKES(test_the_effect_key_is_of_the_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
