@@ -1,6 +1,6 @@
 /*
  * POST /runs/{id}/jobs: one job, or up to a thousand, all or none. What is asked for is read by
- * jobs_wish; parents are resolved within the request, and all is sent as one command, whose answer
+ * jobs_wish; parents by jobs_parents, and all is sent as one command, whose answer
  * says which jobs are new. Those whose key was known are shown as they are stored.
  *
  * A parent that is named by a UUID is taken for an id first. When the sequencer does not know it, it
@@ -8,7 +8,7 @@
  */
 #include "api/command.h"
 #include "api/jobs.h"
-#include "api/jobs_graph.h"
+#include "api/jobs_parents.h"
 #include "api/jobs_view.h"
 #include "api/jobs_wish.h"
 #include "api/store_jobs.h"
@@ -19,37 +19,24 @@
 #include "runtime/body.h"
 #include "runtime/commands.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A parent outside the request whose name is a UUID. */
-struct likely_id {
-    size_t job; /* that waits */
-    struct uuid id;
-    bool is_key;
-};
 
 struct enqueue {
     struct exchange *exchange;
     struct jobs_wishes wishes;
     struct buffer scratch;
-    /* The lists of the command. `parents` lacks those that are likely ids. */
-    struct msgpack_sbuffer jobs;
-    struct msgpack_sbuffer parents;
-    uint32_t parent_count;
-    struct likely_id *likely_ids; /* owned */
-    size_t likely_count;
-    bool looked; /* for keys that look like ids */
+    struct jobs_parents parents;
+    struct msgpack_sbuffer jobs; /* as the command has them */
+    bool looked;                 /* for keys that look like ids */
 };
 
 static void enqueue_destroy(struct enqueue *enqueue)
 {
     jobs_wishes_deinit(&enqueue->wishes);
-    free(enqueue->likely_ids);
-    msgpack_sbuffer_destroy(&enqueue->jobs);
-    msgpack_sbuffer_destroy(&enqueue->parents);
     buffer_deinit(&enqueue->scratch);
+    jobs_parents_deinit(&enqueue->parents);
+    msgpack_sbuffer_destroy(&enqueue->jobs);
     free(enqueue);
 }
 
@@ -57,71 +44,6 @@ static struct message_span text_span(const struct enqueue *enqueue, struct jobs_
 {
     return text.length == 0 ? command_span(NULL, 0)
                             : command_span(jobs_wishes_text(&enqueue->wishes, text), text.length);
-}
-
-/* ---- who waits for whom ---- */
-
-static void add_likely_id(struct enqueue *enqueue, size_t job, const struct uuid *id)
-{
-    size_t count = enqueue->likely_count++;
-    if ((count & (count + 1)) == 0) { /* room for 1, 3, 7 … */
-        enqueue->likely_ids =
-            memory_grow(enqueue->likely_ids, 2 * count + 1, sizeof *enqueue->likely_ids);
-    }
-    enqueue->likely_ids[count] = (struct likely_id){.job = job, .id = *id};
-}
-
-static int add_parent(struct enqueue *enqueue, struct jobs_graph *graph, size_t job, size_t place,
-                      struct json_span value)
-{
-    struct message_enqueue_jobs_parent parent = {.index = job};
-    struct uuid id;
-    size_t sibling;
-    buffer_clear(&enqueue->scratch);
-    size_t length = body_is_string(value) ? jobs_wishes_decode(&enqueue->scratch, value) : 0;
-    const char *name = (const char *)enqueue->scratch.data;
-    if (length < 1 || length > JOBS_WISH_KEY_BYTES_MAX) {
-        char member[32];
-        (void)snprintf(member, sizeof member, "depends_on/%zu", place);
-        return jobs_wishes_wrong(&enqueue->wishes, job, member,
-                                 "This must be the id or the key of a job.");
-    }
-    if (jobs_graph_find(graph, name, length, &sibling)) {
-        jobs_graph_wait(graph, job, sibling);
-    } else if (uuid_parse(name, length, &id) == 0 && !uuid_is_nil(&id)) {
-        add_likely_id(enqueue, job, &id);
-        return 0;
-    }
-    parent.key = command_span(name, length);
-    message_enqueue_jobs_parent_encode(&enqueue->parents, &parent);
-    enqueue->parent_count++;
-    return 0;
-}
-
-/* -1: answered. */
-static int add_parents(struct enqueue *enqueue, struct jobs_graph *graph)
-{
-    size_t circle;
-    for (size_t job = 0; job < enqueue->wishes.count; job++) {
-        struct jobs_wish_text key = enqueue->wishes.items[job].key;
-        jobs_graph_name(graph, job, jobs_wishes_text(&enqueue->wishes, key), key.length);
-    }
-    for (size_t job = 0; job < enqueue->wishes.count; job++) {
-        struct json_span cursor = {0};
-        struct json_span value;
-        size_t place = 0;
-        struct json_span list = enqueue->wishes.items[job].depends_on;
-        while (list.data != NULL && (value = json_element(list, &cursor)).data != NULL) {
-            if (add_parent(enqueue, graph, job, place++, value) != 0) {
-                return -1;
-            }
-        }
-    }
-    if (jobs_graph_circle(graph, &circle)) {
-        return jobs_wishes_wrong(&enqueue->wishes, circle, "depends_on",
-                                 "This job waits for itself, or for a job that does.");
-    }
-    return 0;
 }
 
 /* ---- the answer ---- */
@@ -237,7 +159,7 @@ static void keys_found(void *arg, enum db_status status, const struct db_result 
         unknown_parent(enqueue);
     } else {
         for (int row = 0; row < db_rows(result); row++) {
-            enqueue->likely_ids[store_read_place(result, row)].is_key = true;
+            enqueue->parents.likely_ids[store_read_place(result, row)].is_key = true;
         }
         send_jobs(enqueue);
     }
@@ -247,18 +169,18 @@ static void keys_found(void *arg, enum db_status status, const struct db_result 
 static void look_for_keys(struct enqueue *enqueue)
 {
     struct exchange *exchange = enqueue->exchange;
-    if (enqueue->looked || enqueue->likely_count == 0) {
+    if (enqueue->looked || enqueue->parents.likely_count == 0) {
         unknown_parent(enqueue);
         return;
     }
-    struct uuid *names = memory_array(enqueue->likely_count, sizeof *names);
-    for (size_t i = 0; i < enqueue->likely_count; i++) {
-        names[i] = enqueue->likely_ids[i].id;
+    struct uuid *names = memory_array(enqueue->parents.likely_count, sizeof *names);
+    for (size_t i = 0; i < enqueue->parents.likely_count; i++) {
+        names[i] = enqueue->parents.likely_ids[i].id;
     }
     enqueue->looked = true;
     exchange_hold(exchange);
-    store_find_job_keys(exchange->api->store, &exchange->who.tenant, names, enqueue->likely_count,
-                        keys_found, enqueue);
+    store_find_job_keys(exchange->api->store, &exchange->who.tenant, names,
+                        enqueue->parents.likely_count, keys_found, enqueue);
     free(names);
 }
 
@@ -332,35 +254,13 @@ static struct message_list list_of(const struct msgpack_sbuffer *items, uint32_t
     return (struct message_list){(const uint8_t *)items->data, items->size, count};
 }
 
-/* All of them; the caller destroys `parents`. */
-static uint32_t gather_parents(const struct enqueue *enqueue, struct msgpack_sbuffer *parents)
-{
-    char text[UUID_TEXT_SIZE];
-    msgpack_sbuffer_init(parents);
-    if (enqueue->parents.size > 0) {
-        (void)msgpack_sbuffer_write(parents, enqueue->parents.data, enqueue->parents.size);
-    }
-    for (size_t i = 0; i < enqueue->likely_count; i++) {
-        const struct likely_id *likely = &enqueue->likely_ids[i];
-        struct message_enqueue_jobs_parent parent = {.index = likely->job};
-        if (likely->is_key) {
-            uuid_format(&likely->id, text);
-            parent.key = command_span(text, strlen(text));
-        } else {
-            memcpy(parent.parent, likely->id.bytes, sizeof parent.parent);
-        }
-        message_enqueue_jobs_parent_encode(parents, &parent);
-    }
-    return enqueue->parent_count + (uint32_t)enqueue->likely_count;
-}
-
 /* Takes `enqueue`. */
 static void send_jobs(struct enqueue *enqueue)
 {
     struct exchange *exchange = enqueue->exchange;
     char actor[COMMAND_ACTOR_SIZE];
     struct msgpack_sbuffer parents;
-    uint32_t parent_count = gather_parents(enqueue, &parents);
+    uint32_t parent_count = jobs_parents_encode(&enqueue->parents, &parents);
     struct message_enqueue_jobs message = {
         .actor = command_actor(exchange, actor),
         .jobs = list_of(&enqueue->jobs, (uint32_t)enqueue->wishes.count),
@@ -385,15 +285,12 @@ static void send_jobs(struct enqueue *enqueue)
 void jobs_enqueue(struct exchange *exchange)
 {
     struct enqueue *enqueue = memory_new(sizeof *enqueue);
-    struct jobs_graph *graph = NULL;
     bool sound = false;
     enqueue->exchange = exchange;
     msgpack_sbuffer_init(&enqueue->jobs);
-    msgpack_sbuffer_init(&enqueue->parents);
+    jobs_parents_init(&enqueue->parents);
     if (jobs_wishes_read(&enqueue->wishes, exchange) == 0) {
-        graph = jobs_graph_create(enqueue->wishes.count);
-        sound = add_parents(enqueue, graph) == 0;
-        jobs_graph_destroy(&graph);
+        sound = jobs_parents_read(&enqueue->parents, &enqueue->wishes) == 0;
     }
     if (sound) {
         encode_jobs(enqueue);

@@ -5,75 +5,20 @@
  */
 #include "api/runners.h"
 
-#include "api/surplus.h"
-#include "proto/child_contract.h"
-#include "proto/job.h"
+#include "api/runners_internal.h"
 #include "runtime/base/clock.h"
-#include "runtime/base/limits.h"
-#include "runtime/base/list.h"
-#include "runtime/base/map.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
-#include "runtime/bus.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    SLOTS_MAX = 32,
     WANT_AGAIN_MS = 5000, /* one that was full may have room; and it shows that we are alive */
     BEAT_AGAIN_MS = 300,
     PATIENCE_MS = 2000, /* with job-runners that are not there, or silent */
     LAST_WORD_MS = 500  /* the same while draining */
-};
-
-struct link {
-    struct runners *runners;
-    struct bus_socket *socket;
-    uint32_t bit;
-};
-
-struct runners_call {
-    struct list node;
-    struct runners *runners;
-    uint64_t number;
-    struct event *timer;
-    int64_t end_ms;      /* of the wait */
-    int64_t deadline_ms; /* no answer any more: given up */
-    int64_t again_ms;    /* asked again then */
-    uint32_t asked;      /* links it was sent on and that have not answered; bits */
-    uint32_t answered;   /* links that have said they have nothing */
-    uint32_t waited;     /* of these, the ones that have waited for a job */
-    bool repeated;       /* sent twice on some link */
-    bool is_want;
-    union {
-        struct message_job_want want;
-        struct message_job_beat beat;
-    };
-    union {
-        runners_given_fn *given;
-        runners_beaten_fn *beaten;
-    };
-    void *arg;
-    uint8_t texts[]; /* what the message points to */
-};
-
-struct runners {
-    struct actor *actor;     /* borrowed */
-    struct surplus *surplus; /* borrowed */
-    struct list calls;
-    struct map by_number;
-    struct map by_tenant; /* how many wants, as a pointer */
-    uint64_t last_number;
-    size_t wants;
-    int64_t alone_since_ms; /* no link is up since then */
-    uint32_t up;            /* links; bits */
-    bool ending;
-    size_t link_count;
-    struct link links[SLOTS_MAX];
-    struct msgpack_sbuffer frame;
 };
 
 /* ---- sending ---- */
@@ -98,8 +43,7 @@ static void encode(struct runners *runners, struct runners_call *call, int64_t n
     }
 }
 
-/* Asks on these links that are up. */
-static void ask(struct runners_call *call, uint32_t links)
+void runners_ask(struct runners_call *call, uint32_t links)
 {
     struct runners *runners = call->runners;
     encode(runners, call, clock_monotonic_ms());
@@ -114,8 +58,7 @@ static void ask(struct runners_call *call, uint32_t links)
     }
 }
 
-/* Those asked need not look any more. */
-static void tell_forget(struct runners_call *call, uint32_t links)
+void runners_tell_forget(struct runners_call *call, uint32_t links)
 {
     struct runners *runners = call->runners;
     struct message_header header = {.generation = runners->actor->generation,
@@ -132,7 +75,7 @@ static void tell_forget(struct runners_call *call, uint32_t links)
 
 /* ---- calls ---- */
 
-static void schedule(struct runners_call *call)
+void runners_schedule(struct runners_call *call)
 {
     const struct runners *runners = call->runners;
     int64_t now_ms = clock_monotonic_ms();
@@ -180,8 +123,8 @@ static void destroy(struct runners_call *call)
     free(call);
 }
 
-static void end_want(struct runners_call *call, enum runners_end end,
-                     const struct message_job_given *given)
+void runners_end_want(struct runners_call *call, enum runners_end end,
+                      const struct message_job_given *given)
 {
     runners_given_fn *done = call->given;
     void *arg = call->arg;
@@ -189,7 +132,7 @@ static void end_want(struct runners_call *call, enum runners_end end,
     done(arg, end, given);
 }
 
-static void end_beat(struct runners_call *call, const struct message_job_beaten *beaten)
+void runners_end_beat(struct runners_call *call, const struct message_job_beaten *beaten)
 {
     runners_beaten_fn *done = call->beaten;
     void *arg = call->arg;
@@ -205,8 +148,7 @@ static bool is_settled(const struct runners_call *call, int64_t now_ms)
            ((call->waited & up) != 0 || !call->is_want || now_ms >= call->end_ms);
 }
 
-/* False: it has ended and is gone. */
-static bool go_on(struct runners_call *call)
+bool runners_go_on(struct runners_call *call)
 {
     const struct runners *runners = call->runners;
     int64_t now_ms = clock_monotonic_ms();
@@ -217,10 +159,10 @@ static bool go_on(struct runners_call *call)
     }
     if (call->is_want) {
         bool answered = settled || call->answered != 0 || runners->ending;
-        tell_forget(call, call->asked);
-        end_want(call, answered ? RUNNERS_NOTHING : RUNNERS_UNREACHABLE, NULL);
+        runners_tell_forget(call, call->asked);
+        runners_end_want(call, answered ? RUNNERS_NOTHING : RUNNERS_UNREACHABLE, NULL);
     } else {
-        end_beat(call, NULL);
+        runners_end_beat(call, NULL);
     }
     return false;
 }
@@ -229,14 +171,14 @@ static void on_timer(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *a
 {
     struct runners_call *call = arg;
     int64_t now_ms = clock_monotonic_ms();
-    if (!go_on(call)) {
+    if (!runners_go_on(call)) {
         return;
     }
     if (now_ms >= call->again_ms) {
         call->again_ms = now_ms + (call->is_want ? WANT_AGAIN_MS : BEAT_AGAIN_MS);
-        ask(call, UINT32_MAX);
+        runners_ask(call, UINT32_MAX);
     }
-    schedule(call);
+    runners_schedule(call);
 }
 
 static struct runners_call *create(struct runners *runners, size_t text_bytes, int64_t wait_ms)
@@ -284,16 +226,16 @@ struct runners_call *runners_want(struct runners *runners, const struct message_
     if (runners->ending) {
         call->deadline_ms = call->end_ms;
     } else {
-        ask(call, UINT32_MAX);
+        runners_ask(call, UINT32_MAX);
     }
-    schedule(call);
+    runners_schedule(call);
     return call;
 }
 
 void runners_forget(struct runners_call **call)
 {
     if (*call != NULL) {
-        tell_forget(*call, (*call)->asked);
+        runners_tell_forget(*call, (*call)->asked);
         destroy(*call);
         *call = NULL;
     }
@@ -309,8 +251,8 @@ void runners_beat(struct runners *runners, const struct message_job_beat *beat,
     call->arg = arg;
     call->again_ms = clock_monotonic_ms() + BEAT_AGAIN_MS;
     keep(call, &at, &call->beat.note.data, call->beat.note.length);
-    ask(call, UINT32_MAX);
-    schedule(call);
+    runners_ask(call, UINT32_MAX);
+    runners_schedule(call);
 }
 
 void runners_tell_rules(struct runners *runners, const struct uuid *tenant)
@@ -336,8 +278,8 @@ void runners_end_waits(struct runners *runners)
         if (call->is_want) {
             call->end_ms = now_ms;
             call->deadline_ms = now_ms + LAST_WORD_MS;
-            ask(call, call->asked);
-            schedule(call);
+            runners_ask(call, call->asked);
+            runners_schedule(call);
         }
     }
 }
@@ -347,120 +289,7 @@ size_t runners_waiting(const struct runners *runners)
     return runners->wants;
 }
 
-/* ---- answers ---- */
-
-static struct runners_call *find(const struct runners *runners, uint64_t number, bool is_want)
-{
-    struct uuid key = map_number_key(number);
-    struct runners_call *call = map_get(&runners->by_number, &key);
-    return call != NULL && call->is_want == is_want ? call : NULL;
-}
-
-static void give_back(struct runners *runners, const struct message_job_given *given)
-{
-    struct message_list cursor = given->jobs;
-    struct message_job_given_job job;
-    while (message_job_given_job_next(&cursor, &job)) {
-        surplus_add(runners->surplus, job.job, job.token);
-    }
-}
-
-static void take_nothing(struct runners_call *call, uint32_t link)
-{
-    call->asked &= ~link;
-    call->answered |= link;
-    (void)go_on(call);
-}
-
-static void take_given(struct link *link, uint64_t number, const struct message_job_given *given)
-{
-    struct runners *runners = link->runners;
-    struct runners_call *call = find(runners, number, true);
-    if (call == NULL) {
-        give_back(runners, given);
-    } else if (given->jobs.count > 0) {
-        /* One that was asked twice may have taken the second asking for a new one. */
-        tell_forget(call, call->repeated ? call->asked : call->asked & ~link->bit);
-        end_want(call, RUNNERS_GIVEN, given);
-    } else {
-        call->waited |= given->elsewhere ? 0 : link->bit;
-        take_nothing(call, link->bit);
-    }
-}
-
-static void take_beaten(struct link *link, uint64_t number, const struct message_job_beaten *beaten)
-{
-    struct runners_call *call = find(link->runners, number, false);
-    if (call == NULL) {
-        return; /* another one has answered before */
-    }
-    if (beaten->state == JOB_BEAT_ELSEWHERE) {
-        take_nothing(call, link->bit);
-    } else {
-        end_beat(call, beaten);
-    }
-}
-
-static void on_received(void *arg, const struct bus_peer *peer SB_UNUSED, const uint8_t *frame,
-                        size_t length)
-{
-    struct link *link = arg;
-    struct message_header header;
-    struct message_job_given given;
-    struct message_job_beaten beaten;
-    if (message_peek(frame, length, &header) != 0) {
-        metric_add(METRIC_MESSAGES_REJECTED, 1);
-    } else if (header.type == MESSAGE_JOB_GIVEN &&
-               message_job_given_decode(frame, length, &header, &given) == 0) {
-        take_given(link, header.request, &given);
-    } else if (header.type == MESSAGE_JOB_BEATEN &&
-               message_job_beaten_decode(frame, length, &header, &beaten) == 0) {
-        take_beaten(link, header.request, &beaten);
-    } else {
-        metric_add(METRIC_MESSAGES_REJECTED, 1);
-    }
-}
-
-/* A job-runner that comes knows nothing of us; one that goes takes what it knew along. */
-static void on_connected(void *arg, bool up)
-{
-    struct link *link = arg;
-    struct runners *runners = link->runners;
-    runners->up = up ? runners->up | link->bit : runners->up & ~link->bit;
-    runners->alone_since_ms = clock_monotonic_ms();
-    LIST_FOR_EACH(node, &runners->calls)
-    {
-        struct runners_call *call = LIST_ENTRY(node, struct runners_call, node);
-        call->asked &= ~link->bit;
-        call->answered &= ~link->bit;
-        call->waited &= ~link->bit;
-        if (up) {
-            ask(call, link->bit);
-        }
-        schedule(call);
-    }
-}
-
 /* ---- life ---- */
-
-static int open_link(struct runners *runners, unsigned slot, struct error *err)
-{
-    struct link *link = &runners->links[slot - 1];
-    char file[32];
-    char path[LIMIT_SOCKET_PATH_BYTES + 1];
-    char identity[32];
-    (void)snprintf(file, sizeof file, CHILD_SOCKET_JOBS, slot);
-    actor_path(runners->actor, file, path);
-    (void)snprintf(identity, sizeof identity, "%.15s.%llu", runners->actor->instance,
-                   (unsigned long long)runners->actor->generation);
-    struct bus_options options = {.role = BUS_COMMANDS_CLIENT,
-                                  .path = path,
-                                  .identity = identity,
-                                  .handler = {on_received, on_connected, link}};
-    *link = (struct link){.runners = runners, .bit = 1U << (slot - 1)};
-    link->socket = bus_open(runners->actor->bus, &options, err);
-    return link->socket == NULL ? -1 : 0;
-}
 
 struct runners *runners_create(struct actor *actor, struct surplus *surplus, struct error *err)
 {
@@ -473,7 +302,7 @@ struct runners *runners_create(struct actor *actor, struct surplus *surplus, str
     list_init(&runners->calls);
     msgpack_sbuffer_init(&runners->frame);
     while (runners->link_count < count) {
-        if (open_link(runners, (unsigned)++runners->link_count, err) != 0) {
+        if (runners_open_link(runners, (unsigned)++runners->link_count, err) != 0) {
             runners_destroy(&runners);
             return NULL;
         }
@@ -492,9 +321,9 @@ void runners_destroy(struct runners **runners_at)
     while ((first = list_first(&runners->calls)) != NULL) {
         struct runners_call *call = LIST_ENTRY(first, struct runners_call, node);
         if (call->is_want) {
-            end_want(call, RUNNERS_NOTHING, NULL);
+            runners_end_want(call, RUNNERS_NOTHING, NULL);
         } else {
-            end_beat(call, NULL);
+            runners_end_beat(call, NULL);
         }
     }
     for (size_t i = 0; i < runners->link_count; i++) {

@@ -78,7 +78,7 @@ void claim_close(struct claim_demand **demand)
 void claim_set_room(struct claim_demand *demand, size_t room)
 {
     bool more = room > demand->room;
-    demand->room = room;
+    demand->room = room > demand->under_way ? room : demand->under_way;
     if (more) {
         claim_kick(demand->claim);
     }

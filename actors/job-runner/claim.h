@@ -46,7 +46,7 @@ struct claim_terms {
  * released. */
 struct claim_demand *claim_open(struct claim *claim, const struct claim_terms *terms);
 void claim_close(struct claim_demand **demand);
-/* So many jobs are wanted from now on; claims under way count. */
+/* So many jobs are wanted from now on; claims under way count, and are not fewer than are wanted. */
 void claim_set_room(struct claim_demand *demand, size_t room);
 /* Nothing more is claimed for it; what is under way is still given. */
 void claim_stop(struct claim_demand *demand);

@@ -18,9 +18,9 @@ enum {
     LEASE_MS = 60000, /* renewed by lease.h while this process lives */
     LAST_CALL_MS = 3000,
     NEWCOMER_US = 250000,
-    AHEAD_US = 3000, /* what is claimed ahead would begin within this */
-    LATE_MS = 100,   /* it has not: others may have it */
-    MEAN_OF = 8      /* a new duration counts for so much of the mean */
+    AHEAD_US = 3000,  /* what is claimed ahead would begin within this */
+    LATE_US = 100000, /* it has not: others may have it */
+    MEAN_OF = 8       /* a new duration counts for so much of the mean */
 };
 
 struct executor {
@@ -29,6 +29,7 @@ struct executor {
     struct attempt *attempt; /* owned */
     bool waiting;            /* claimed; it begins when there is room */
     bool settled;            /* to go in the next turn */
+    int64_t came_us;
     int64_t began_us;
 };
 
@@ -131,6 +132,7 @@ static void on_given(void *arg, const struct claimed *claimed)
     struct executor *executor = memory_new(sizeof *executor);
     executor->executors = executors;
     executor->waiting = true;
+    executor->came_us = clock_monotonic_us();
     executor->attempt = attempt_create(executors->runner, claimed, kind,
                                        &(struct attempt_watcher){on_ended, on_settled, executor});
     list_init(&executor->node);
@@ -149,31 +151,44 @@ static void leave_queue(struct executor *executor)
     executor->executors->working++;
 }
 
-/* Jobs have become longer than they were. What waits goes back, which costs no attempt. */
-static void on_late(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+/* Who has waited for longest; NULL: nobody waits. */
+static struct executor *first_waiting(const struct executors *executors)
 {
-    struct executors *executors = arg;
     LIST_FOR_EACH(node, &executors->all)
     {
         struct executor *executor = LIST_ENTRY(node, struct executor, node);
         if (executor->waiting) {
-            leave_queue(executor);
-            attempt_stop(executor->attempt, false);
+            return executor;
         }
     }
-    executors->mean_us = (int64_t)LATE_MS * 1000;
-    set_room(executors);
+    return NULL;
 }
 
-/* Begins to count when something has to wait. */
+/* When the first of those that wait will have waited too long. */
 static void watch_waiting(struct executors *executors)
 {
-    static const struct timeval late = {LATE_MS / 1000, LATE_MS % 1000 * 1000};
-    if (executors->waiting == 0) {
+    const struct executor *first = executors->waiting > 0 ? first_waiting(executors) : NULL;
+    if (first == NULL) {
         event_del(executors->late);
     } else if (!event_pending(executors->late, EV_TIMEOUT, NULL)) {
-        event_add(executors->late, &late);
+        int64_t left_us = first->came_us + LATE_US - clock_monotonic_us();
+        event_add(executors->late, &(struct timeval){0, left_us > 0 ? left_us : 0});
     }
+}
+
+/* Jobs have become longer than they were. What has waited goes back, which costs no attempt. */
+static void on_late(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
+{
+    struct executors *executors = arg;
+    int64_t late_us = clock_monotonic_us() - LATE_US;
+    struct executor *executor;
+    while ((executor = first_waiting(executors)) != NULL && executor->came_us <= late_us) {
+        leave_queue(executor);
+        attempt_stop(executor->attempt, false);
+        executors->mean_us = LATE_US;
+    }
+    watch_waiting(executors);
+    set_room(executors);
 }
 
 static void discard(struct executor *executor)
@@ -283,6 +298,7 @@ void executors_destroy(struct executors **executors)
 void executors_reload(struct executors *executors)
 {
     set_room(executors);
+    next_turn(executors);
 }
 
 void executors_drain(struct executors *executors)

@@ -3,29 +3,18 @@
 
 #include "job-runner/changes.h"
 #include "job-runner/claim.h"
+#include "job-runner/jobs_internal.h"
 #include "job-runner/lease.h"
 #include "job-runner/pages.h"
 #include "job-runner/ready.h"
-#include "job-runner/runner.h"
 #include "job-runner/shards.h"
 #include "runtime/base/clock.h"
-#include "runtime/base/map.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct jobs {
-    struct job_runner *runner; /* borrowed */
-    struct map by_number;      /* owns them */
-    struct map by_uuid;
-    uint64_t stamp;
-    int64_t newest;
-    uint32_t fresh; /* shards that were not yet read: what runs in them is not counted, so that
-                       nothing more is begun */
-};
 
 /* ---- finding ---- */
 
@@ -122,8 +111,7 @@ static void drop(struct jobs *jobs, struct job *job)
     free(job);
 }
 
-/* Where it ran there is a place for another one of its queue or its key. */
-static void end(struct jobs *jobs, struct job *job)
+void jobs_end(struct jobs *jobs, struct job *job)
 {
     bool ran = job->state == JOB_STATE_RUNNING;
     lease_over(jobs->runner->lease, job->id);
@@ -154,8 +142,7 @@ static void skip(struct jobs *jobs, struct job *job)
     }
 }
 
-/* Tells ready and lease where the job is now. */
-static void arrange(struct jobs *jobs, struct job *job)
+void jobs_arrange(struct jobs *jobs, struct job *job)
 {
     struct ready *ready = jobs->runner->ready;
     struct ready_job as = as_ready(job);
@@ -181,7 +168,7 @@ static void arrange(struct jobs *jobs, struct job *job)
     }
 }
 
-static void set_worker(struct job *job, struct message_span worker)
+void jobs_set_worker(struct job *job, struct message_span worker)
 {
     if (job->worker != NULL && strlen(job->worker) == worker.length &&
         memcmp(job->worker, worker.data, worker.length) == 0) {
@@ -210,7 +197,7 @@ static bool update(struct job *job, const struct job_news *news)
     job->run_at_us = news->run_at_us;
     job->lease_ms = news->lease_ms;
     job->cancel = news->cancel;
-    set_worker(job, news->worker);
+    jobs_set_worker(job, news->worker);
     return changed;
 }
 
@@ -242,7 +229,7 @@ void jobs_take(struct jobs *jobs, const struct job_news *news)
     lease_heard(jobs->runner->lease, news);
     if (news->state == JOB_STATE_ENDED || !shards_is_ours(jobs->runner->shards, news->shard)) {
         if (job != NULL) {
-            end(jobs, job);
+            jobs_end(jobs, job);
         }
         return;
     }
@@ -253,7 +240,7 @@ void jobs_take(struct jobs *jobs, const struct job_news *news)
     job->stamp = ++jobs->stamp;
     slow_down(jobs, job, news);
     if (update(job, news) || is_new) {
-        arrange(jobs, job);
+        jobs_arrange(jobs, job);
     } else if (job->state == JOB_STATE_RUNNING) {
         lease_watch(jobs->runner->lease, job);
     }
@@ -263,7 +250,7 @@ void jobs_gone(struct jobs *jobs, int64_t id, uint64_t since)
 {
     struct job *job = jobs_by_number(jobs, id);
     if (job != NULL && job->stamp <= since) {
-        end(jobs, job);
+        jobs_end(jobs, job);
     } else if (job != NULL) {
         look_up(jobs, job);
     }
@@ -280,81 +267,10 @@ void jobs_doubt(struct jobs *jobs, int64_t id)
     pages_ask(jobs->runner->pages, id);
 }
 
-/* ---- what became of changes ---- */
-
 void jobs_claiming(struct jobs *jobs, struct job *job)
 {
     job->claiming = true;
     job->stamp = ++jobs->stamp;
-}
-
-static void claimed(struct jobs *jobs, struct job *job, const struct change *change, bool granted)
-{
-    job->claiming = false;
-    if (!granted) {
-        if (job->state != JOB_STATE_RUNNING) {
-            jobs_doubt(jobs, job->id);
-        }
-        return;
-    }
-    const char *worker = change->worker;
-    job->doubted = false;
-    job->state = JOB_STATE_RUNNING;
-    job->token = change->said.token;
-    job->lease_ms = change->lease_ms;
-    set_worker(job, (struct message_span){(const uint8_t *)worker, strlen(worker)});
-    arrange(jobs, job);
-}
-
-static void released(struct jobs *jobs, struct job *job)
-{
-    job->doubted = false;
-    job->state = JOB_STATE_WAITING;
-    memset(&job->token, 0, sizeof job->token);
-    set_worker(job, (struct message_span){NULL, 0});
-    arrange(jobs, job);
-}
-
-/* The claim is over: what we know of it ends, and what comes next is read when no frame says it. */
-static void settled(struct jobs *jobs, struct job *job, const struct change *change,
-                    enum job_outcome outcome)
-{
-    if (outcome != JOB_OUTCOME_OK) {
-        jobs_doubt(jobs, job->id);
-    } else if (!uuid_equal(&job->token, &change->said.token)) {
-        return; /* a frame was faster */
-    } else if (change->said.what == JOB_COMPLETE) {
-        end(jobs, job);
-    } else if (change->said.what == JOB_RELEASE) {
-        released(jobs, job);
-    } else if (!pages_hints_live(jobs->runner->pages)) {
-        jobs_doubt(jobs, job->id);
-    }
-}
-
-static bool is_end(enum job_change what)
-{
-    return what == JOB_COMPLETE || what == JOB_FAIL || what == JOB_RELEASE;
-}
-
-void jobs_outcome(struct jobs *jobs, const struct change *change,
-                  const struct change_outcome *outcome)
-{
-    struct job *job = jobs_by_uuid(jobs, &change->said.job);
-    if (is_end(change->said.what) &&
-        (outcome->outcome == JOB_OUTCOME_OK || outcome->outcome == JOB_OUTCOME_LEASE_LOST)) {
-        lease_settled(jobs->runner->lease, &change->said.job, &change->said.token);
-    }
-    if (job == NULL) {
-        return;
-    }
-    job->stamp = ++jobs->stamp;
-    job->skipping &= change->said.what != JOB_SKIP;
-    if (change->said.what == JOB_CLAIM) {
-        claimed(jobs, job, change, outcome->outcome == JOB_OUTCOME_OK);
-    } else if (change->said.what != JOB_PROGRESS) {
-        settled(jobs, job, change, outcome->outcome);
-    }
 }
 
 /* ---- shards ---- */
@@ -379,7 +295,7 @@ static void drop_those(struct jobs *jobs, uint32_t shards, uint64_t since, bool 
     }
     for (size_t i = 0; i < count; i++) {
         if (over) {
-            end(jobs, found[i]);
+            jobs_end(jobs, found[i]);
         } else {
             drop(jobs, found[i]);
         }
@@ -403,7 +319,7 @@ void jobs_end_reading(struct jobs *jobs, uint32_t shards, uint64_t since)
     jobs->fresh &= ~shards;
     while (fresh != 0 && (job = map_next(&jobs->by_number, &cursor)) != NULL) {
         if ((fresh & 1U << job->shard) != 0 && job->state == JOB_STATE_WAITING) {
-            arrange(jobs, job);
+            jobs_arrange(jobs, job);
         }
     }
 }

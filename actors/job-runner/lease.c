@@ -134,12 +134,6 @@ bool lease_is_watched(const struct lease *lease, int64_t id, const struct uuid *
     return held != NULL && !held->leaving;
 }
 
-bool lease_is_of(const struct lease *lease, const struct uuid *job, const struct uuid *tenant)
-{
-    const struct held *held = map_get(&lease->by_uuid, job);
-    return held != NULL && uuid_equal(&held->tenant, tenant);
-}
-
 /* Until the outcome of its report is known it is watched like anybody's. */
 void lease_end(struct lease *lease, int64_t id, const struct uuid *token)
 {
@@ -285,7 +279,7 @@ void lease_settled(struct lease *lease, const struct uuid *job, const struct uui
 }
 
 /* Beats that were answered are written, now or behind the statement under way: the next owner sees
- * only them. While draining they are still answered here. */
+ * only them. While draining nothing is dropped: the process ends when all is written. */
 void lease_lose_shard(struct lease *lease, unsigned shard)
 {
     struct held **lost = memory_array(lease->by_number.count + 1, sizeof(struct held *));

@@ -34,8 +34,6 @@ struct lease_answer lease_beat(struct lease *lease, const struct uuid *job,
 typedef void lease_cancelled_fn(void *arg, bool lost);
 void lease_begin(struct lease *lease, int64_t id, const struct uuid *token, uint64_t lease_ms,
                  uint64_t delivery_ms, lease_cancelled_fn *cancelled, void *arg);
-/* Whether a claim of this job is watched, and the job of that tenant. */
-bool lease_is_of(const struct lease *lease, const struct uuid *job, const struct uuid *tenant);
 /* Whether the claim is known, and looked after. */
 bool lease_is_watched(const struct lease *lease, int64_t id, const struct uuid *token);
 /* It has ended: nothing is called any more. */

@@ -2,8 +2,8 @@
 #include "job-runner/pages.h"
 
 #include "job-runner/jobs.h"
+#include "job-runner/pages_internal.h"
 #include "job-runner/rules.h"
-#include "job-runner/runner.h"
 #include "job-runner/shards.h"
 #include "job-runner/store.h"
 #include "runtime/base/clock.h"
@@ -18,42 +18,13 @@
 
 enum {
     PAGE_ROWS = 1000,
-    ASK_MAX = 500,
     SMALL_ROWS = 5000, /* so few are read at every poll while the bus is silent */
     LOST_PAUSE_MS = 1000,
-    AGAIN_MS = 200,
     WHOLE_MS = 60000,
     SILENCE_MS = 1000
 };
 
-struct pages {
-    struct job_runner *runner; /* borrowed */
-    struct db *db;
-    struct event *poll_event;
-    struct event *go_event;
-    uint32_t wanted;  /* shards to be read when the reading under way has ended */
-    uint32_t reading; /* shards of the reading under way */
-    uint64_t since;   /* stamp at its beginning */
-    int64_t after;    /* number of its last row */
-    size_t rows;      /* of it so far */
-    size_t last_rows; /* of the one before */
-    int64_t whole_due_ms;
-    bool lost; /* everything is to be read, but not more often than once a second */
-    int64_t lost_pause_until_ms;
-    int64_t heard_ms;
-    bool page_under_way;
-    bool poll_under_way;
-    uint64_t page_since;
-    uint64_t poll_since;
-    int64_t *asked; /* numbers in doubt, not yet asked for */
-    size_t asked_count;
-    size_t asked_capacity;
-    int64_t asking[ASK_MAX]; /* of the statement under way */
-    size_t asking_count;
-    uint64_t asking_since;
-};
-
-static void go_in(struct pages *pages, int64_t ms)
+void pages_go_in(struct pages *pages, int64_t ms)
 {
     const struct timeval when = {ms / 1000, ms % 1000 * 1000};
     if (ms == 0) {
@@ -105,7 +76,7 @@ static void take_row(struct pages *pages, const struct db_result *result, int ro
     jobs_take(pages->runner->jobs, &news);
 }
 
-static void take_rows(struct pages *pages, const struct db_result *result, uint64_t since)
+void pages_take_rows(struct pages *pages, const struct db_result *result, uint64_t since)
 {
     for (int row = 0; row < db_rows(result); row++) {
         take_row(pages, result, row, since);
@@ -147,17 +118,17 @@ static void on_page(void *arg, enum db_status status, const struct db_result *re
         if (status == DB_REFUSED) {
             LOG_ERROR("jobs cannot be read", LOG_TEXT("error", db_message(result)));
         }
-        go_in(pages, AGAIN_MS);
+        pages_go_in(pages, AGAIN_MS);
         return;
     }
-    take_rows(pages, result, pages->page_since);
+    pages_take_rows(pages, result, pages->page_since);
     pages->rows += (size_t)db_rows(result);
     if (db_rows(result) < PAGE_ROWS) {
         end_reading(pages);
     } else {
         pages->after = db_int8(result, db_rows(result) - 1, 0);
     }
-    go_in(pages, 0);
+    pages_go_in(pages, 0);
 }
 
 static void begin_reading(struct pages *pages)
@@ -171,56 +142,7 @@ static void begin_reading(struct pages *pages)
     }
 }
 
-/* ---- doubts ---- */
-
-static bool was_shown(const struct db_result *result, int64_t id)
-{
-    for (int row = 0; row < db_rows(result); row++) {
-        if (db_int8(result, row, 0) == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void on_asked(void *arg, enum db_status status, const struct db_result *result)
-{
-    struct pages *pages = arg;
-    size_t count = pages->asking_count;
-    pages->asking_count = 0;
-    if (status != DB_OK) {
-        for (size_t i = 0; i < count; i++) {
-            pages_ask(pages, pages->asking[i]);
-        }
-        go_in(pages, AGAIN_MS);
-        return;
-    }
-    take_rows(pages, result, pages->asking_since);
-    for (size_t i = 0; i < count; i++) {
-        if (!was_shown(result, pages->asking[i])) {
-            jobs_gone(pages->runner->jobs, pages->asking[i], pages->asking_since);
-        }
-    }
-    go_in(pages, 0);
-}
-
-static void ask(struct pages *pages)
-{
-    struct db_params params = {0};
-    size_t count = pages->asked_count < ASK_MAX ? pages->asked_count : ASK_MAX;
-    memcpy(pages->asking, pages->asked, count * sizeof(int64_t));
-    pages->asked_count -= count;
-    memmove(pages->asked, pages->asked + count, pages->asked_count * sizeof(int64_t));
-    pages->asking_count = count;
-    pages->asking_since = jobs_stamp(pages->runner->jobs);
-    db_array_begin(&params, DB_ARRAY_INT8, count);
-    for (size_t i = 0; i < count; i++) {
-        db_array_int8(&params, pages->asking[i]);
-    }
-    db_array_end(&params);
-    db_query(pages->db, &store_open_rows, &params, on_asked, pages);
-    db_params_deinit(&params);
-}
+/* ---- what is to be read ---- */
 
 static uint32_t our_shards(const struct pages *pages)
 {
@@ -241,7 +163,7 @@ static void read_what_was_lost(struct pages *pages)
         pages->lost_pause_until_ms = now_ms + LOST_PAUSE_MS;
         pages->wanted |= our_shards(pages);
     } else if (pages->lost) {
-        go_in(pages, pages->lost_pause_until_ms - now_ms);
+        pages_go_in(pages, pages->lost_pause_until_ms - now_ms);
     }
 }
 
@@ -249,12 +171,10 @@ static void on_go(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *arg)
 {
     struct pages *pages = arg;
     if (!db_is_connected(pages->db)) {
-        go_in(pages, AGAIN_MS);
+        pages_go_in(pages, AGAIN_MS);
         return;
     }
-    if (pages->asking_count == 0 && pages->asked_count > 0) {
-        ask(pages);
-    }
+    pages_settle_doubts(pages);
     read_what_was_lost(pages);
     begin_reading(pages);
     if (pages->reading != 0 && !pages->page_under_way) {
@@ -277,7 +197,7 @@ static void on_polled(void *arg, enum db_status status, const struct db_result *
     if (db_rows(result) > 0) {
         metric_add(METRIC_JOBS_POLLED, db_rows(result));
     }
-    take_rows(pages, result, pages->poll_since);
+    pages_take_rows(pages, result, pages->poll_since);
     if (db_rows(result) == PAGE_ROWS) {
         pages_read(pages, our_shards(pages));
     }
@@ -320,7 +240,7 @@ static void on_poll(evutil_socket_t fd SB_UNUSED, short what SB_UNUSED, void *ar
 void pages_read(struct pages *pages, uint32_t shards)
 {
     pages->wanted |= shards;
-    go_in(pages, 0);
+    pages_go_in(pages, 0);
 }
 
 void pages_lose_shard(struct pages *pages, unsigned shard)
@@ -329,21 +249,11 @@ void pages_lose_shard(struct pages *pages, unsigned shard)
     pages->reading &= ~(1U << shard);
 }
 
-void pages_ask(struct pages *pages, int64_t id)
-{
-    if (pages->asked_count == pages->asked_capacity) {
-        pages->asked_capacity = pages->asked_capacity * 2 + 16;
-        pages->asked = memory_grow(pages->asked, pages->asked_capacity, sizeof(int64_t));
-    }
-    pages->asked[pages->asked_count++] = id;
-    go_in(pages, 0);
-}
-
 void pages_lost(struct pages *pages)
 {
     metric_add(METRIC_JOB_FRAMES_LOST, 1);
     pages->lost = true;
-    go_in(pages, 0);
+    pages_go_in(pages, 0);
 }
 
 bool pages_hints_live(const struct pages *pages)
@@ -367,7 +277,7 @@ static void on_database(void *arg, bool up)
 {
     struct pages *pages = arg;
     if (up) {
-        go_in(pages, 0);
+        pages_go_in(pages, 0);
     }
 }
 

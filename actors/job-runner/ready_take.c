@@ -170,8 +170,9 @@ static bool take_turn(struct ready *ready, struct round *round, struct ready_ten
         return false;
     }
     take(ready, round, item);
-    if (tenant->credit == 0) {
-        tenant->credit = tenant->weight * turn_jobs(round);
+    unsigned turn = tenant->weight * turn_jobs(round);
+    if (tenant->credit == 0 || tenant->credit > turn) { /* begun in a take of more */
+        tenant->credit = turn;
     }
     if (--tenant->credit == 0) {
         tenant->turn = ++ready->turn;

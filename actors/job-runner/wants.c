@@ -1,6 +1,7 @@
 /* See wants.h: the socket, and what comes on it. Who waits is in wants_wait.c. */
 #include "job-runner/wants.h"
 
+#include "job-runner/jobs.h"
 #include "job-runner/kind.h"
 #include "job-runner/lease.h"
 #include "job-runner/rules.h"
@@ -35,14 +36,13 @@ static int take_beat(struct wants *wants, const struct bus_peer *id, uint64_t nu
     struct lease_answer alive = {.state = JOB_BEAT_ELSEWHERE};
     struct uuid job_id;
     struct uuid token;
-    struct uuid tenant;
     if (beat->percent < -1 || beat->percent > 100) {
         return -1;
     }
     memcpy(job_id.bytes, beat->job, sizeof job_id.bytes);
     memcpy(token.bytes, beat->token, sizeof token.bytes);
-    memcpy(tenant.bytes, beat->tenant, sizeof tenant.bytes);
-    if (lease_is_of(runner->lease, &job_id, &tenant)) {
+    const struct job *job = jobs_by_uuid(runner->jobs, &job_id);
+    if (job != NULL && memcmp(job->tenant.bytes, beat->tenant, sizeof beat->tenant) == 0) {
         alive = lease_beat(runner->lease, &job_id, &token, (int)beat->percent,
                            (const char *)beat->note.data, beat->note.length);
     }

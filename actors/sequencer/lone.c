@@ -38,7 +38,8 @@ static void refused(struct sequencer *sequencer, struct command *command,
         sequencer_fenced(sequencer);
         return;
     }
-    enum stuck_step step = stuck_is_data(state)
+    /* 57014: it took longer than a statement may, and would again while everybody waits. */
+    enum stuck_step step = stuck_is_data(state) || strcmp(state, "57014") == 0
                                ? STUCK_REFUSE
                                : stuck_failed(&sequencer->stuck, state, 1, clock_monotonic_ms());
     log_failure(sequencer, command, result, step);

