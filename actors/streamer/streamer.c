@@ -13,7 +13,6 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
-#include "runtime/base/metrics.h"
 #include "streamer/catch_up.h"
 #include "streamer/feed.h"
 #include "streamer/feed_pages.h"
@@ -37,20 +36,6 @@
 #include <unistd.h>
 
 /* ---- the loop ---- */
-
-void streamer_wake(struct streamer *streamer)
-{
-    static const struct timeval next_turn = {0, 0};
-    if (streamer->wake_event == NULL) {
-        return;
-    }
-    if (streamer->waking) {
-        /* Made active here it would come again before sockets and bus are looked at. */
-        event_add(streamer->wake_event, &next_turn);
-    } else {
-        event_active(streamer->wake_event, EV_TIMEOUT, 0);
-    }
-}
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -87,24 +72,6 @@ static void tell_refused(struct streamer *streamer, int64_t now_ms)
                  LOG_INT("open", streamer->readers));
         streamer->refused = 0;
         streamer->next_refused_ms = now_ms + STREAMER_COMPLAINT_MS;
-    }
-}
-
-uint32_t streamer_jitter(struct streamer *streamer, uint32_t below)
-{
-    uint64_t random = streamer->random;
-    random ^= random << 13; /* xorshift64 */
-    random ^= random >> 7;
-    random ^= random << 17;
-    streamer->random = random;
-    return (uint32_t)(((random >> 32) * below) >> 32);
-}
-
-void streamer_show_counts(const struct streamer *streamer)
-{
-    if (!streamer->actor->draining) {
-        metric_set(METRIC_STREAMS, (int64_t)streamer->readers);
-        metric_set(METRIC_STREAMS_CATCHING_UP, streamer->catching_up);
     }
 }
 

@@ -8,6 +8,8 @@ import sys
 import time
 import uuid
 
+import sockets
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from harness.lone_streamer import HANDOVER, NATIVE, envelope  # noqa: E402
 from harness.lost_net import LostNet  # noqa: E402
@@ -48,10 +50,12 @@ def measure(site, report):
         wait_streams(site, 0, 10)
         for _ in range(PEERS):
             with net.connection() as connection:
+                port = connection.getsockname()[1]
                 hand_over(site, connection, tenant, key, run)
         wait_streams(site, PEERS, 10)
         assert open_streams(site) == PEERS, open_streams(site)
-        time.sleep(1)  # what they were given is acknowledged
+        there = f"/proc/{net.process.pid}/net"
+        sockets.wait_until("what they were given is acknowledged", lambda: sockets.unacknowledged(port, there) == [0] * PEERS)
         net.lose()
         last_s = wait_streams(site, 0, PATIENCE_S)
     left = open_streams(site)

@@ -13,8 +13,9 @@
  * --burst: all connect at once. --sources: from so many addresses of the loopback net.
  *
  * Prints "ready" when every stream has answered. A number on stdin is the place that every reader
- * is to reach (until nothing comes any more); it, or the end of stdin, ends the tool with its
- * numbers.
+ * is to reach, one with a + before it how much is to be delivered to all of them together (until
+ * nothing comes any more); it, or the end of stdin, ends the tool with its numbers. With --hold it
+ * prints "complete" then, and stays until stdin ends.
  */
 #include "tests/bench/histogram.h"
 #include "tests/bench/notices.h"
@@ -59,6 +60,7 @@ struct options {
     enum place place;
     bool feed;
     bool burst;
+    bool hold;
 };
 
 struct reader {
@@ -83,7 +85,8 @@ struct readers {
     int64_t count; /* with the stalled */
     int64_t open_count;
     int64_t opened_us;
-    int64_t wanted_seq; /* -1: not told yet */
+    int64_t wanted_seq;        /* -1: not told yet */
+    int64_t wanted_deliveries; /* the same; or this */
     int64_t heard_us;
     bool wandering;
     int epoll;
@@ -260,26 +263,33 @@ static void receive(struct readers *readers, struct reader *reader)
 /* False when stdin has ended without a word. */
 static bool take_order(struct readers *readers)
 {
-    char line[32];
-    ssize_t length = read(STDIN_FILENO, line, sizeof line);
+    char line[32] = {0};
+    ssize_t length = read(STDIN_FILENO, line, sizeof line - 1);
     if (length <= 0) {
         return false;
     }
-    if (number_parse(line, strcspn(line, "\n"), &readers->wanted_seq) != 0) {
-        tool_fail("a seq is expected on stdin");
+    const char *number = line[0] == '+' ? line + 1 : line;
+    int64_t *wanted = line[0] == '+' ? &readers->wanted_deliveries : &readers->wanted_seq;
+    if (number_parse(number, strcspn(number, "\n"), wanted) != 0) {
+        tool_fail("a seq or a sum is expected on stdin");
     }
     readers->heard_us = tool_now_us();
-    epoll_ctl(readers->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+    if (!readers->options.hold) {
+        epoll_ctl(readers->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+    }
     return true;
 }
 
 static bool complete(const struct readers *readers)
 {
-    if (readers->wanted_seq < 0) {
+    if (readers->wanted_seq < 0 && readers->wanted_deliveries < 0) {
         return false;
     }
     if (tool_now_us() - readers->heard_us > READERS_SILENCE_US) {
         return true;
+    }
+    if (readers->wanted_deliveries >= 0) {
+        return readers->deliveries >= (uint64_t)readers->wanted_deliveries;
     }
     for (int64_t i = 0; i < readers->count; i++) {
         const struct reader *reader = &readers->all[i];
@@ -391,15 +401,23 @@ static void print(const struct readers *readers)
 
 static void read_options(struct options *options, int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"address", required_argument, NULL, 'a'}, {"key-file", required_argument, NULL, 'k'},
-        {"runs", required_argument, NULL, 'r'},    {"readers", required_argument, NULL, 'n'},
-        {"path", required_argument, NULL, 'p'},    {"notices", required_argument, NULL, 'N'},
-        {"stalled", required_argument, NULL, 's'}, {"sources", required_argument, NULL, 'S'},
-        {"life-ms", required_argument, NULL, 'l'}, {"absence-ms", required_argument, NULL, 'A'},
-        {"feed", no_argument, NULL, 'f'},          {"burst", no_argument, NULL, 'b'},
-        {"count", no_argument, NULL, 'c'},         {"data", no_argument, NULL, 'd'},
-        {"after", required_argument, NULL, 'o'},   {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"address", required_argument, NULL, 'a'},
+                                          {"key-file", required_argument, NULL, 'k'},
+                                          {"runs", required_argument, NULL, 'r'},
+                                          {"readers", required_argument, NULL, 'n'},
+                                          {"path", required_argument, NULL, 'p'},
+                                          {"notices", required_argument, NULL, 'N'},
+                                          {"stalled", required_argument, NULL, 's'},
+                                          {"sources", required_argument, NULL, 'S'},
+                                          {"life-ms", required_argument, NULL, 'l'},
+                                          {"absence-ms", required_argument, NULL, 'A'},
+                                          {"feed", no_argument, NULL, 'f'},
+                                          {"burst", no_argument, NULL, 'b'},
+                                          {"hold", no_argument, NULL, 'h'},
+                                          {"count", no_argument, NULL, 'c'},
+                                          {"data", no_argument, NULL, 'd'},
+                                          {"after", required_argument, NULL, 'o'},
+                                          {NULL, 0, NULL, 0}};
     const char **const texts[] = {['a'] = &options->address,
                                   ['k'] = &options->key_file,
                                   ['r'] = &options->runs_file,
@@ -421,6 +439,8 @@ static void read_options(struct options *options, int argc, char **argv)
             options->place = name == 'd' ? PLACE_DATA : PLACE_COUNT;
         } else if (name == 'b') {
             options->burst = true;
+        } else if (name == 'h') {
+            options->hold = true;
         } else {
             exit(2);
         }
@@ -434,7 +454,7 @@ static void read_options(struct options *options, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct readers readers = {.wanted_seq = -1};
+    static struct readers readers = {.wanted_seq = -1, .wanted_deliveries = -1};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     struct options *options = &readers.options;
     read_options(options, argc, argv);
@@ -457,7 +477,15 @@ int main(int argc, char **argv)
     connect_all(&readers);
     puts("ready");
     fflush(stdout);
-    while (turn(&readers) && !complete(&readers)) {
+    bool goes_on = true;
+    while (goes_on && !complete(&readers)) {
+        goes_on = turn(&readers);
+    }
+    if (goes_on && options->hold) {
+        puts("complete");
+        fflush(stdout);
+        while (turn(&readers)) {
+        }
     }
     print(&readers);
     return 0;

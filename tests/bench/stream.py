@@ -26,6 +26,7 @@ import time
 
 import dead
 import peers
+import sockets
 from report import Report, median
 from system import Cpu, System, kill, pss_bytes, run_seconds
 
@@ -45,6 +46,7 @@ class Ours:
         self.system = System(build, {"SIGNALBOX_" + name: str(value) for name, value in (SETTINGS | settings).items()})
         self.make_runs = self.system.make_runs
         self.stop = self.system.stop
+        self.address = self.system.address
 
     def reader_options(self):
         return ["--address", self.system.address, "--key-file", self.system.key_file]
@@ -83,7 +85,7 @@ class Other:
     def __init__(self, peer, in_order=False):
         self.peer, self.name, self.in_order = peer, peer.name, in_order
         self.make_runs, self.stop, self.restart = peer.make_runs, peer.stop, peer.restart
-        self.cpu, self.pss, self.whole_pss = peer.cpu, peer.pss, peer.pss
+        self.cpu, self.pss, self.whole_pss, self.address = peer.cpu, peer.pss, peer.pss, peer.address
 
     def reader_options(self):
         return ["--address", self.peer.address, "--path", self.peer.readers_path, "--data" if self.in_order else "--count"]
@@ -134,6 +136,14 @@ class StreamBench:
     def finish(process, place=None):
         output, _ = process.communicate("" if place is None else f"{place}\n", timeout=600)
         return json.loads(output)
+
+    @staticmethod
+    def reach(process, place):
+        """Until readers that --hold are there; they stay open."""
+        process.stdin.write(f"{place}\n")
+        process.stdin.flush()
+        if process.stdout.readline().strip() != "complete":
+            raise SystemExit("readers ended before they had everything")
 
     def load(self, site, runs, *extra, seconds=None):
         command = [self.tools / "load", *site.load_options(), "--runs", runs, "--warmup-ms", 0,
@@ -244,11 +254,10 @@ class StreamBench:
 
         def measure(site):
             runs = site.make_runs(count)  # new ones: the events of an earlier round would come first, and late
-            # Each reader is at its own place: the tool is told when to end, not what to wait for.
+            # Each reader is at its own place: the tool is told how much all of them together get.
             process = self.readers(site, runs, count)
             produced = self.load(site, runs, "--connections", 64, "--rate", count)
-            time.sleep(1)
-            seen = self.finish(process)
+            seen = self.finish(process, f"+{produced['events_all'] + count * site.place(0)}")
             return {"sent_ms": seen["sent_p99_us"] / 1000, "ack_ms": produced["p99_us"] / 1000,
                     "behind_ms": (seen["sent_p99_us"] - produced["p99_us"]) / 1000, "lost": seen["lost"] + seen["doubled"],
                     "seen": seen, "produced": produced}
@@ -307,10 +316,9 @@ class StreamBench:
                     runs = site.make_runs(1)
                     self.finish(self.readers(site, runs, 20))  # one-off memory
                     before = site.pss()
-                    process = self.readers(site, runs, 1, *(("--stalled", stalled) if stalled else ()))
-                    self.fill(site, runs, backlog)
-                    time.sleep(1.5)
-                    used.append(site.pss() - before)
+                    process = self.readers(site, runs, 1, "--hold", *(("--stalled", stalled) if stalled else ()))
+                    self.reach(process, site.place(self.fill(site, runs, backlog)))
+                    used.append(sockets.steady(site.pss) - before)
                     still_open = self.finish(process)["open"]
                     assert site is not self.ours or still_open == stalled + 1
                 bytes_by_backlog.append((used[1] - used[0]) / count)
@@ -416,12 +424,11 @@ class StreamBench:
         try:
             runs = site.make_runs(1000)
             self.finish(self.readers(site, runs, 100))  # one-off memory of the first streams
-            time.sleep(2)
-            before = site.whole_pss()
+            sockets.wait_connections(site.address, 0)
+            before = sockets.steady(site.whole_pss)
             share = limit - 200
             tools = [self.readers(site, runs, min(share, count - at), "--sources", 8) for at in range(0, count, share)]
-            time.sleep(3)
-            grown = site.whole_pss() - before
+            grown = sockets.steady(site.whole_pss) - before
             seen = [self.finish(tool) for tool in tools]
             opened = sum(one["open"] for one in seen) - sum(one["broken"] for one in seen)
             if opened < count:

@@ -507,13 +507,14 @@ def test_readers_far_behind_share_their_pages(make_stage):
 @pytest.mark.requirement("R052")
 def test_a_page_is_read_once_for_all_who_wait_for_it(make_stage):
     """More readers than are served at once: those served first queue for the next page while others still take this one."""
-    stage = make_stage(stream__page_events=100, stream__sweep_ms=NEVER)
+    stage = make_stage(stream__page_events=20, stream__sweep_ms=NEVER)
     streamer = stage.start()
-    run = stage.make_run(500)
+    run = stage.make_run(400)
     with stage.connection.transaction():
         stage.connection.execute("lock table run_events in access exclusive mode")  # nobody gets the first page yet
         readers = [stage.open(run) for _ in range(600)]
         wait_until(lambda: streamer.metric("streams_catching_up") == len(readers), "all to wait for a page")
     for reader in readers:
-        assert reader.seqs(500) == list(range(1, 501))
-    assert streamer.metric("stream_pages_read") == 5
+        assert reader.seqs(400) == list(range(1, 401))
+    # Twenty pages. A process that stands still for a second in between drops what nobody has used, and reads it again.
+    assert 20 <= streamer.metric("stream_pages_read") <= 26

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import uuid
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def make_stage(make_lone):
 class LoneSocket:
     """The client's end of a WebSocket that the test hands to a lone streamer."""
 
-    def __init__(self, stage, receive_buffer=None, send_buffer=None):
+    def __init__(self, stage, receive_buffer=None, send_buffer=None, tenant=None, key=None):
         self.connection, self.have = socket.socket(), b""
         if receive_buffer:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -40,7 +41,7 @@ class LoneSocket:
         ours, _ = stage.clients.accept()
         if send_buffer:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        body = [stage.tenant.bytes, stage.key.bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 1, "key", "a" * 28, b""]
+        body = [(tenant or stage.tenant).bytes, (key or stage.key).bytes, bytes(16), 0, 0, SOCKET, bytes(16), bytes(16), 0, 0, 0, 1, "key", "a" * 28, b""]
         stage.hand(envelope(HANDOVER, body), [ours.fileno()])
         ours.close()
         stage.sockets.append(self.connection)
@@ -63,16 +64,61 @@ class LoneSocket:
         taken, self.have = self.have[:length], self.have[length:]
         return taken
 
-    def send(self, **message):
-        text = json.dumps(message).encode()
-        assert len(text) < 126
-        self.connection.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+    def send(self, *more, **message):
+        """One message, or several in one piece."""
+        texts = [json.dumps(one).encode() for one in (more or [message])]
+        assert all(len(text) < 126 for text in texts)
+        self.connection.sendall(b"".join(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text for text in texts))
+
+    def frame(self) -> tuple:
+        """(opcode, bytes) of the next one that is no ping: those come when they like."""
+        while True:
+            first, length = self.take(2)
+            if length in HEAD:
+                length = int.from_bytes(self.take(HEAD[length]), "big")
+            data = self.take(length)
+            if first & 15 != 9:
+                return first & 15, data
 
     def next(self) -> dict:
-        length = self.take(2)[1]
-        if length in HEAD:
-            length = int.from_bytes(self.take(HEAD[length]), "big")
-        return json.loads(self.take(length))
+        opcode, data = self.frame()
+        assert opcode == 1, opcode
+        return json.loads(data)
+
+    def close_code(self) -> int:
+        """Of the next frame, which must be the end."""
+        opcode, data = self.frame()
+        assert opcode == 8, opcode
+        return int.from_bytes(data[:2], "big")
+
+
+class Sequencer:
+    """The other end of the commands: the test answers them, or not."""
+
+    def __init__(self, stage):
+        self.router = stage.context.socket(zmq.ROUTER)
+        self.router.setsockopt(zmq.LINGER, 0)
+        self.router.bind(f"ipc://{stage.folder}/commands.sock")
+        self.known = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.router.close()
+
+    def next(self, timeout_ms=None):
+        """(sender, number, fields) of the next command that is new; None when there is none in time."""
+        while self.router.poll(5000 * patience() if timeout_ms is None else timeout_ms):
+            sender, frame = self.router.recv_multipart()
+            name, number, fields = decode(frame)
+            if name in ("APPEND", "CANCEL_RUN", "RESUME_RUN") and number not in self.known:
+                self.known[number] = fields
+                return sender, number, fields
+        return None
+
+    def answer(self, sender, number):
+        self.router.send_multipart([sender, encode("RESULT", number, {"outcome": 0, "run": self.known[number]["run"]})])
 
 
 def take_packet(stage) -> tuple:
@@ -215,33 +261,132 @@ def test_a_process_counts_streams_and_websockets_together(make_stage):
 @pytest.mark.requirement("I14")
 def test_what_waits_of_a_key_that_has_ended_is_not_carried_out(make_stage):
     """One command may be under way, so the second waits; the first is answered when the key is gone."""
-    stage = make_stage(websocket__commands=1)
-    router = stage.context.socket(zmq.ROUTER)
-    router.setsockopt(zmq.LINGER, 0)
-    router.bind(f"ipc://{stage.folder}/commands.sock")
-    try:
+    stage = make_stage(websocket__commands=1, command__timeout_ms=60_000)
+    with Sequencer(stage) as sequencer:
         stage.start()
         ws = LoneSocket(stage)
         run = stage.make_run(1)
-        text = [json.dumps({"op": "cancel", "id": str(n), "run_id": str(run)}).encode() for n in range(3)]
-
-        def command(known=None, timeout=200):
-            """The next one that is not known: who sends it, and its number."""
-            while router.poll(timeout):
-                sender, frame = router.recv_multipart()
-                name, request, _ = decode(frame)
-                if name == "CANCEL_RUN" and request != known:
-                    return sender, request
-            return None
-
-        ws.connection.sendall(b"".join(bytes([0x81, 0x80 | len(t), 0, 0, 0, 0]) + t for t in text))
-        sender, request = command(timeout=5000 * patience())
+        ws.send(*(cancel(n, run) for n in range(3)))
+        sender, number, _ = sequencer.next()
         stage.connection.execute("update api_keys set revoked_at = now() where key_id = %s", [stage.key])
-        assert ws.take(1)[0] & 15 == 8
-        router.send_multipart([sender, encode("RESULT", request, {"outcome": 0, "run": run})])
-        assert command(known=request, timeout=300) is None
-    finally:
-        router.close()
+        assert ws.close_code() == 1008
+        sequencer.answer(sender, number)
+        assert sequencer.next(timeout_ms=300) is None
+
+
+def cancel(id, run) -> dict:
+    return {"op": "cancel", "id": str(id), "run_id": str(run)}
+
+
+@pytest.mark.requirement("I14")
+@pytest.mark.parametrize("limit", ["websocket__commands", "limit__key"])
+def test_a_key_has_a_rate_of_commands(make_stage, limit):
+    """Over all its connections; what is refused does not reach the sequencer, and subscribing is no command."""
+    stage = make_stage(**{f"{limit}_per_s": 1, f"{limit}_burst": 3})
+    with Sequencer(stage) as sequencer:
+        stage.start()
+        one, two = LoneSocket(stage), LoneSocket(stage)
+        run = stage.make_run(1)
+        one.send(*(cancel(n, run) for n in range(2)))
+        two.send(cancel("a", run))
+        for number in range(3):
+            sequencer.answer(*sequencer.next()[:2])
+        assert [one.next()["op"] for _ in range(2)] == ["ack"] * 2 and two.next()["op"] == "ack"
+        one.send(*(cancel(n, run) for n in range(10)), {"op": "subscribe", "id": "s", "run_id": str(run)})
+        problem = one.next()["problem"]
+        assert (problem["type"], problem["status"]) == ("/problems/rate-limited", 429)
+        assert 0 < problem["retry_after_ms"] <= 1000
+        while one.next()["op"] != "caught_up":
+            pass
+
+
+@pytest.mark.requirement("I14")
+def test_a_tenant_does_not_have_all_commands_of_the_process(make_stage):
+    """Of a window of four, one tenant alone has two; another one finds room, and all are carried out in the end."""
+    stage = make_stage(command__window=4, command__retry_ms=10_000, command__timeout_ms=60_000)
+    with Sequencer(stage) as sequencer:
+        stage.start()
+        mine = [LoneSocket(stage), LoneSocket(stage)]
+        run = stage.make_run(1)
+        for ws in mine:
+            ws.send(*(cancel(n, run) for n in range(5)))
+        under_way = [sequencer.next(), sequencer.next()]
+        assert sequencer.next(timeout_ms=200) is None
+        tenant = uuid.uuid4()
+        stage.connection.execute("insert into tenants values (%s, 'other')", [tenant])
+        other = LoneSocket(stage, tenant=tenant, key=stage.make_key(tenant))
+        other.send(cancel("other", run))
+        under_way.append(sequencer.next())
+        assert under_way[-1][2]["tenant"] == tenant.bytes
+        answered = 0
+        while under_way:
+            sequencer.answer(*under_way.pop(0)[:2])
+            answered += 1
+            while answered + len(under_way) < 11 and (command := sequencer.next(timeout_ms=50)):
+                under_way.append(command)
+            assert len(under_way) <= 3
+            if not under_way and answered < 11:
+                under_way.append(sequencer.next())
+        for ws in mine:
+            assert [ws.next()["id"] for _ in range(5)] == [str(n) for n in range(5)]
+        assert other.next()["op"] == "ack"
+
+
+@pytest.mark.requirement("R060")
+def test_a_websocket_that_nobody_takes_is_told_to_come_back(make_stage):
+    """A planned restart without a successor: close code 1012, after the answers to its commands."""
+    stage = make_stage()
+    with Sequencer(stage) as sequencer:
+        alone = stage.start()
+        run = stage.make_run(2)
+        idle, busy = LoneSocket(stage), LoneSocket(stage)
+        idle.send(op="subscribe", id="s", run_id=str(run))
+        assert [idle.next()["op"] for _ in range(3)] == ["event", "event", "caught_up"]
+        busy.send(cancel("c", run))
+        command = sequencer.next()
+        alone.drain()
+        sequencer.answer(*command[:2])
+        assert busy.next()["op"] == "ack"
+        assert idle.close_code() == busy.close_code() == 1012
+        assert alone.wait() == 0
+
+
+@pytest.mark.requirement("R130")
+def test_what_a_websocket_hears_while_database_and_sequencer_are_away(make_stage):
+    """It stays open, and is told of each thing that it cannot have now."""
+    stage = make_stage(command__timeout_ms=200, database__url="postgresql://signalbox_streamer@127.0.0.1:1/nowhere")
+    stage.start()
+    ws = LoneSocket(stage)
+    run = str(uuid.uuid4())
+    for what in ({"run_id": run}, {"thread_id": run}, {"feed": "tenant"}):
+        ws.send(op="subscribe", id="s", **what)
+        message = ws.next()
+        assert (message["op"], message["id"], message["problem"]["status"]) == ("problem", "s", 503)
+        assert message["problem"]["type"] == "/problems/unavailable"
+    ws.send(cancel("c", run))
+    message = ws.next()
+    assert (message["id"], message["problem"]["type"]) == ("c", "/problems/outcome-unknown")
+
+
+@pytest.mark.requirement("R133")
+def test_a_run_with_much_to_say_does_not_silence_the_others_of_its_connection(make_stage):
+    """Subscriptions take turns. What is buffered goes first, and then the other run's event, although much of the long one waits."""
+    stage = make_stage()
+    stage.start()
+    stage.wait_subscribed()
+    long, short = stage.make_run(1), stage.make_run(1)
+    ws = LoneSocket(stage, receive_buffer=4096, send_buffer=4096)
+    ws.send(*({"op": "subscribe", "id": id, "run_id": str(run), "after_seq": 1} for id, run in (("long", long), ("short", short))))
+    assert [ws.next()["op"] for _ in range(2)] == ["caught_up"] * 2
+    follows = {run: stage.open(run, after=1) for run in (long, short)}
+    for _ in range(20):
+        stage.append(long, 100)
+    stage.append(short)
+    assert stage.seqs(follows[long], 2000)[-1] == 2001 and stage.seqs(follows[short], 1) == [2]
+    told = []
+    while "short" not in told:
+        told.append(ws.next()["id"])
+    assert len(told) < 1000, len(told)
 
 
 def test_a_client_in_the_middle_of_a_long_frame_is_there(make_stage):

@@ -431,9 +431,24 @@ WRONG = {
     "types as text": ('{"op":"subscribe","id":"a","run_id":"RUN","types":"CUSTOM"}', "a", "invalid-payload", "/types"),
     "unknown type": ('{"op":"subscribe","id":"a","run_id":"RUN","types":["NOPE"]}', "a", "unknown-event-type", "/types"),
     "command without a run": ('{"op":"append","id":"a","events":[]}', "a", "invalid-payload", "/run_id"),
+    "a trace that is no text": ('{"op":"cancel","id":"a","run_id":"RUN","traceparent":1}', "a", "invalid-payload", "/traceparent"),
     "a bad key": ('{"op":"append","id":"a","run_id":"RUN","type":"CUSTOM","payload":{"name":"n","value":1},"idempotency_key":"é"}',
                   "a", "invalid-parameter", "/idempotency_key"),
 }  # fmt: skip
+
+
+@pytest.mark.requirement("R154")
+def test_a_command_carries_the_trace_its_client_names(client, ws, run_id):
+    """As the header over HTTP: kept with the first event of each command; a malformed one is none."""
+    append, resume, cancel = (f"{n:032x}" for n in (1 << 100, 2, 3))
+    given = {name: f"00-{name}-b7ad6b7169203331-01" for name in (append, resume, cancel)}
+    assert ws.command("append", run_id=run_id, events=[custom(1), custom(2)], traceparent=given[append])["op"] == "ack"
+    asks = {"type": "CLARIFICATION_NEEDED", "payload": {"clarification_id": "q", "question": "?"}}
+    assert ws.command("append", run_id=run_id, events=[asks], traceparent="00-" + "0" * 32 + "-b7ad6b7169203331-01")["op"] == "ack"
+    assert ws.command("resume", run_id=run_id, clarification_id="q", response="yes", traceparent=given[resume])["op"] == "ack"
+    assert ws.command("cancel", run_id=run_id, traceparent=given[cancel])["op"] == "ack"
+    found = [event.get("trace_id") for event in client.page(run_id).json()["events"]]
+    assert found == [None, append, None, None, resume, cancel]
 
 
 @pytest.mark.requirement("R130")

@@ -258,10 +258,10 @@ class Stage:
             )
         wait_until(found, f"log line {message!r}")
 
-    def make_key(self) -> uuid.UUID:
+    def make_key(self, tenant=None) -> uuid.UUID:
         key = uuid.uuid4()
         self.connection.execute(
-            "insert into api_keys values (%s, %s, %s, %s, '', '{}')", [key, self.tenant, key.hex, bytes(32)]
+            "insert into api_keys values (%s, %s, %s, %s, '', '{}')", [key, tenant or self.tenant, key.hex, bytes(32)]
         )
         return key
 
