@@ -22,6 +22,7 @@ enum {
     HTTP_BODY_BYTES_PER_S = 16 << 10, /* slowest body */
     HTTP_LINGER_MS = 5000,            /* for the client to read an answer before the close */
     HTTP_LINGER_DRAIN_MS = 500,       /* the same while draining */
+    HTTP_FRESH_DRAIN_MS = 1000,       /* while draining, for the first request of a connection */
     HTTP_SPARE_REQUESTS = 256,
     HTTP_ACCEPT_BATCH = 4, /* a turn, so that processes on one listener share */
     HTTP_ACCEPT_RETRY_MS = 100

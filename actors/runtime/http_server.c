@@ -1,6 +1,7 @@
 /* The listener and the books: who is connected, how many, until when. See http_server.h. */
 #include "runtime/http_server.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/metrics.h"
@@ -322,7 +323,10 @@ void http_server_drain(struct http_server *server, void (*done)(void *arg), void
     {
         struct http_connection *connection = LIST_ENTRY(node, struct http_connection, node);
         if (connection->state == HTTP_IDLE) {
-            http_deadline_set(&server->deadlines, &connection->deadline, 0);
+            /* Who has just come has a request on the way, which nobody else would answer. */
+            bool fresh = connection->requests == 0;
+            http_deadline_set(&server->deadlines, &connection->deadline,
+                              fresh ? clock_monotonic_ms() + HTTP_FRESH_DRAIN_MS : 0);
         }
     }
     event_active(server->resume, 0, 0);

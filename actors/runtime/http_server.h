@@ -72,7 +72,8 @@ struct http_server *http_server_create(const struct http_server_options *options
 /* Begins to accept now; again, it changes nothing. */
 void http_server_accept(struct http_server *server);
 void http_server_destroy(struct http_server **server);
-/* Takes no new connections; idle ones are closed, others after their answer (`Connection: close`).
+/* Takes no new connections; idle ones are closed, others after their answer (`Connection: close`), those
+ * that have just come after their first request, or a second without one.
  * `done` is called once when none is left. */
 void http_server_drain(struct http_server *server, void (*done)(void *arg), void *arg);
 size_t http_server_connections(const struct http_server *server);

@@ -481,11 +481,16 @@ def test_drain_ends_idle_connections_and_finishes_requests():
         idle.answer()
         busy = stack.enter_context(echo.connect())
         busy.send(post(b"Content-Length: 2\r\n", b"a"))
+        fresh = stack.enter_context(echo.connect())
         control = stack.enter_context(echo.connect())
         control.send(GOOD)
         control.answer()
         echo.process.send_signal(signal.SIGTERM)
         assert idle.rest() == b""
+        fresh.send(GOOD)  # it was on the way when the drain began
+        status, fields, body = fresh.answer()
+        assert (status, fields["connection"]) == (200, "close")
+        fresh.socket.close()
         busy.send(b"b")
         status, fields, body = busy.answer()
         assert (status, body, fields["connection"]) == (200, b"ab", "close")
